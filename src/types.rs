@@ -1,0 +1,277 @@
+//! The public JSON: what the REST API takes and answers, shared by server, client library and CLI. No behaviour.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How an image is run. `Auto` until the first run tells which of the two it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Not known yet: an image that exposes a port is http, any other a job.
+    #[default]
+    Auto,
+    /// Serves HTTP/1.1 on `$PORT` and is kept warm.
+    Http,
+    /// Runs to completion for each call; stdin is the request's body, stdout the answer.
+    Job,
+}
+
+/// What a node must be or have to be given a function.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Constraints {
+    /// Operating system, as Rust names it: `linux`, `macos`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// Processor architecture, as Rust names it: `x86_64`, `aarch64`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// Programs that must be installed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+    /// Tags that must be set to just these values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Settings of a function: the body of `POST /functions` and `PUT /functions/NAME`, and (with `command`) `function.json`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionSpec {
+    /// `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`; may be left out where the path already says it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// An image reference, or `bundle:DIGEST`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Replaces the image's own command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<BTreeMap<String, String>>,
+    /// Seconds from acceptance to the first byte of the answer, then between bytes; more than 0, at most 86,400. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "timeout")]
+    pub timeout_s: Option<f64>,
+    /// MiB one instance or job may use; 1 to 16,777,216. Default: no limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "memory")]
+    pub memory_mb: Option<u64>,
+    /// Cores one instance or job may use; more than 0, at most 4,096. Default: no limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Calls one http instance takes at once; 1 to 10,000. Default 80.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// Instances kept even when idle; at most `max`. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    /// Instances at most, over all nodes; 1 to 10,000. Default 20.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    /// Seconds without a call after which an instance is stopped; at most 604,800. Default 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<Constraints>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// At most 1,024 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// The answer to `POST /functions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Always `success`; failures are problems.
+    pub status: String,
+    pub invoke_path: String,
+    pub name: String,
+    pub revision: u64,
+}
+
+/// The answer to `PUT /functions/NAME/bundle`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleStored {
+    pub name: String,
+    pub revision: u64,
+    /// `bundle:DIGEST`, valid as an image everywhere.
+    pub image: String,
+    pub invoke_path: String,
+}
+
+/// One function, as `GET /functions` and `GET /functions/NAME` show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Function {
+    pub name: String,
+    pub image: String,
+    pub mode: Mode,
+    pub revision: u64,
+    /// `idle` (no instance), `starting`, `running` or `failing` (the last start failed).
+    pub status: String,
+    pub invoke_path: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    pub timeout_s: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    pub concurrency: u32,
+    pub min: u32,
+    pub max: u32,
+    pub idle_s: f64,
+    #[serde(default)]
+    pub constraints: Constraints,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// RFC 3339, UTC; of the first revision.
+    pub created_at: String,
+    /// RFC 3339, UTC; of this revision.
+    pub updated_at: String,
+    pub instances: Vec<Instance>,
+    /// Calls being answered or waiting now.
+    pub in_flight: u64,
+    /// Calls answered since the orchestrator started.
+    pub calls: u64,
+    /// Of these, failed.
+    pub failures: u64,
+    /// Why the last start or call failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Newest first; kept for going back.
+    pub revisions: Vec<Revision>,
+}
+
+/// One revision of a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    pub revision: u64,
+    pub image: String,
+    /// RFC 3339, UTC.
+    pub created_at: String,
+}
+
+/// One running copy of an http function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    pub id: String,
+    /// The node's id.
+    pub node: String,
+    pub revision: u64,
+    /// `starting`, `warm` or `draining`.
+    pub status: String,
+    pub in_flight: u32,
+}
+
+/// One node, as `GET /nodes` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: String,
+    pub name: String,
+    /// `active`, `draining` or `disconnected`.
+    pub status: String,
+    /// Gets nothing new; what runs goes on.
+    pub cordoned: bool,
+    pub address: String,
+    pub hostname: String,
+    pub os: String,
+    pub arch: String,
+    pub cpus: u32,
+    pub memory_bytes: u64,
+    pub tools: Vec<String>,
+    pub tags: BTreeMap<String, String>,
+    pub engines: Vec<String>,
+    pub version: String,
+    /// Percent of all cores; null when it could not be read or the node is disconnected.
+    pub cpu_percent: Option<f64>,
+    /// Percent; null when it could not be read or the node is disconnected.
+    pub memory_percent: Option<f64>,
+    /// Calls at once.
+    pub slots: u32,
+    /// Of these, jobs at once.
+    pub job_slots: u32,
+    pub running: u32,
+    pub succeeded: u64,
+    pub failed: u64,
+    /// RFC 3339, UTC.
+    pub last_seen: String,
+    /// How calls reach it: `links` (its own connections), or `none` before it opened one.
+    pub reach: String,
+}
+
+/// One cluster event, as `GET /events` streams it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Always increasing, also over restarts.
+    pub id: u64,
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// `node.joined`, `node.left`, `node.lost`, `node.drained`, `function.registered`, …: the README lists them all.
+    pub kind: String,
+    /// `info`, `warn` or `error`.
+    pub level: String,
+    /// One line for people.
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+}
+
+/// `GET /version`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    pub version: String,
+    pub commit: String,
+    /// `orchestrator` or `worker`.
+    pub role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// `GET /healthz` and `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, or why not.
+    pub status: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_nodes: Option<u64>,
+}
+
+/// An error, as RFC 9457 (`application/problem+json`) shapes it, with a stable `code`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub title: String,
+    pub status: u16,
+    /// What happened, to what, and what to do.
+    #[serde(default)]
+    pub detail: String,
+    /// Stable, for programs: `function_not_found`, `name_taken`, …
+    #[serde(default)]
+    pub code: String,
+}
+
+/// One line a function printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// The node it ran on.
+    pub node: String,
+    /// The instance or call that printed it.
+    pub source: String,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    pub line: String,
+}
