@@ -1,0 +1,240 @@
+//! A call's way: a slot at once, or a place in its function's queue, and the slot given back at the end.
+
+use super::*;
+
+impl Cluster {
+    pub(super) fn invoke(&mut self, now: Millis, name: &str, out: &mut Vec<Event>) -> Result<(), Refusal> {
+        let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
+        let invocation = InvocationKey(self.fresh_key());
+        self.invocations.insert(invocation, Invocation { function: key, held: None, refused_by: Vec::new() });
+        let taken = match self.assign(now, invocation, out) {
+            true => Ok(()),
+            false => self.enqueue(now, invocation, key, out),
+        };
+        if taken.is_err() {
+            self.invocations.remove(&invocation);
+        }
+        taken
+    }
+
+    fn enqueue(
+        &mut self,
+        now: Millis,
+        invocation: InvocationKey,
+        key: FunctionKey,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let Some(function) = self.functions.get(&key) else { return Err(Refusal::UnknownFunction) };
+        if function.queue.len() >= self.limits.queue_per_function {
+            return Err(Refusal::QueueFull { limit: self.limits.queue_per_function });
+        }
+        if self.queued >= self.limits.queue_total {
+            return Err(Refusal::QueueFull { limit: self.limits.queue_total });
+        }
+        let (revision, waiting) = (function.current().clone(), function.queue.len() + 1);
+        if !self.hopeful(now, key, &revision, waiting, out) {
+            return Err(Refusal::NoNode { why: self.why_not(&revision) });
+        }
+        self.push_queue(key, invocation, false);
+        out.push(Event::InvocationQueued { invocation });
+        Ok(())
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        now: Millis,
+        invocation: InvocationKey,
+        why: String,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let call = self.invocations.get_mut(&invocation).ok_or(Refusal::UnknownInvocation)?;
+        let held = call.held.take().ok_or(Refusal::UnknownInvocation)?;
+        call.refused_by.push(held.node);
+        let (key, refused_by) = (call.function, call.refused_by.clone());
+        let was_full = self.give_back(now, &held, key);
+        let again = self.functions.get(&key).is_some_and(|f| {
+            let revision = f.current();
+            refused_by.len() < self.limits.start_attempts
+                && (!revision.is_job() || self.placeable(revision, &refused_by))
+        });
+        if !again {
+            self.fail(invocation, Failure::NotStarted { why }, out);
+        } else if !self.assign(now, invocation, out) {
+            self.push_queue(key, invocation, true); // it was here before those who wait
+        }
+        self.after_release(now, &held, was_full, key, out);
+        Ok(())
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        now: Millis,
+        invocation: InvocationKey,
+        success: bool,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let call = self.invocations.get(&invocation).ok_or(Refusal::UnknownInvocation)?;
+        let (key, held) = (call.function, call.held);
+        let was_full = self.release(now, invocation, success);
+        if let Some(held) = held {
+            self.after_release(now, &held, was_full, key, out);
+        }
+        Ok(())
+    }
+
+    /// Takes a call off the books, whether it waited or ran. Tells nobody. True when other functions may gain by it.
+    pub(super) fn release(&mut self, now: Millis, invocation: InvocationKey, success: bool) -> bool {
+        let Some(call) = self.invocations.remove(&invocation) else { return false };
+        let mut was_full = false;
+        match call.held {
+            Some(held) => {
+                was_full = self.give_back(now, &held, call.function);
+                if let Some(node) = self.nodes.get_mut(&held.node) {
+                    node.succeeded += u64::from(success);
+                    node.failed += u64::from(!success);
+                }
+            }
+            None => self.unqueue(call.function, invocation),
+        }
+        if let Some(function) = self.functions.get_mut(&call.function) {
+            function.ended(success);
+        }
+        was_full
+    }
+
+    /// Gives waiting calls of a function what room there is; fails them when there will be none.
+    pub(super) fn pump(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) {
+        while let Some(first) = self.functions.get(&key).and_then(|f| f.queue.front().copied()) {
+            if !self.assign(now, first, out) {
+                break;
+            }
+            self.unqueue(key, first);
+        }
+        let Some(function) = self.functions.get(&key).filter(|f| !f.queue.is_empty()) else { return };
+        let (revision, waiting) = (function.current().clone(), function.queue.len());
+        if !self.hopeful(now, key, &revision, waiting, out) {
+            let why = self.why_not(&revision);
+            self.fail_waiting(key, Failure::NoNode { why }, out);
+        }
+    }
+
+    /// Whether waiting calls will get room by and by; starts instances for them.
+    fn hopeful(
+        &mut self,
+        now: Millis,
+        key: FunctionKey,
+        revision: &Revision,
+        waiting: usize,
+        out: &mut Vec<Event>,
+    ) -> bool {
+        if revision.is_job() {
+            return self.placeable(revision, &[]);
+        }
+        self.scale_up(now, key, waiting, out);
+        self.live_instances(key) > 0
+    }
+
+    pub(super) fn pump_all(&mut self, now: Millis, out: &mut Vec<Event>) {
+        let waiting: Vec<FunctionKey> = self.waiting.iter().copied().collect();
+        for key in waiting {
+            self.pump(now, key, out);
+        }
+    }
+
+    pub(super) fn fail_waiting(&mut self, key: FunctionKey, failure: Failure, out: &mut Vec<Event>) {
+        let queue: Vec<InvocationKey> =
+            self.functions.get(&key).map(|f| f.queue.iter().copied().collect()).unwrap_or_default();
+        for invocation in queue {
+            self.fail(invocation, failure.clone(), out);
+        }
+    }
+
+    fn fail(&mut self, invocation: InvocationKey, failure: Failure, out: &mut Vec<Event>) {
+        self.release(0, invocation, false);
+        out.push(Event::InvocationFailed { invocation, failure });
+    }
+
+    /// Gives a call a slot if there is one for it.
+    fn assign(&mut self, now: Millis, invocation: InvocationKey, out: &mut Vec<Event>) -> bool {
+        let Some(call) = self.invocations.get(&invocation) else { return false };
+        let key = call.function;
+        let Some(function) = self.functions.get(&key) else { return false };
+        let revision = function.current().clone();
+        let (node, instance) = match revision.is_job() {
+            true => (self.place(&revision, &call.refused_by), None),
+            false => self.pick(function).unzip(),
+        };
+        let Some(node) = node else { return false };
+        let turn = self.fresh_turn();
+        let Some(at) = self.nodes.get_mut(&node) else { return false };
+        at.take_slot(instance.is_none(), turn);
+        let held = Held { node, instance, at_beat: at.beats };
+        if let Some(instance) = instance.and_then(|i| self.instances.get_mut(&i)) {
+            instance.in_flight += 1;
+        }
+        if let Some(function) = self.functions.get_mut(&key) {
+            function.running += 1;
+        }
+        if let Some(call) = self.invocations.get_mut(&invocation) {
+            call.held = Some(held);
+        }
+        self.reindex(node);
+        out.push(Event::InvocationAssigned(Assigned { invocation, node, instance, revision }));
+        if instance.is_some() {
+            self.consider_takeover(now, key, node, out);
+        }
+        true
+    }
+
+    /// True when the node was full for other functions too.
+    fn give_back(&mut self, now: Millis, held: &Held, key: FunctionKey) -> bool {
+        let mut was_full = false;
+        if let Some(node) = self.nodes.get_mut(&held.node) {
+            was_full = node.running >= node.spec.slots || node.running_jobs >= node.spec.job_slots;
+            node.give_slot_back(held.instance.is_none(), held.at_beat);
+        }
+        if let Some(function) = self.functions.get_mut(&key) {
+            function.running = function.running.saturating_sub(1);
+        }
+        self.reindex(held.node);
+        let Some(instance) = held.instance.and_then(|i| self.instances.get_mut(&i)) else { return was_full };
+        instance.in_flight = instance.in_flight.saturating_sub(1);
+        if instance.in_flight == 0 {
+            instance.idle_since = now;
+            let due = now.saturating_add(instance.revision.idle_ms);
+            self.wake_by(due);
+        }
+        was_full
+    }
+
+    /// A slot is free: whoever waits for one gets it, and what was only waiting for its last call goes.
+    fn after_release(&mut self, now: Millis, held: &Held, was_full: bool, key: FunctionKey, out: &mut Vec<Event>) {
+        self.stop_emptied(held, out);
+        if self.waiting.contains(&key) {
+            self.pump(now, key, out);
+        }
+        if was_full && !self.waiting.is_empty() {
+            self.pump_all(now, out);
+        }
+    }
+
+    fn push_queue(&mut self, key: FunctionKey, invocation: InvocationKey, first: bool) {
+        let Some(function) = self.functions.get_mut(&key) else { return };
+        match first {
+            true => function.queue.push_front(invocation),
+            false => function.queue.push_back(invocation),
+        }
+        self.queued += 1;
+        self.waiting.insert(key);
+    }
+
+    fn unqueue(&mut self, key: FunctionKey, invocation: InvocationKey) {
+        let Some(function) = self.functions.get_mut(&key) else { return };
+        let Some(at) = function.queue.iter().position(|i| *i == invocation) else { return };
+        function.queue.remove(at);
+        self.queued -= 1;
+        if function.queue.is_empty() {
+            self.waiting.remove(&key);
+        }
+    }
+}

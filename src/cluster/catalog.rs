@@ -1,0 +1,65 @@
+//! How functions are made, replaced and deleted.
+
+use super::*;
+
+impl Cluster {
+    pub(super) fn put_function(
+        &mut self,
+        now: Millis,
+        mut revision: Revision,
+        put: Put,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let name = revision.function.clone();
+        let known = self.function_names.get(&name).copied();
+        match (put, known) {
+            (Put::Create, Some(_)) => return Err(Refusal::FunctionNameTaken),
+            (Put::Replace, None) => return Err(Refusal::UnknownFunction),
+            (_, None) if self.functions.len() >= self.limits.max_functions => {
+                return Err(Refusal::TooManyFunctions { limit: self.limits.max_functions });
+            }
+            _ => {}
+        }
+        let keep = self.limits.revisions_kept;
+        match known.and_then(|key| self.functions.get_mut(&key)) {
+            Some(function) => {
+                revision.number = function.current().number + 1;
+                revision.created_unix_ms = function.current().created_unix_ms;
+                let revision = Arc::new(revision);
+                function.add_revision(revision.clone(), keep);
+                let (key, older) = (function.key, function.instances.clone());
+                out.push(Event::FunctionPut { revision, first: false });
+                for instance in older {
+                    self.retire(instance, out);
+                }
+                self.pump(now, key, out);
+            }
+            None => {
+                revision.number = 1;
+                let revision = Arc::new(revision);
+                let key = FunctionKey(self.fresh_key());
+                self.function_names.insert(name.clone(), key);
+                self.functions.insert(key, Function::new(key, name, [revision.clone()].into()));
+                out.push(Event::FunctionPut { revision, first: true });
+            }
+        }
+        self.keep_minimum(now, out);
+        Ok(())
+    }
+
+    pub(super) fn delete_function(&mut self, name: &Arc<str>, out: &mut Vec<Event>) -> Result<(), Refusal> {
+        let key = self.function_names.remove(name).ok_or(Refusal::UnknownFunction)?;
+        out.push(Event::FunctionDeleted { name: name.clone() });
+        let Some(function) = self.functions.remove(&key) else { return Ok(()) };
+        self.waiting.remove(&key);
+        self.queued -= function.queue.len();
+        for invocation in function.queue {
+            self.invocations.remove(&invocation);
+            out.push(Event::InvocationFailed { invocation, failure: Failure::FunctionDeleted });
+        }
+        for instance in function.instances {
+            self.retire(instance, out); // calls that run are answered first
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Every fact. What the shell must do, tell or keep follows from these alone.
+
+use super::{Failure, InstanceKey, InvocationKey, NodeKey, Revision};
+use std::sync::Arc;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    NodeJoined {
+        node: NodeKey,
+        session: u64,
+        again: bool,
+    },
+    /// Lost without a word; what ran there has been settled.
+    NodeLost {
+        node: NodeKey,
+        name: String,
+        why: String,
+    },
+    /// Went as it said it would.
+    NodeLeft {
+        node: NodeKey,
+        name: String,
+    },
+    NodeCordoned {
+        node: NodeKey,
+    },
+    NodeUncordoned {
+        node: NodeKey,
+    },
+    NodeDraining {
+        node: NodeKey,
+    },
+    /// Nothing runs there any more.
+    NodeDrained {
+        node: NodeKey,
+    },
+    NodeRemoved {
+        node: NodeKey,
+        id: String,
+        name: String,
+    },
+
+    FunctionPut {
+        revision: Arc<Revision>,
+        first: bool,
+    },
+    FunctionDeleted {
+        name: Arc<str>,
+    },
+
+    /// The node must start it.
+    InstanceStarting {
+        instance: InstanceKey,
+        node: NodeKey,
+        revision: Arc<Revision>,
+    },
+    InstanceWarm {
+        instance: InstanceKey,
+        node: NodeKey,
+        revision: Arc<Revision>,
+    },
+    /// The node must stop it.
+    InstanceStopping {
+        instance: InstanceKey,
+        node: NodeKey,
+    },
+    /// It ended by itself.
+    InstanceEnded {
+        instance: InstanceKey,
+        node: NodeKey,
+        revision: Arc<Revision>,
+        started: bool,
+        why: String,
+    },
+
+    /// The call has a slot: send it.
+    InvocationAssigned(Assigned),
+    /// The call waits for room.
+    InvocationQueued {
+        invocation: InvocationKey,
+    },
+    /// The call ended without an answer.
+    InvocationFailed {
+        invocation: InvocationKey,
+        failure: Failure,
+    },
+}
+
+/// Where a call runs.
+#[derive(Clone, Debug)]
+pub struct Assigned {
+    pub invocation: InvocationKey,
+    pub node: NodeKey,
+    /// `None`: a job.
+    pub instance: Option<InstanceKey>,
+    pub revision: Arc<Revision>,
+}

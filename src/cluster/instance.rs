@@ -1,0 +1,81 @@
+//! An instance: one running copy of an http function on one node.
+
+use super::{FunctionKey, Millis, NodeKey, Revision};
+use std::sync::Arc;
+
+/// An instance's id, unique over restarts of the orchestrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceKey(pub u64);
+
+impl std::fmt::Display for InstanceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "i{:x}", self.0)
+    }
+}
+
+impl std::str::FromStr for InstanceKey {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.strip_prefix('i').ok_or(())?;
+        u64::from_str_radix(digits, 16).map(InstanceKey).map_err(|_| ())
+    }
+}
+
+/// Where an instance is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Asked for; takes no calls yet.
+    Starting,
+    /// Takes calls.
+    Warm,
+    /// Finishes its calls, then goes.
+    Draining,
+    /// No more.
+    Gone,
+}
+
+impl InstanceState {
+    /// The one table of what may follow what.
+    pub fn may_become(self, next: InstanceState) -> bool {
+        use InstanceState::*;
+        matches!((self, next), (Starting, Warm) | (Starting, Gone) | (Warm, Draining) | (Warm, Gone) | (Draining, Gone))
+    }
+
+    /// The word people and programs see.
+    pub fn word(self) -> &'static str {
+        match self {
+            InstanceState::Starting => "starting",
+            InstanceState::Warm => "warm",
+            InstanceState::Draining => "draining",
+            InstanceState::Gone => "gone",
+        }
+    }
+}
+
+/// One running copy.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub key: InstanceKey,
+    pub function: FunctionKey,
+    pub revision: Arc<Revision>,
+    pub node: NodeKey,
+    pub state: InstanceState,
+    pub in_flight: u32,
+    /// When its last call ended, or it got warm.
+    pub idle_since: Millis,
+}
+
+impl Instance {
+    pub(super) fn transition(&mut self, next: InstanceState) -> bool {
+        let legal = self.state.may_become(next);
+        if legal {
+            self.state = next;
+        }
+        legal
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.state == InstanceState::Warm && self.in_flight < self.revision.concurrency
+    }
+}

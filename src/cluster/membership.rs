@@ -1,0 +1,246 @@
+//! How nodes come, stay and go, and what becomes of their work when they go.
+
+use super::*;
+
+impl Cluster {
+    pub(super) fn join(
+        &mut self,
+        now: Millis,
+        spec: NodeSpec,
+        reported: Vec<Reported>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let namesake = self.nodes.values().find(|n| n.spec.name == spec.name && n.spec.id != spec.id);
+        if let Some(other) = namesake {
+            if other.status != NodeStatus::Disconnected {
+                return Err(Refusal::NodeNameTaken { name: spec.name, by: other.spec.id.clone() });
+            }
+            let key = other.key; // a machine set up anew under its old name
+            self.remove_node(key, out)?;
+        }
+        let known = self.node_ids.get(&spec.id).copied();
+        if known.is_none() && self.nodes.len() >= self.limits.max_nodes {
+            return Err(Refusal::TooManyNodes { limit: self.limits.max_nodes });
+        }
+        let key = match known {
+            Some(key) => {
+                self.settle(now, key, out); // the session before this one, if it had not ended
+                key
+            }
+            None => {
+                let key = NodeKey(self.fresh_key());
+                self.node_ids.insert(spec.id.clone(), key);
+                self.nodes.insert(key, Node::new(key, spec.clone()));
+                key
+            }
+        };
+        let session = self.fresh_key();
+        let lease_ms = self.limits.lease_ms;
+        if let Some(node) = self.nodes.get_mut(&key) {
+            node.spec = spec;
+            node.start_session(session, now, lease_ms);
+            node.transition(NodeStatus::Active);
+            self.wake_by(now + lease_ms);
+        }
+        self.reindex(key);
+        out.push(Event::NodeJoined { node: key, session, again: known.is_some() });
+        for instance in reported {
+            self.adopt(now, key, instance, out);
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_reach(
+        &mut self,
+        now: Millis,
+        key: NodeKey,
+        session: u64,
+        reach: Reach,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        self.in_session(key, session)?.reach = reach;
+        self.reindex(key);
+        self.pump_all(now, out);
+        self.keep_minimum(now, out);
+        Ok(())
+    }
+
+    pub(super) fn beat(
+        &mut self,
+        now: Millis,
+        key: NodeKey,
+        session: u64,
+        cpu_percent: Option<f64>,
+        memory_percent: Option<f64>,
+    ) -> Result<(), Refusal> {
+        let lease_ms = self.limits.lease_ms;
+        let node = self.in_session(key, session)?;
+        node.renew(now, lease_ms);
+        node.beat(cpu_percent, memory_percent);
+        self.reindex(key);
+        Ok(())
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        now: Millis,
+        key: NodeKey,
+        session: u64,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let node = self.in_session(key, session)?;
+        if !node.leaving {
+            node.leaving = true;
+            self.empty(now, key, out);
+        }
+        Ok(())
+    }
+
+    pub(super) fn disconnect(
+        &mut self,
+        now: Millis,
+        key: NodeKey,
+        session: u64,
+        why: String,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        self.in_session(key, session)?;
+        self.lose(now, key, why, out);
+        Ok(())
+    }
+
+    pub(super) fn cordon(&mut self, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
+        let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
+        if !node.cordoned {
+            node.cordoned = true;
+            out.push(Event::NodeCordoned { node: key });
+        }
+        self.reindex(key);
+        Ok(())
+    }
+
+    pub(super) fn uncordon(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
+        let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
+        if node.cordoned || node.status == NodeStatus::Draining {
+            node.cordoned = false;
+            node.drained = false;
+            if node.status == NodeStatus::Draining && !node.leaving {
+                node.transition(NodeStatus::Active);
+            }
+            out.push(Event::NodeUncordoned { node: key });
+        }
+        self.reindex(key);
+        self.pump_all(now, out);
+        Ok(())
+    }
+
+    pub(super) fn drain(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
+        let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
+        if node.status == NodeStatus::Disconnected {
+            return Err(Refusal::NodeDisconnected);
+        }
+        node.cordoned = true; // stays out after a reconnect too
+        self.empty(now, key, out);
+        Ok(())
+    }
+
+    pub(super) fn remove_node(&mut self, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
+        let node = self.nodes.get(&key).ok_or(Refusal::UnknownNode)?;
+        if node.status != NodeStatus::Disconnected {
+            return Err(Refusal::NodeConnected);
+        }
+        if let Some(node) = self.nodes.remove(&key) {
+            self.unindex(&node);
+            self.node_ids.remove(&node.spec.id);
+            out.push(Event::NodeRemoved { node: key, id: node.spec.id, name: node.spec.name });
+        }
+        Ok(())
+    }
+
+    pub(super) fn expire_leases(&mut self, now: Millis, out: &mut Vec<Event>) {
+        let there = |n: &&Node| n.status != NodeStatus::Disconnected;
+        let expired: Vec<NodeKey> =
+            self.nodes.values().filter(there).filter(|n| n.lease_ends <= now).map(|n| n.key).collect();
+        for key in expired {
+            let silent_s = self.nodes.get(&key).map_or(0, |n| now.saturating_sub(n.last_seen) / 1_000);
+            self.lose(now, key, format!("no heartbeat for {silent_s} s"), out);
+        }
+        if let Some(next) = self.nodes.values().filter(there).map(|n| n.lease_ends).min() {
+            self.wake_by(next);
+        }
+    }
+
+    /// Gives nothing new to a node and lets its instances go as they fall idle.
+    fn empty(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) {
+        let Some(node) = self.nodes.get_mut(&key) else { return };
+        if node.transition(NodeStatus::Draining) {
+            out.push(Event::NodeDraining { node: key });
+        }
+        self.reindex(key);
+        let on_it: Vec<InstanceKey> = self.instances.values().filter(|i| i.node == key).map(|i| i.key).collect();
+        for instance in on_it {
+            self.retire(instance, out);
+        }
+        self.wake_by(now); // the minimum of some function may have been here
+        self.told_drained(key, out);
+    }
+
+    /// To be called when something on a node ended: says once that nothing is left.
+    pub(super) fn told_drained(&mut self, key: NodeKey, out: &mut Vec<Event>) {
+        let idle = |n: &Node| n.status == NodeStatus::Draining && n.running == 0 && !n.drained;
+        if !self.nodes.get(&key).is_some_and(idle) || self.instances.values().any(|i| i.node == key) {
+            return;
+        }
+        if let Some(node) = self.nodes.get_mut(&key) {
+            node.drained = true;
+            out.push(Event::NodeDrained { node: key });
+        }
+    }
+
+    fn lose(&mut self, now: Millis, key: NodeKey, why: String, out: &mut Vec<Event>) {
+        let Some(node) = self.nodes.get_mut(&key) else { return };
+        if !node.transition(NodeStatus::Disconnected) {
+            return;
+        }
+        let name = node.spec.name.clone();
+        out.push(match node.leaving {
+            true => Event::NodeLeft { node: key, name },
+            false => Event::NodeLost { node: key, name, why },
+        });
+        self.settle(now, key, out);
+    }
+
+    /// Ends everything that ran in a node's session.
+    fn settle(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) {
+        let Some(node) = self.nodes.get_mut(&key) else { return };
+        node.transition(NodeStatus::Disconnected);
+        node.reach = Reach::None;
+        node.cpu_percent = None;
+        node.memory_percent = None;
+        let name = node.spec.name.clone();
+        let on_it = |i: &&Instance| i.node == key;
+        let instances: Vec<InstanceKey> = self.instances.values().filter(on_it).map(|i| i.key).collect();
+        for instance in instances {
+            self.forget(instance);
+        }
+        let held_here = |i: &Invocation| i.held.is_some_and(|held| held.node == key);
+        let lost: Vec<InvocationKey> =
+            self.invocations.iter().filter(|(_, i)| held_here(i)).map(|(key, _)| *key).collect();
+        for invocation in lost {
+            self.release(now, invocation, false);
+            let failure = Failure::NodeLost { node: name.clone() };
+            out.push(Event::InvocationFailed { invocation, failure });
+        }
+        self.reindex(key);
+        self.pump_all(now, out);
+        self.wake_by(now); // the minimum of some function may be gone
+    }
+
+    fn in_session(&mut self, key: NodeKey, session: u64) -> Result<&mut Node, Refusal> {
+        let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
+        match node.session == session && node.status != NodeStatus::Disconnected {
+            true => Ok(node),
+            false => Err(Refusal::StaleSession),
+        }
+    }
+}

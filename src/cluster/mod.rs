@@ -1,0 +1,216 @@
+//! The core: what the cluster is and what may happen to it. Commands and time go in, events come out; it does no I/O,
+//! reads no clock, rolls no dice and blocks on nothing, so that a test can live through a year of it in a second.
+
+mod calls;
+mod catalog;
+mod command;
+mod event;
+mod function;
+mod instance;
+mod invocation;
+mod membership;
+mod node;
+mod placement;
+mod scaling;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, Put, Refusal, Reported};
+pub use event::{Assigned, Event};
+pub use function::{Constraints, Function, FunctionKey, Mode, Revision};
+pub use instance::{Instance, InstanceKey, InstanceState};
+pub use invocation::{Failure, Held, Invocation, InvocationKey};
+pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
+pub use placement::Candidate;
+use placement::{Index, Placement};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Monotonic milliseconds, as the shell counts them.
+pub type Millis = u64;
+
+/// What the cluster takes, and how long it waits. Each has a reason.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Without a heartbeat for this long a node is lost; the promise to users is 15 s.
+    pub lease_ms: Millis,
+    /// Calls of one function that may wait for room: beyond it a caller is better told at once.
+    pub queue_per_function: usize,
+    /// Waiting calls in all: bounds memory.
+    pub queue_total: usize,
+    /// Revisions of a function kept for going back.
+    pub revisions_kept: usize,
+    /// Bounds memory and listings.
+    pub max_functions: usize,
+    /// Bounds memory and listings.
+    pub max_nodes: usize,
+    /// Score points by which a warm instance's node may be worse before a better node takes over: a start costs more
+    /// than a few points of load.
+    pub takeover_margin: f64,
+    /// Between two such take-overs of one function, so that two nodes do not hand it to and fro.
+    pub takeover_pause_ms: Millis,
+    /// Nodes on which a function is tried before its waiting calls are given the reason.
+    pub start_attempts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            lease_ms: 10_000,
+            queue_per_function: 1_000,
+            queue_total: 10_000,
+            revisions_kept: 10,
+            max_functions: 100_000,
+            max_nodes: 10_000,
+            takeover_margin: 20.0,
+            takeover_pause_ms: 10_000,
+            start_attempts: 3,
+        }
+    }
+}
+
+/// The cluster.
+pub struct Cluster {
+    limits: Limits,
+    next_key: u64,
+    turn: u64,
+    nodes: BTreeMap<NodeKey, Node>,
+    node_ids: BTreeMap<String, NodeKey>,
+    functions: BTreeMap<FunctionKey, Function>,
+    function_names: BTreeMap<Arc<str>, FunctionKey>,
+    instances: BTreeMap<InstanceKey, Instance>,
+    invocations: BTreeMap<InvocationKey, Invocation>,
+    /// Functions whose calls wait.
+    waiting: BTreeSet<FunctionKey>,
+    queued: usize,
+    index: Index,
+    /// Nothing is due before this.
+    wake_at: Option<Millis>,
+}
+
+impl Cluster {
+    /// An empty cluster. Keys count up from `first_key`; give each start of the orchestrator a range of its own.
+    pub fn new(limits: Limits, first_key: u64) -> Self {
+        Cluster {
+            limits,
+            next_key: first_key,
+            turn: 0,
+            nodes: BTreeMap::new(),
+            node_ids: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            function_names: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            invocations: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            queued: 0,
+            index: Index::default(),
+            wake_at: None,
+        }
+    }
+
+    /// Carries one command out, or refuses it and changes nothing.
+    pub fn apply(&mut self, now: Millis, command: Command) -> Result<Vec<Event>, Refusal> {
+        let mut out = Vec::new();
+        match command {
+            Command::Join { spec, instances } => self.join(now, spec, instances, &mut out)?,
+            Command::SetReach { node, session, reach } => self.set_reach(now, node, session, reach, &mut out)?,
+            Command::Beat { node, session, cpu_percent, memory_percent } => {
+                self.beat(now, node, session, cpu_percent, memory_percent)?
+            }
+            Command::Leave { node, session } => self.leave(now, node, session, &mut out)?,
+            Command::Disconnect { node, session, why } => self.disconnect(now, node, session, why, &mut out)?,
+            Command::Cordon { node } => self.cordon(node, &mut out)?,
+            Command::Uncordon { node } => self.uncordon(now, node, &mut out)?,
+            Command::Drain { node } => self.drain(now, node, &mut out)?,
+            Command::RemoveNode { node } => self.remove_node(node, &mut out)?,
+            Command::PutFunction { revision, put } => self.put_function(now, *revision, put, &mut out)?,
+            Command::DeleteFunction { name } => self.delete_function(&name, &mut out)?,
+            Command::Invoke { function } => self.invoke(now, &function, &mut out)?,
+            Command::Refuse { invocation, why } => self.refuse(now, invocation, why, &mut out)?,
+            Command::Finish { invocation, success } => self.finish(now, invocation, success, &mut out)?,
+            Command::InstanceReady { instance } => self.instance_ready(now, instance, &mut out)?,
+            Command::InstanceEnded { instance, why } => self.instance_ended(now, instance, why, &mut out)?,
+        }
+        Ok(out)
+    }
+
+    /// Does what has become due. Harmless at any time.
+    pub fn tick(&mut self, now: Millis) -> Vec<Event> {
+        let mut out = Vec::new();
+        self.wake_at = None;
+        self.expire_leases(now, &mut out);
+        self.stop_idle(now, &mut out);
+        self.keep_minimum(now, &mut out);
+        out
+    }
+
+    /// When `tick` may have something to do; it may also turn out to have nothing.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.wake_at
+    }
+
+    /// Takes a node back into memory after a restart: known, but not there.
+    pub fn restore_node(&mut self, spec: NodeSpec, cordoned: bool) {
+        let key = NodeKey(self.fresh_key());
+        self.node_ids.insert(spec.id.clone(), key);
+        let mut node = Node::new(key, spec);
+        node.cordoned = cordoned;
+        self.nodes.insert(key, node);
+    }
+
+    /// Takes a function back into memory after a restart: its revisions, oldest first. Ignored when there are none.
+    pub fn restore_function(&mut self, revisions: Vec<Arc<Revision>>) {
+        let Some(name) = revisions.first().map(|r| r.function.clone()) else { return };
+        let key = FunctionKey(self.fresh_key());
+        self.function_names.insert(name.clone(), key);
+        self.functions.insert(key, Function::new(key, name, revisions.into()));
+        self.wake_by(0); // some may want a minimum of instances
+    }
+
+    /// All nodes, in the order they first joined.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    pub fn node(&self, key: NodeKey) -> Option<&Node> {
+        self.nodes.get(&key)
+    }
+
+    /// By id, or else by name.
+    pub fn find_node(&self, id_or_name: &str) -> Option<&Node> {
+        match self.node_ids.get(id_or_name) {
+            Some(key) => self.nodes.get(key),
+            None => self.nodes.values().find(|n| n.spec.name == id_or_name),
+        }
+    }
+
+    /// All functions, by name.
+    pub fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.function_names.values().filter_map(|key| self.functions.get(key))
+    }
+
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.get(self.function_names.get(name)?)
+    }
+
+    pub fn instance(&self, key: InstanceKey) -> Option<&Instance> {
+        self.instances.get(&key)
+    }
+
+    fn fresh_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+
+    fn fresh_turn(&mut self) -> u64 {
+        self.turn += 1;
+        self.turn
+    }
+
+    fn wake_by(&mut self, at: Millis) {
+        self.wake_at = Some(self.wake_at.map_or(at, |now| now.min(at)));
+    }
+}

@@ -1,0 +1,148 @@
+//! Where something new goes: filters first, then the lowest score. Reads the cluster, changes only its own index.
+
+use super::{Cluster, Function, Node, NodeKey, NodeStatus, Reach, Revision};
+use std::collections::BTreeSet;
+
+/// A node's place among those that take work. Ordered: best first; equal scores by how full, then whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Placement {
+    /// In tenths of a point: finer differences are noise.
+    score_deci: u32,
+    full_permille: u32,
+    last_given: u64,
+    node: NodeKey,
+}
+
+impl Placement {
+    fn of(node: &Node) -> Self {
+        Placement {
+            score_deci: (node.score() * 10.0).round() as u32,
+            full_permille: (u64::from(node.running) * 1_000 / u64::from(node.spec.slots.max(1))) as u32,
+            last_given: node.last_given,
+            node: node.key,
+        }
+    }
+}
+
+/// The nodes that take work, best first, so that placing looks at one or two and not at all.
+#[derive(Default)]
+pub(super) struct Index(BTreeSet<Placement>);
+
+impl Index {
+    pub(super) fn best_score(&self) -> Option<f64> {
+        self.0.first().map(|p| f64::from(p.score_deci) / 10.0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds(&self, node: &Node) -> bool {
+        self.0.contains(&Placement::of(node))
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A node that could take a function, for people who ask why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    pub node: NodeKey,
+    pub name: String,
+    pub score: f64,
+}
+
+impl Cluster {
+    /// To be called after anything about a node changed.
+    pub(super) fn reindex(&mut self, key: NodeKey) {
+        let Some(node) = self.nodes.get_mut(&key) else { return };
+        let now = node.takes_work().then(|| Placement::of(node));
+        if node.placed == now {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut node.placed, now) {
+            self.index.0.remove(&before);
+        }
+        if let Some(now) = now {
+            self.index.0.insert(now);
+        }
+    }
+
+    pub(super) fn unindex(&mut self, node: &Node) {
+        if let Some(before) = &node.placed {
+            self.index.0.remove(before);
+        }
+    }
+
+    /// The best node for something new of this revision.
+    pub(super) fn place(&self, revision: &Revision, not_on: &[NodeKey]) -> Option<NodeKey> {
+        let job = revision.is_job();
+        self.index.0.iter().map(|p| p.node).find(|key| {
+            self.nodes.get(key).is_some_and(|node| {
+                (!job || node.running_jobs < node.spec.job_slots) && satisfies(node, revision) && !not_on.contains(key)
+            })
+        })
+    }
+
+    /// Whether any node could take it once it has room.
+    pub(super) fn placeable(&self, revision: &Revision, not_on: &[NodeKey]) -> bool {
+        self.nodes.values().any(|node| could_take(node, revision) && !not_on.contains(&node.key))
+    }
+
+    /// The nodes that could take a function now, best first.
+    pub fn candidates(&self, function: &Function) -> Vec<Candidate> {
+        let fits = |p: &&Placement| self.nodes.get(&p.node).is_some_and(|n| satisfies(n, function.current()));
+        let candidate = |p: &Placement| {
+            let node = self.nodes.get(&p.node)?;
+            Some(Candidate { node: p.node, name: node.spec.name.clone(), score: node.score() })
+        };
+        self.index.0.iter().filter(fits).filter_map(candidate).collect()
+    }
+
+    /// Why no node can take it, and what to do, for people.
+    pub(super) fn why_not(&self, revision: &Revision) -> String {
+        let there: Vec<&Node> = self.nodes.values().filter(|n| n.status == NodeStatus::Active).collect();
+        if there.is_empty() {
+            return match self.nodes.len() {
+                0 => "no node has joined yet: start one with `cares worker ORCHESTRATOR`".into(),
+                known => format!("none of the {known} known nodes is active: see `cares node list`"),
+            };
+        }
+        let engine = revision.engine();
+        if !there.iter().any(|n| n.spec.engines.contains(engine)) {
+            return match engine {
+                "docker" => format!(
+                    "no active node has a container engine, which image '{}' needs: install one on a node, or deploy a \
+                     folder with `cares deploy`",
+                    revision.image
+                ),
+                engine => format!("no active node has the {engine} engine: start a worker that has it"),
+            };
+        }
+        if !there.iter().any(|n| matches(n, revision)) {
+            return "no active node satisfies the function's constraints (os, arch, tools, tags, memory_mb, cpu): see \
+                    `cares describe` and `cares node list -o wide`"
+                .into();
+        }
+        "every node that could take it is cordoned, full, or has no connection for calls yet: see `cares node list`"
+            .into()
+    }
+}
+
+fn satisfies(node: &Node, revision: &Revision) -> bool {
+    node.spec.engines.contains(revision.engine()) && matches(node, revision)
+}
+
+fn could_take(node: &Node, revision: &Revision) -> bool {
+    node.status == NodeStatus::Active && !node.cordoned && node.reach != Reach::None && satisfies(node, revision)
+}
+
+fn matches(node: &Node, revision: &Revision) -> bool {
+    let wanted = &revision.constraints;
+    wanted.os.as_ref().is_none_or(|os| *os == node.spec.os)
+        && wanted.arch.as_ref().is_none_or(|arch| *arch == node.spec.arch)
+        && wanted.tools.is_subset(&node.spec.tools)
+        && wanted.tags.iter().all(|(k, v)| node.spec.tags.get(k) == Some(v))
+        && revision.memory_bytes <= node.spec.memory_bytes
+        && revision.cpu <= f64::from(node.spec.cpus)
+}
