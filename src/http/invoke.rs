@@ -9,7 +9,7 @@ use crate::clock::{self, Deadline};
 use crate::cluster::{Assigned, InvocationKey};
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::link::{self, LinkError};
-use crate::orchestrator::state::{Admitted, Place, Placed};
+use crate::orchestrator::state::{Place, Placed};
 use crate::wire::{self, Outcome};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -29,6 +29,21 @@ const REPLAYABLE_BYTES: u64 = 64 * 1024;
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    let (id, answer) = match admit(&app, asked).await {
+        Ok((id, answered)) => (id.to_string(), answered.unwrap_or_else(Response::from)),
+        Err(problem) => (app.refused_id(), problem.into()),
+    };
+    let mut answer = answer;
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(X_CALL_ID, id);
+    }
+    Ok(answer)
+}
+
+type Answered = Result<Response<Body>, Problem>;
+
+/// Takes a call in and brings it to its answer; `Err` when it is not taken in.
+async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKey, Answered), Problem> {
     let function = asked.params.into_iter().next().unwrap_or_default();
     let accepted = clock::now();
     let (mut head, incoming) = asked.request.into_parts();
@@ -36,35 +51,32 @@ pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
         .state
         .read(|c| c.function(&function).map(|f| f.current().timeout_ms))
         .ok_or_else(|| Problem::no_function(&function))?;
-    let deadline = accepted + Duration::from_millis(timeout_ms);
+    let idle = Duration::from_millis(timeout_ms);
+    let deadline = accepted + idle;
     let body = replayable(incoming, &function, deadline).await?;
-    let Admitted { invocation, timeout_ms, place } =
-        app.state.invoke(&function).map_err(|refusal| Problem::of_call(&function, refusal))?;
-    let story = app.stories.tell().then(|| Story::begin(&app, invocation, &function, &head));
+    let (invocation, place) = app.state.invoke(&function).map_err(|refusal| Problem::of_call(&function, refusal))?;
+    let story = app.stories.tell().then(|| Story::begin(app, invocation, &function, &head));
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
     prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
-    let call = Call { app, function, head, path, guard };
-    let idle = Duration::from_millis(timeout_ms);
-    let answered = clock::timeout_at(deadline, call.run(place, body)).await;
-    let mut answer = match answered {
-        Some(Ok((answer, guard))) => {
+    let call = Call { app: app.clone(), function, head, path, guard };
+    let answered = match clock::timeout_at(deadline, call.run(place, body)).await {
+        Some(answered) => answered.map(|(answer, guard)| {
             let (mut head, incoming) = answer.into_parts();
             headers::strip(&mut head.headers);
             head.version = Version::HTTP_11;
             let answer = Answer::new(head.status, incoming, guard, idle);
             Response::from_parts(head, Body::stream(answer))
-        }
-        Some(Err(problem)) => problem.into(),
+        }),
         None => {
-            let detail = format!("no answer within the function's timeout_s, which is {}", timeout_ms as f64 / 1_000.0);
-            Problem::new(504, "function_timeout", detail).into()
+            let detail = format!(
+                "no answer within the function's timeout_s, which is {}; an http function must listen on $PORT",
+                idle.as_secs_f64()
+            );
+            Err(Problem::new(504, "function_timeout", detail))
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&invocation.to_string()) {
-        answer.headers_mut().insert(X_CALL_ID, id);
-    }
-    Ok(answer)
+    Ok((invocation, answered))
 }
 
 /// Takes a small body in; leaves a large one where it is.

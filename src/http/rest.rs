@@ -78,6 +78,7 @@ impl Rest {
         let request = request.body(Body::full(body)).map_err(io::Error::other)?;
         let mut answer = requests.send_request(request).await.map_err(io::Error::other)?;
         super::headers::strip(answer.headers_mut());
+        answer.headers_mut().remove(hyper::header::SERVER);
         Ok(answer.map(Body::Incoming))
     }
 

@@ -87,10 +87,17 @@ impl Call {
         if self.body.is_empty() {
             return Err(Problem::new(400, "invalid_json", "the body is empty; a JSON object is needed"));
         }
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let code = if error.is_data() { "invalid_field" } else { "invalid_json" };
-            Problem::new(400, code, format!("the body: {error}"))
-        })
+        let mut json = serde_json::Deserializer::from_slice(&self.body);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let field = error.path().to_string();
+            match error.inner().is_data() && field != "." {
+                true => Problem::new(400, "invalid_field", format!("{field}: {}", error.inner())),
+                false if error.inner().is_data() => Problem::new(400, "invalid_field", error.inner().to_string()),
+                false => Problem::new(400, "invalid_json", format!("the body is no valid JSON: {}", error.inner())),
+            }
+        })?;
+        json.end().map_err(|error| Problem::new(400, "invalid_json", format!("the body is no valid JSON: {error}")))?;
+        Ok(value)
     }
 }
 

@@ -27,6 +27,7 @@ use state::State;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Store, StoreError};
 use stories::Stories;
 
@@ -46,6 +47,15 @@ pub struct Orchestrator {
     pub events: Arc<EventLog>,
     pub bundles: Bundles,
     pub stories: Stories,
+    /// Ids of calls that were not taken in: their answers have one too.
+    refused: AtomicU64,
+}
+
+impl Orchestrator {
+    /// An id for a call that is not taken in.
+    pub fn refused_id(&self) -> String {
+        format!("r{:x}", self.refused.fetch_add(1, Ordering::Relaxed) + 1)
+    }
 }
 
 /// A started orchestrator.
@@ -110,6 +120,7 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         events: Arc::new(EventLog::new(kept.epoch << EVENT_EPOCH_SHIFT)),
         bundles,
         stories: Stories::default(),
+        refused: AtomicU64::new(kept.epoch << EPOCH_SHIFT),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     rt::spawn(effects::run(app.clone(), facts));

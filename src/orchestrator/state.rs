@@ -29,13 +29,6 @@ pub struct State {
     earlier: Sender<()>,
 }
 
-/// An accepted call.
-pub struct Admitted {
-    pub invocation: InvocationKey,
-    pub timeout_ms: Millis,
-    pub place: Place,
-}
-
 /// Where an accepted call is.
 pub enum Place {
     Assigned(Assigned),
@@ -78,24 +71,16 @@ impl State {
     }
 
     /// Takes a call in.
-    pub fn invoke(&self, function: &str) -> Result<Admitted, Refusal> {
+    pub fn invoke(&self, function: &str) -> Result<(InvocationKey, Place), Refusal> {
         let mut inner = self.lock();
-        let timeout_ms = inner.cluster.function(function).ok_or(Refusal::UnknownFunction)?.current().timeout_ms;
         let events = inner.cluster.apply(clock::now_ms(), Command::Invoke { function: function.into() })?;
-        let mut admitted = None;
-        for event in &events {
-            match event {
-                Event::InvocationAssigned(assigned) => {
-                    let place = Place::Assigned(assigned.clone());
-                    admitted = Some(Admitted { invocation: assigned.invocation, timeout_ms, place });
-                }
-                Event::InvocationQueued { invocation } => {
-                    let place = Place::Waiting(Self::wait(&mut inner, *invocation));
-                    admitted = Some(Admitted { invocation: *invocation, timeout_ms, place });
-                }
-                _ => {}
+        let admitted = events.iter().find_map(|event| match event {
+            Event::InvocationAssigned(assigned) => Some((assigned.invocation, Place::Assigned(assigned.clone()))),
+            Event::InvocationQueued { invocation } => {
+                Some((*invocation, Place::Waiting(Self::wait(&mut inner, *invocation))))
             }
-        }
+            _ => None,
+        });
         drop(self.follow_up(inner, events)); // nothing about a call is kept on disk
         admitted.ok_or(Refusal::UnknownInvocation)
     }

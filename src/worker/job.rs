@@ -69,7 +69,7 @@ struct Rest {
     first: Option<Bytes>,
     output: Output,
     control: Box<dyn Control>,
-    _kept: (Option<Scoped>, Unpacked, Slot),
+    _kept: (Option<Scoped>, Arc<Unpacked>, Slot),
 }
 
 /// The next piece of a long answer; at the end of a job that failed, what breaks the connection.

@@ -17,7 +17,7 @@ pub const FOLLOW_LINES: usize = 256;
 const CUT: &str = " … [cut at 8 KiB]";
 /// Counted for each line beside its text: the struct, and what the allocator adds.
 const LINE_OVERHEAD: usize = 96;
-/// When all is full, this much is freed at once, so that not every line looks for the largest.
+/// When all is full, this much is freed at once, so that not every line has to look at all functions.
 const SLACK_BYTES: usize = MAX_TOTAL_BYTES / 64;
 
 /// Where a line was printed to.
@@ -145,29 +145,38 @@ impl LogBook {
 }
 
 impl Shelves {
-    /// Drops the oldest lines of the largest functions.
+    /// Drops the oldest lines of the largest functions, all down to one level.
     fn make_room(&mut self) {
-        while self.bytes > MAX_TOTAL_BYTES - SLACK_BYTES {
-            let Some(largest) = self.functions.iter().max_by_key(|(_, shelf)| shelf.bytes) else { return };
-            let name = largest.0.clone();
-            let Some(shelf) = self.functions.get_mut(&name) else { return };
-            // A quarter at once: the next largest may be about as large.
-            let enough = shelf.bytes - shelf.bytes / 4;
-            while shelf.bytes >= enough && !shelf.lines.is_empty() {
+        let target = MAX_TOTAL_BYTES - SLACK_BYTES;
+        let mut sizes: Vec<usize> = self.functions.values().map(|shelf| shelf.bytes).collect();
+        sizes.sort_unstable();
+        let mut left = target;
+        let level = sizes.iter().enumerate().find_map(|(n, size)| {
+            let share = left / (sizes.len() - n);
+            left -= (*size).min(share);
+            (*size > share).then_some(share)
+        });
+        let level = level.unwrap_or(usize::MAX);
+        for shelf in self.functions.values_mut() {
+            while shelf.bytes > level && self.bytes > target {
                 self.bytes -= shelf.drop_oldest();
             }
-            self.remove_if_empty(&name);
         }
+        self.functions.retain(|_, shelf| !shelf.is_empty());
     }
 
     fn remove_if_empty(&mut self, function: &str) {
-        if self.functions.get(function).is_some_and(|shelf| shelf.lines.is_empty() && shelf.followers.is_empty()) {
+        if self.functions.get(function).is_some_and(Shelf::is_empty) {
             self.functions.remove(function);
         }
     }
 }
 
 impl Shelf {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.followers.is_empty()
+    }
+
     fn drop_oldest(&mut self) -> usize {
         let bytes = self.lines.pop_front().map_or(0, |line| line.bytes());
         self.bytes -= bytes;
@@ -235,7 +244,8 @@ fn cut(text: &str) -> Arc<str> {
     if text.len() <= MAX_LINE_BYTES {
         return text.into();
     }
-    format!("{}{CUT}", &text[..text.floor_char_boundary(MAX_LINE_BYTES)]).into()
+    let end = (0..=MAX_LINE_BYTES).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{CUT}", &text[..end]).into()
 }
 
 #[cfg(test)]

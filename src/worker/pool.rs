@@ -64,7 +64,7 @@ impl Pool {
     pub fn new(dir: &Path, slots: u32, ended: Sender<proto::InstanceState>) -> Result<Self, String> {
         let logs = Arc::new(LogBook::new(clock::unix_ms));
         let engine = ProcessEngine::new(dir, logs.clone()).map_err(|e| e.to_string())?;
-        let bundles = BundleCache::open(dir.join("bundles")).map_err(|e| e.to_string())?;
+        let bundles = rt::block_on(BundleCache::open(dir.join("bundles"))).map_err(|e| e.to_string())?;
         Ok(Pool {
             engine: Arc::new(engine),
             bundles,
@@ -165,7 +165,7 @@ impl Pool {
         Ok(())
     }
 
-    async fn listening(&self, id: &str, revision: &Revision) -> Result<(SocketAddr, Running, Unpacked), String> {
+    async fn listening(&self, id: &str, revision: &Revision) -> Result<(SocketAddr, Running, Arc<Unpacked>), String> {
         let bundle = self.unpacked(revision).await?;
         let running = self.launch(id, revision, &bundle, Kind::Http, &[]).await.map_err(|e| e.to_string())?;
         let address = running.address.ok_or("its engine gave it no address")?;
@@ -212,7 +212,7 @@ impl Pool {
                 id: id.to_string(),
                 function: revision.function.clone(),
                 revision: revision.number,
-                bundle: bundle.path().to_path_buf(),
+                bundle: bundle.path.clone(),
                 command: revision.command.clone(),
                 env: given.chain(ours).collect(),
                 memory_bytes: (revision.memory_bytes > 0).then_some(revision.memory_bytes),
@@ -223,7 +223,7 @@ impl Pool {
     }
 
     /// Where a revision's bundle is, fetched if need be.
-    pub async fn unpacked(&self, revision: &Revision) -> Result<Unpacked, String> {
+    pub async fn unpacked(&self, revision: &Revision) -> Result<Arc<Unpacked>, String> {
         let digest = bundle::digest_in(&revision.image)
             .ok_or_else(|| format!("this node has no engine for image '{}'", revision.image))?;
         let orchestrator = lock(&self.orchestrator).clone();
@@ -255,7 +255,7 @@ impl Pool {
         let _ = ended.recv().await; // closed when the last has ended
     }
 
-    async fn watch(self: Arc<Self>, instance: Arc<Instance>, bundle: Unpacked) {
+    async fn watch(self: Arc<Self>, instance: Arc<Instance>, bundle: Arc<Unpacked>) {
         let reason = instance.ended().await;
         drop(bundle);
         if lock(&self.instances).remove(&instance.id).is_none() {
