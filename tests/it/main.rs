@@ -1,0 +1,5 @@
+//! The integration tests: one binary that drives the real `cares` over real sockets.
+
+mod cluster;
+mod fixture;
+mod harness;
