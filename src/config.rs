@@ -43,6 +43,7 @@ pub struct OrchestratorConfig {
     pub data_base: PathBuf,
     /// May listen beyond loopback without tokens.
     pub open: bool,
+    /// No dashboard, even on a terminal.
     pub headless: bool,
     pub log: LogConfig,
 }
@@ -66,6 +67,7 @@ pub struct WorkerConfig {
     pub engine: Engine,
     /// May listen beyond loopback without tokens.
     pub open: bool,
+    /// No dashboard, even on a terminal.
     pub headless: bool,
     pub log: LogConfig,
 }

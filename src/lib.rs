@@ -17,6 +17,7 @@ mod config;
 mod data_dir;
 mod http;
 mod ids;
+mod json;
 mod logging;
 mod names;
 mod net;

@@ -69,14 +69,6 @@ impl Socket {
         Ok(Socket { stream: Stream::Unix(Async::<UnixStream>::connect(path).await?), drained: false })
     }
 
-    /// The other end, where it has an address.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.get_ref().peer_addr().ok(),
-            Stream::Unix(_) => None,
-        }
-    }
-
     /// Waits for the first byte without taking it; `None` when the other end closed.
     pub async fn peek_first(&self) -> io::Result<Option<u8>> {
         let mut first = [0];

@@ -13,7 +13,7 @@ pub fn run(config: OrchestratorConfig) -> ExitCode {
         Err(error) => return role::failed(error),
     };
     let outcome = Stop::listen().and_then(|stop| {
-        role::ready(&[("http", started.http.to_string()), ("grpc", started.grpc.to_string())])?;
+        role::ready(config.headless, &[("http", started.http.to_string()), ("grpc", started.grpc.to_string())])?;
         log::info!("Workers join with: cares worker {}", started.grpc);
         rt::block_on(stop.asked());
         Ok(())

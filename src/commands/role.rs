@@ -6,6 +6,7 @@ use crate::{logging, output};
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use log::LevelFilter;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 /// Lines on stderr from now on.
@@ -23,10 +24,14 @@ pub fn start_log(config: LogConfig) {
     logging::start(format, level);
 }
 
-/// Says on stdout that it takes work, and where.
-pub fn ready(parts: &[(&str, String)]) -> Outcome {
+/// Says on stdout that it takes work, and where; to a person also how to end it.
+pub fn ready(headless: bool, parts: &[(&str, String)]) -> Outcome {
     let parts: Vec<String> = parts.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    output::print(&format!("ready {}\n", parts.join(" "))).map_err(Failure::from)
+    output::print(&format!("ready {}\n", parts.join(" ")))?;
+    if !headless && io::stdout().is_terminal() {
+        output::note("Ctrl-C ends it.");
+    }
+    Ok(())
 }
 
 /// SIGTERM and SIGINT, as they come.

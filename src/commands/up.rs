@@ -25,13 +25,13 @@ pub fn run(config: UpConfig) -> ExitCode {
             return role::failed(error);
         }
     };
-    let outcome = Stop::listen().and_then(|stop| serve(&head, &node, stop, demo));
+    let outcome = Stop::listen().and_then(|stop| serve(&head, &node, stop, orchestrator.headless, demo));
     rt::block_on(node.stop());
     head.stop();
     super::finish(outcome)
 }
 
-fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, with_demo: bool) -> Outcome {
+fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, headless: bool, with_demo: bool) -> Outcome {
     let mut stop = std::pin::pin!(stop.asked());
     let joined = async { Some(node.joined().await) };
     let asked = async {
@@ -44,7 +44,7 @@ fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, with_
         Some(Ok(())) => {}
     }
     let at = |a: std::net::SocketAddr| a.to_string();
-    role::ready(&[("http", at(head.http)), ("grpc", at(head.grpc)), ("node", node.id().to_string())])?;
+    role::ready(headless, &[("http", at(head.http)), ("grpc", at(head.grpc)), ("node", node.id().to_string())])?;
     if with_demo {
         let url = format!("http://{}", head.http);
         let client = client::Orchestrator::new(&url)?;

@@ -23,7 +23,10 @@ pub fn run(config: WorkerConfig) -> ExitCode {
         };
         match rt::block_on(future::or(joined, asked)) {
             Some(Ok(())) => {
-                role::ready(&[("http", started.http.to_string()), ("node", started.id().to_string())])?;
+                role::ready(
+                    config.headless,
+                    &[("http", started.http.to_string()), ("node", started.id().to_string())],
+                )?;
                 rt::block_on(stop);
                 Ok(())
             }

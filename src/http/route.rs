@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use crate::body::Body;
+use crate::json::{self, JsonError};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use serde::Serialize;
@@ -84,20 +85,12 @@ impl Call {
 
     /// The body as JSON, whatever its content type says.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        if self.body.is_empty() {
-            return Err(Problem::new(400, "invalid_json", "the body is empty; a JSON object is needed"));
-        }
-        let mut json = serde_json::Deserializer::from_slice(&self.body);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let field = error.path().to_string();
-            match error.inner().is_data() && field != "." {
-                true => Problem::new(400, "invalid_field", format!("{field}: {}", error.inner())),
-                false if error.inner().is_data() => Problem::new(400, "invalid_field", error.inner().to_string()),
-                false => Problem::new(400, "invalid_json", format!("the body is no valid JSON: {}", error.inner())),
+        json::object(&self.body).map_err(|error| match error {
+            JsonError::Syntax(why) => {
+                Problem::new(400, "invalid_json", format!("the body is no valid JSON object: {why}"))
             }
-        })?;
-        json.end().map_err(|error| Problem::new(400, "invalid_json", format!("the body is no valid JSON: {error}")))?;
-        Ok(value)
+            JsonError::Field(why) => Problem::new(400, "invalid_field", why),
+        })
     }
 }
 

@@ -66,7 +66,9 @@ async fn connection(app: Arc<Orchestrator>, stream: Async<std::net::TcpStream>, 
     }
     let service =
         proto::cluster_service_server::ClusterServiceServer::new(Service { app }).max_decoding_message_size(1 << 20);
-    let stopped = async move { drop(stop.recv().await) };
+    let stopped = async move {
+        let _ = stop.recv().await; // closed
+    };
     if let Err(error) = rpc::serve(socket, service, stopped).await {
         log::debug!("a gRPC connection ended: {error}");
     }

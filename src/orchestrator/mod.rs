@@ -135,7 +135,9 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
 impl Running {
     /// Takes no more, and keeps what was acknowledged.
     pub fn stop(self) {
-        self.stop.iter().for_each(|stop| drop(stop.close()));
+        for stop in &self.stop {
+            stop.close();
+        }
         self.rest.stop();
         self.store.close();
     }

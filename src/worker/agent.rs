@@ -65,7 +65,7 @@ pub async fn run(
                 false
             },
             async {
-                drop(leaving.recv().await);
+                let _ = leaving.recv().await;
                 true
             },
         );
@@ -173,7 +173,7 @@ impl Heart<'_> {
                     if left {
                         return future::pending().await;
                     }
-                    drop(leaving.recv().await);
+                    let _ = leaving.recv().await;
                     Woken::Leave
                 };
                 future::or(future::or(command, ended), future::or(leave, time)).await

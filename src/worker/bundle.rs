@@ -113,6 +113,7 @@ impl BundleCache {
     }
 
     /// Bytes of all that is unpacked.
+    #[cfg(test)]
     pub fn bytes(&self) -> u64 {
         self.inner.lock().bytes()
     }

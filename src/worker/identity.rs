@@ -49,7 +49,7 @@ pub struct Identity {
 
 impl Identity {
     /// Reads the id, or makes one and keeps it; looks at the machine.
-    pub fn read(dir: &Path, config: &WorkerConfig, address: SocketAddr) -> io::Result<Self> {
+    pub fn read(dir: &Path, config: &WorkerConfig, address: SocketAddr, engines: Vec<String>) -> io::Result<Self> {
         let id = read_id(dir)?;
         let hostname = sysinfo::System::host_name().unwrap_or_else(|_| "node".into());
         let name = config.name.clone().unwrap_or_else(|| default_name(&hostname, &id));
@@ -66,7 +66,7 @@ impl Identity {
             tags: config.tags.clone().into_iter().collect(),
             slots: config.slots,
             job_slots: gauge.cpus().min(config.slots),
-            engines: vec!["process".into()],
+            engines,
             memory_bytes: gauge.memory_bytes(),
             cpus: gauge.cpus(),
             version: version::VERSION.into(),

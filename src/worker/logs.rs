@@ -111,6 +111,7 @@ impl LogBook {
     }
 
     /// The newest `n` lines of a function, oldest first.
+    #[cfg(test)]
     pub fn tail(&self, function: &str, n: usize) -> Vec<Line> {
         self.lock().functions.get(function).map(|shelf| shelf.tail(n)).unwrap_or_default()
     }
@@ -125,17 +126,6 @@ impl LogBook {
         let shelf = shelves.functions.entry(function.to_owned()).or_default();
         shelf.followers.push(Follower { id, to, lost: 0 });
         (shelf.tail(n), Following { book: self.clone(), function: function.to_owned(), id, lines })
-    }
-
-    /// Drops what a function printed, once it is deleted; those who follow it stay.
-    pub fn forget(&self, function: &str) {
-        let mut shelves = self.lock();
-        if let Some(shelf) = shelves.functions.get_mut(function) {
-            let bytes = std::mem::take(&mut shelf.bytes);
-            shelf.lines = VecDeque::new();
-            shelves.bytes -= bytes;
-            shelves.remove_if_empty(function);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelves> {
@@ -225,6 +215,7 @@ impl Following {
     }
 
     /// The next line if one is waiting.
+    #[cfg(test)]
     pub fn try_next(&self) -> Option<Line> {
         self.lines.try_recv().ok()
     }
@@ -277,8 +268,6 @@ mod tests {
         assert_eq!(book.tail("f", 1)[0].at_ms, 7);
         assert!(book.tail("f", usize::MAX).len() > 1_000 && kept(&book).0 <= MAX_FUNCTION_BYTES);
         assert!(book.tail("g", 5).is_empty());
-        book.forget("f");
-        assert_eq!(kept(&book), (0, 0));
     }
 
     #[test]

@@ -95,9 +95,9 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let dir = config.open_data_dir().map_err(StartError::DataDir)?;
     let listener = listen(config.worker_addr)?;
     let http = listener.local_addr().map_err(io("tell the worker's address"))?;
-    let identity = Identity::read(dir.path(), config, http).map_err(io("keep the node's identity"))?;
     let (ended, endings) = rt::unbounded(); // one entry an instance: bounded by slots
-    let pool = Pool::new(dir.path(), config.slots, ended).map_err(StartError::Engine)?;
+    let pool = Pool::new(dir.path(), config.slots, config.engine, ended).map_err(StartError::Engine)?;
+    let identity = Identity::read(dir.path(), config, http, pool.engines()).map_err(io("keep the node's identity"))?;
     let worker = Arc::new(Worker {
         id: identity.id.clone(),
         name: identity.name.clone(),

@@ -10,7 +10,7 @@ use crate::net::Socket;
 use crate::rpc::Channel;
 use crate::rt::{self, Sender};
 use crate::wire::proto::{self, Revision, cluster_service_client::ClusterServiceClient};
-use crate::{bundle, clock};
+use crate::{bundle, clock, config};
 use futures_lite::{StreamExt, future};
 use std::collections::HashMap;
 use std::io::Write;
@@ -61,9 +61,17 @@ impl Drop for Slot {
 
 impl Pool {
     /// Cleans up what a worker before this one left in `dir`. Instances that end by themselves are told to `ended`.
-    pub fn new(dir: &Path, slots: u32, ended: Sender<proto::InstanceState>) -> Result<Self, String> {
+    pub fn new(
+        dir: &Path,
+        slots: u32,
+        engine: config::Engine,
+        ended: Sender<proto::InstanceState>,
+    ) -> Result<Self, String> {
         let logs = Arc::new(LogBook::new(clock::unix_ms));
-        let engine = ProcessEngine::new(dir, logs.clone()).map_err(|e| e.to_string())?;
+        let engine = match engine {
+            config::Engine::Process | config::Engine::Auto => ProcessEngine::new(dir, logs.clone()),
+        };
+        let engine = engine.map_err(|e| e.to_string())?;
         let bundles = rt::block_on(BundleCache::open(dir.join("bundles"))).map_err(|e| e.to_string())?;
         Ok(Pool {
             engine: Arc::new(engine),
@@ -76,6 +84,11 @@ impl Pool {
             in_flight: AtomicU32::new(0),
             ended,
         })
+    }
+
+    /// What it can run things with, as nodes report it.
+    pub fn engines(&self) -> Vec<String> {
+        vec![self.engine.name().into()]
     }
 
     /// Bundles are fetched over this connection from now on.
@@ -211,12 +224,10 @@ impl Pool {
             .start(Launch {
                 id: id.to_string(),
                 function: revision.function.clone(),
-                revision: revision.number,
                 bundle: bundle.path.clone(),
                 command: revision.command.clone(),
                 env: given.chain(ours).collect(),
                 memory_bytes: (revision.memory_bytes > 0).then_some(revision.memory_bytes),
-                cpu: (revision.cpu > 0.0).then_some(revision.cpu),
                 kind,
             })
             .await

@@ -65,6 +65,8 @@ fn one_is_fetched_once_and_found_after_a_restart() {
     let one = bundle_of(1);
     let cache = bench.open(u64::MAX);
     let unpacked = bench.get(&cache, &one);
+    fn may_run_anywhere(_: impl Send) {}
+    may_run_anywhere(cache.get(&one.0, |_| async { Ok(()) }));
     assert_eq!(fs::read(unpacked.path.join("f")).unwrap(), [1; 1_000]);
     assert_eq!((unpacked.bytes, bench.get(&cache, &one).path.clone()), (1_000, unpacked.path.clone()));
     bench.settle();

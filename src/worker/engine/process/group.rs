@@ -3,6 +3,7 @@
 
 use super::super::{Control, EngineError, Exit};
 use super::output::LastWords;
+use crate::clock;
 use crate::rt::{self, Receiver, Sender};
 use async_process::Child;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -104,7 +105,7 @@ pub fn keep<H: Send + 'static>(
     rt::spawn(async move {
         let exit = group.reap(&mut child).await;
         // Nothing is ever sent: it ends when the last reader of the output drops its end.
-        let _ = rt::timeout(DRAIN_LIMIT, drained.recv()).await;
+        let _ = clock::timeout(DRAIN_LIMIT, drained.recv()).await;
         drop(held);
         group.lock().exit = Some(exit);
         drop(gone);
@@ -137,7 +138,7 @@ impl Control for ProcessControl {
         self.group.signal(Signal::TERM);
         // What is frozen only sees it once it goes on.
         self.group.signal(Signal::CONT);
-        if let Some(exit) = rt::timeout(grace, self.ended()).await {
+        if let Some(exit) = clock::timeout(grace, self.ended()).await {
             return exit;
         }
         self.group.signal(Signal::KILL);

@@ -43,12 +43,10 @@ impl Bench {
         Launch {
             id: format!("i-{}", self.next.fetch_add(1, Ordering::Relaxed)),
             function: "f".into(),
-            revision: 1,
             bundle: self.dir.path().join("bundle"),
             command: command.iter().map(|word| word.to_string()).collect(),
             env: vec![],
             memory_bytes: None,
-            cpu: None,
             kind,
         }
     }
