@@ -34,7 +34,7 @@ pub fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
         let inner = error.into_inner();
         match inner.is_data() {
             true if path == "." => JsonError::Field(inner.to_string()),
-            true => JsonError::Field(format!("{path}: {inner}")),
+            true => JsonError::Field(format!("field `{path}`: {inner}")),
             false => JsonError::Syntax(inner.to_string()),
         }
     })?;

@@ -2,6 +2,7 @@
 //! function of that name that is not the example, nor wait for ever.
 
 use crate::client::{Body, Invoke, Orchestrator, problem_in};
+use crate::clock;
 use crate::errors::Error;
 use crate::output;
 use crate::types::{FunctionSpec, Mode};
@@ -36,13 +37,13 @@ const EXAMPLES: [Example; 2] = [
 /// # Errors
 /// The client's own; `Api` with what the orchestrator last said when no node became active or no answer came in time.
 pub fn run(client: &Orchestrator, url: &str) -> Result<(), Error> {
-    wait_for_a_node(client, Instant::now() + PATIENCE)?;
+    wait_for_a_node(client, clock::now() + PATIENCE)?;
     for example in &EXAMPLES {
         if !deploy(client, example)? {
             output::note(&format!("demo: '{0}' is a function of your own; it is left as it is", example.name));
             continue;
         }
-        let answer = call(client, example, Instant::now() + PATIENCE)?;
+        let answer = call(client, example, clock::now() + PATIENCE)?;
         let (name, tried) = (example.name, example.tried);
         let text = format!(
             "\n{name} answered: {}\n  curl -d {tried} {url}/invoke/{name}\n  cares invoke {name} -d {tried}\n",
@@ -62,7 +63,7 @@ fn wait_for_a_node(client: &Orchestrator, deadline: Instant) -> Result<(), Error
             Err(Error::Api(problem)) if problem.status == 503 => Error::Api(problem),
             Err(error) => return Err(error),
         };
-        if Instant::now() >= deadline {
+        if clock::now() >= deadline {
             return Err(last);
         }
         sleep(PAUSE);
@@ -116,7 +117,7 @@ fn bundle(spec: &FunctionSpec) -> Result<Vec<u8>, Error> {
 /// Calls it; a cluster that just came up may need a moment (503) until the first call gets through.
 fn call(client: &Orchestrator, example: &Example, deadline: Instant) -> Result<String, Error> {
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock::now());
         let call = Invoke {
             method: "POST".to_string(),
             body: Body::Bytes(example.sent.as_bytes().to_vec()),
@@ -130,7 +131,7 @@ fn call(client: &Orchestrator, example: &Example, deadline: Instant) -> Result<S
         if status < 400 {
             return Ok(String::from_utf8_lossy(&body).into_owned());
         }
-        if status != 503 || Instant::now() >= deadline {
+        if status != 503 || clock::now() >= deadline {
             let text = String::from_utf8_lossy(&body).into_owned();
             return Err(Error::Api(problem_in(&body).filter(|_| is_problem).unwrap_or_else(|| {
                 crate::types::Problem {

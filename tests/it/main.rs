@@ -3,3 +3,4 @@
 mod cluster;
 mod fixture;
 mod harness;
+mod tidy;

@@ -1,6 +1,7 @@
 //! The folder of each launch, and whatever processes outlive a launch or the worker. They are told by a variable in
 //! their environment that names the folder, never by number: numbers come round again. Must never kill anything else.
 
+use crate::clock;
 use super::super::EngineError;
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -83,7 +84,7 @@ impl Sweeper {
         let (ended, inbox) = mpsc::channel::<PathBuf>();
         std::thread::Builder::new().name("sweeper".into()).spawn(move || {
             while let Ok(first) = inbox.recv() {
-                let begun = Instant::now();
+                let begun = clock::now();
                 sweep(std::iter::once(first).chain(inbox.try_iter()).collect());
                 std::thread::sleep(SWEEP_EVERY.saturating_sub(begun.elapsed()));
             }
