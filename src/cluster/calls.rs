@@ -76,6 +76,7 @@ impl Cluster {
             self.push_queue(key, invocation, true); // it was here before those who wait
         }
         self.after_release(now, &held, was_full, key, out);
+        self.pump(now, key, out); // it may wait now, and in vain
         Ok(())
     }
 
@@ -292,8 +293,12 @@ impl Cluster {
         change(queue);
         self.queued = self.queued + queue.len() - before;
         if queue.front().copied() != first {
-            first.is_some_and(|first| self.waiting.remove(&(first, key)));
-            queue.front().is_some_and(|first| self.waiting.insert((*first, key)));
+            if let Some(first) = first {
+                self.waiting.remove(&(first, key));
+            }
+            if let Some(first) = queue.front() {
+                self.waiting.insert((*first, key));
+            }
         }
     }
 }

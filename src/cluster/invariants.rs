@@ -13,7 +13,7 @@ macro_rules! ensure {
 pub(super) use ensure;
 
 /// Says which promise is broken, if any is. `ticked`: when `tick` ran last.
-pub(super) fn check(cluster: &Cluster, ticked: Millis) -> Result<(), String> {
+pub(super) fn check(cluster: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
     nodes(cluster)?;
     instances(cluster)?;
     invocations(cluster)?;
@@ -21,7 +21,7 @@ pub(super) fn check(cluster: &Cluster, ticked: Millis) -> Result<(), String> {
         queue(cluster, function)?;
         size(cluster, function)?;
     }
-    deadlines(cluster, ticked)
+    deadlines(cluster, now, ticked)
 }
 
 fn nodes(c: &Cluster) -> Result<(), String> {
@@ -142,9 +142,9 @@ fn size(c: &Cluster, function: &Function) -> Result<(), String> {
     Ok(())
 }
 
-fn deadlines(c: &Cluster, ticked: Millis) -> Result<(), String> {
+fn deadlines(c: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
     let by = |due: Millis, what: &str, of: &dyn std::fmt::Debug| {
-        let forgotten = due > ticked && c.next_deadline().is_none_or(|at| at > due);
+        let forgotten = due > ticked && c.next_deadline().is_none_or(|at| at > due.max(now));
         ensure!(!forgotten, "the {what} of {of:?} at {due} is forgotten: next is {:?}", c.next_deadline());
         Ok(())
     };

@@ -124,11 +124,11 @@ impl Cluster {
 
     pub(super) fn uncordon(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
         let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
-        if node.cordoned || node.status == NodeStatus::Draining {
+        let drained_by_us = node.status == NodeStatus::Draining && !node.leaving;
+        if node.cordoned || drained_by_us {
             node.cordoned = false;
-            node.drained = false;
-            if node.status == NodeStatus::Draining && !node.leaving {
-                node.transition(NodeStatus::Active);
+            if drained_by_us && node.transition(NodeStatus::Active) {
+                node.drained = false;
             }
             out.push(Event::NodeUncordoned { node: key });
         }

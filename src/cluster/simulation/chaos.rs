@@ -10,28 +10,33 @@ impl World {
         match self.dice.between(0, 99) {
             0..45 => self.invoke(),
             45..50 => (0..self.dice.between(2, 12)).try_for_each(|_| self.invoke()),
-            50..59 => self.put(),
-            59..61 => {
+            50..57 => self.put(),
+            57..58 => {
                 let name = self.function_name().as_str().into();
                 self.core(None, Command::DeleteFunction { name })
             }
-            61..73 => self.operate(),
-            73..92 => self.trouble(),
+            58..68 => self.operate(),
+            68..92 if self.dice.percent(self.troubled) => self.trouble(),
             92..96 => self.nonsense(),
             96 if self.dice.percent(30) => {
                 self.restart();
                 Ok(())
             }
-            _ => self.crash_instance(),
+            96..98 => self.crash_instance(),
+            _ => self.invoke(),
         }
     }
 
     pub fn function_name(&mut self) -> String {
-        format!("f{}", self.dice.one_of(&[0, 0, 1, 1, 2, 3, 4, 5]))
+        format!("f{}", self.dice.one_of(&[0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4]))
     }
 
     fn invoke(&mut self) -> Result<(), String> {
-        let function = self.function_name().as_str().into();
+        let mut function = self.function_name().as_str().into();
+        let known: Vec<Arc<str>> = self.puts.keys().cloned().collect();
+        if !known.is_empty() && self.dice.percent(90) {
+            function = self.dice.one_of(&known);
+        }
         self.core(None, Command::Invoke { function })
     }
 

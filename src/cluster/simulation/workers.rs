@@ -62,7 +62,7 @@ impl World {
             });
             self.start_worker(number as usize);
         }
-        let left = self.dice.between(40, 140) as u32;
+        let left = self.dice.between(50, 400) as u32;
         self.at(100, Happening::Chaos { left });
     }
 

@@ -83,6 +83,18 @@ pub(super) const WORTH_SEEING: &[&str] = &[
     "http",
 ];
 
+/// What every revision of ours has.
+const DULL: &[&str] = &[
+    "command: [], ",
+    "env: {}, ",
+    "timeout_ms: 30000, ",
+    "memory_bytes: 0, ",
+    "cpu: 0.0, ",
+    ", labels: {}",
+    ", created_unix_ms: 0, updated_unix_ms: 0",
+    "os: None, arch: None, tools: {}, tags: {} ",
+];
+
 pub(super) struct World {
     pub dice: Dice,
     pub now: Millis,
@@ -94,6 +106,8 @@ pub(super) struct World {
     pub calls: BTreeMap<InvocationKey, Call>,
     pub puts: BTreeMap<Arc<str>, u64>,
     pub put_count: u64,
+    /// How troubled these times are, percent: in quiet ones other things can grow.
+    pub troubled: u64,
     /// Instances of a lower key are from before the orchestrator's last restart.
     pub first_key: u64,
     /// Messages arrive, once and in time; nothing fails any more.
@@ -135,6 +149,7 @@ impl World {
             calls: BTreeMap::new(),
             puts: BTreeMap::new(),
             put_count: 0,
+            troubled: dice.one_of(&[5, 20, 50, 100]),
             first_key: 0,
             healed: false,
             seen: BTreeMap::new(),
@@ -273,7 +288,7 @@ impl World {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        check(&self.cluster, self.ticked)?;
+        check(&self.cluster, self.now, self.ticked)?;
         self.check_steps()?;
         let c = &self.cluster;
         ensure!(c.nodes.len() <= self.limits.max_nodes, "{} nodes", c.nodes.len());
@@ -359,7 +374,8 @@ impl World {
 
     pub fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(log) = &mut self.log {
-            log.push(format!("{:>6} #{} {}", self.now, self.step, line()));
+            let dull = |text: String, part: &&str| text.replace(*part, "");
+            log.push(format!("{:>6} #{} {}", self.now, self.step, DULL.iter().fold(line(), dull)));
         }
     }
 
