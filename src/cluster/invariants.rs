@@ -57,14 +57,14 @@ fn nodes(c: &Cluster) -> Result<(), String> {
 }
 
 fn instances(c: &Cluster) -> Result<(), String> {
-    let mut in_flight: BTreeMap<InstanceKey, u32> = BTreeMap::new();
+    let mut in_flight: BTreeMap<(InstanceKey, NodeKey), u32> = BTreeMap::new(); // a node may claim another's key
     for held in c.invocations.values().filter_map(|i| i.held) {
         if let Some(instance) = held.instance {
-            *in_flight.entry(instance).or_default() += 1;
+            *in_flight.entry((instance, held.node)).or_default() += 1;
         }
     }
     for (key, i) in &c.instances {
-        let held = in_flight.get(key).copied().unwrap_or(0);
+        let held = in_flight.get(&(*key, i.node)).copied().unwrap_or(0);
         ensure!(i.in_flight == held, "{key} counts {} calls of {held}", i.in_flight);
         ensure!(i.in_flight <= i.revision.concurrency, "{key} has {} calls at once", i.in_flight);
         ensure!(i.state != InstanceState::Gone, "{key} is gone and still listed");

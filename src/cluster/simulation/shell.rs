@@ -83,7 +83,7 @@ impl World {
                 }
                 Event::InstanceStarting { instance, node, revision } => {
                     self.may_get(node, &revision, true)?;
-                    let session = self.cluster.node(node).map_or(0, |n| n.session);
+                    let session = self.session(node);
                     if self.cluster.function(&revision.function).is_some_and(|f| f.moved_at == Some(self.now)) {
                         self.saw("take-over");
                     }
@@ -99,11 +99,11 @@ impl World {
                     if from.is_some() && self.by_node.get(&node) == from.as_ref() {
                         self.saw("not adopted");
                     }
-                    self.order(node, Order::Stop { instance });
+                    self.order(node, Order::Stop { session: self.session(node), instance });
                 }
                 Event::InstanceEnded { instance, node, started, .. } => {
                     self.saw(if started { "instance crashed" } else { "start failed" });
-                    self.order(node, Order::Stop { instance });
+                    self.order(node, Order::Stop { session: self.session(node), instance });
                 }
                 Event::InvocationAssigned(assigned) => self.assigned(assigned)?,
                 Event::InvocationQueued { .. } => self.saw("queued"),
@@ -119,6 +119,10 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn session(&self, node: NodeKey) -> u64 {
+        self.cluster.node(node).map_or(0, |n| n.session)
     }
 
     fn order(&mut self, node: NodeKey, order: Order) {
@@ -224,7 +228,8 @@ impl World {
             (Command::Join { .. }, Refusal::NodeNameTaken { .. }) => self.saw("name taken"),
             (Command::InstanceReady { instance }, Refusal::UnknownInstance) => {
                 if let Some(worker) = from {
-                    self.to_worker(worker, Order::Stop { instance: *instance });
+                    let session = self.workers[worker].heard;
+                    self.to_worker(worker, Order::Stop { session, instance: *instance });
                 }
             }
             (Command::Invoke { function }, refusal) => self.call_refused(function, refusal)?,

@@ -21,6 +21,7 @@ pub(super) enum Order {
         revision: Arc<Revision>,
     },
     Stop {
+        session: u64,
         instance: InstanceKey,
     },
     /// Nothing is left on it; it may go.
@@ -43,6 +44,8 @@ pub(super) struct Worker {
     /// Counts its process's starts.
     pub life: u64,
     pub session: Option<(NodeKey, u64)>,
+    /// The newest session it knows of.
+    pub heard: u64,
     pub instances: BTreeMap<InstanceKey, Running>,
 }
 
@@ -58,6 +61,7 @@ impl World {
                 leaving: false,
                 life: 0,
                 session: None,
+                heard: 0,
                 instances: BTreeMap::new(),
             });
             self.start_worker(number as usize);
@@ -202,6 +206,7 @@ impl World {
             Order::Joined { node, session } => {
                 if w.session.is_none_or(|(_, known)| known < session) {
                     w.session = Some((node, session));
+                    w.heard = session;
                     self.to_core(worker, Command::SetReach { node, session, reach: Reach::Links });
                 }
             }
@@ -225,8 +230,12 @@ impl World {
                     }
                 }
             }
-            Order::Stop { instance } => {
-                w.instances.remove(&instance);
+            Order::Stop { session, instance } => {
+                // one of a session before the last join is void: that join reported the instance, and may have kept it
+                let void = session < w.heard || session == w.heard && w.session.is_none();
+                if !void {
+                    w.instances.remove(&instance);
+                }
             }
             Order::Drained if w.leaving => {
                 if let Some((node, session)) = w.session {
