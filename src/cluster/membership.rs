@@ -154,7 +154,6 @@ impl Cluster {
             return Err(Refusal::NodeConnected);
         }
         if let Some(node) = self.nodes.remove(&key) {
-            self.unindex(&node);
             self.node_ids.remove(&node.spec.id);
             out.push(Event::NodeRemoved { node: key, id: node.spec.id, name: node.spec.name });
         }

@@ -68,12 +68,6 @@ impl Cluster {
         }
     }
 
-    pub(super) fn unindex(&mut self, node: &Node) {
-        if let Some(before) = &node.placed {
-            self.index.0.remove(before);
-        }
-    }
-
     /// The best node for something new of this revision.
     pub(super) fn place(&self, revision: &Revision, not_on: &[NodeKey]) -> Option<NodeKey> {
         let job = revision.is_job();

@@ -136,10 +136,10 @@ impl Cluster {
             function.start_failures = 0;
             function.last_error = None;
         }
-        self.pump(now, function, out);
         if self.live_instances(function) > revision.max {
             self.retire_worst(function, key, out); // this one was started to take over
         }
+        self.pump(now, function, out);
         Ok(())
     }
 
@@ -200,7 +200,6 @@ impl Cluster {
         let better = self.nodes.get(&target).is_some_and(|n| n.score() + self.limits.takeover_margin < here);
         if better
             && self.count(key, |state| state == InstanceState::Starting) == 0
-            && self.live_instances(key) <= function.current().max // else one that took over has not replaced another yet
             && self.start_instance(now, key, &elsewhere, out)
         {
             if let Some(function) = self.functions.get_mut(&key) {

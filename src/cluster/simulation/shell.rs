@@ -9,12 +9,21 @@ const START_TIMEOUT_MS: Millis = 4_000;
 
 impl World {
     pub fn accepted(&mut self, from: Option<usize>, command: &Command, events: &[Event]) -> Result<(), String> {
+        if let Command::Beat { node, session, .. }
+        | Command::SetReach { node, session, .. }
+        | Command::Leave { node, session }
+        | Command::Disconnect { node, session, .. } = command
+        {
+            let current = self.sessions.get(node);
+            ensure!(current == Some(session), "{node:?} is in session {current:?} and {session} was heard");
+        }
         match command {
             Command::Join { .. } => {
                 for event in events {
                     let Event::NodeJoined { node, session, again } = event else { continue };
                     self.saw(if *again { "joined again" } else { "joined" });
                     self.heard(*node);
+                    self.sessions.insert(*node, *session);
                     if let Some(worker) = from {
                         self.by_node.insert(*node, worker);
                         self.to_worker(worker, Order::Joined { node: *node, session: *session });
@@ -31,7 +40,7 @@ impl World {
                 });
                 let Some(invocation) = accepted else { return Err("a call was taken and nobody told".into()) };
                 ensure!(!self.calls.contains_key(&invocation), "{invocation} is given to two calls");
-                self.calls.insert(invocation, Call { attempt: 0, at: None });
+                self.calls.insert(invocation, Call { attempt: 0, at: None, refused_by: Vec::new() });
                 if self.dice.percent(25) {
                     let after = self.dice.between(0, 4_000);
                     self.at(after, Happening::GivesUp { invocation });
@@ -43,7 +52,7 @@ impl World {
             Command::Refuse { invocation, .. } => {
                 let call = self.calls.get_mut(invocation);
                 let Some(call) = call else { return Err(format!("{invocation} was refused after its end")) };
-                call.at = None;
+                call.refused_by.extend(call.at.take().map(|at| at.node));
                 self.saw("refused");
                 let failed = |e: &Event| matches!(e, Event::InvocationFailed { invocation: i, .. } if i == invocation);
                 if events.iter().any(failed) {
@@ -156,6 +165,10 @@ impl World {
             return Err(format!("{invocation} was assigned after its end"));
         };
         ensure!(call.at.is_none(), "{invocation} was assigned twice");
+        let (refusals, most) = (call.refused_by.len(), self.limits.start_attempts);
+        ensure!(refusals < most, "{invocation} was refused {refusals} times and sent again");
+        let back = revision.is_job() && call.refused_by.contains(&assigned.node);
+        ensure!(!back, "{invocation} went back to {:?}, which refused it", assigned.node);
         call.at = Some(assigned);
         call.attempt += 1;
         let attempt = call.attempt;

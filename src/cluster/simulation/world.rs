@@ -51,6 +51,7 @@ pub(super) enum Happening {
 pub(super) struct Call {
     pub attempt: u32,
     pub at: Option<Assigned>,
+    pub refused_by: Vec<NodeKey>,
 }
 
 pub(super) const WORTH_SEEING: &[&str] = &[
@@ -103,6 +104,8 @@ pub(super) struct World {
     pub limits: Limits,
     pub workers: Vec<Worker>,
     pub by_node: BTreeMap<NodeKey, usize>,
+    /// As of the last join.
+    pub sessions: BTreeMap<NodeKey, u64>,
     pub calls: BTreeMap<InvocationKey, Call>,
     pub puts: BTreeMap<Arc<str>, u64>,
     pub put_count: u64,
@@ -146,6 +149,7 @@ impl World {
             limits,
             workers: Vec::new(),
             by_node: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             calls: BTreeMap::new(),
             puts: BTreeMap::new(),
             put_count: 0,
@@ -342,6 +346,7 @@ impl World {
         self.cluster = next;
         self.calls.clear();
         self.by_node.clear();
+        self.sessions.clear();
         self.status.clear();
         self.states.clear();
     }
