@@ -201,10 +201,9 @@ impl Cluster {
         if better
             && self.count(key, |state| state == InstanceState::Starting) == 0
             && self.start_instance(now, key, &elsewhere, out)
+            && let Some(function) = self.functions.get_mut(&key)
         {
-            if let Some(function) = self.functions.get_mut(&key) {
-                function.moved_at = Some(now);
-            }
+            function.moved_at = Some(now);
         }
     }
 

@@ -120,7 +120,7 @@ impl World {
             4 => {
                 if let Some((node, session)) = session {
                     w.leaving = true;
-                    self.to_core(worker, Command::Leave { node, session });
+                    self.tell_core(worker, Command::Leave { node, session });
                 }
             }
             5 => {
@@ -131,7 +131,7 @@ impl World {
             }
             6 | 7 => {
                 if let Some((node, session)) = session {
-                    self.to_core(worker, Command::SetReach { node, session, reach: Reach::None });
+                    self.tell_core(worker, Command::SetReach { node, session, reach: Reach::None });
                 }
             }
             8 => {
@@ -150,7 +150,7 @@ impl World {
         let worker = self.dice.between(0, self.workers.len() as u64 - 1) as usize;
         let Some(instance) = self.workers[worker].instances.keys().next().copied() else { return Ok(()) };
         self.workers[worker].instances.remove(&instance);
-        self.to_core(worker, Command::InstanceEnded { instance, why: "exit code 139".into() });
+        self.tell_core(worker, Command::InstanceEnded { instance, why: "exit code 139".into() });
         Ok(())
     }
 

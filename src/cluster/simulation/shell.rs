@@ -26,7 +26,7 @@ impl World {
                     self.sessions.insert(*node, *session);
                     if let Some(worker) = from {
                         self.by_node.insert(*node, worker);
-                        self.to_worker(worker, Order::Joined { node: *node, session: *session });
+                        self.tell_worker(worker, Order::Joined { node: *node, session: *session });
                     }
                 }
             }
@@ -136,7 +136,7 @@ impl World {
 
     fn order(&mut self, node: NodeKey, order: Order) {
         if let Some(worker) = self.by_node.get(&node).copied() {
-            self.to_worker(worker, order);
+            self.tell_worker(worker, order);
         }
     }
 
@@ -235,14 +235,14 @@ impl World {
             ) => {
                 self.saw("stale session");
                 if let Some(worker) = from {
-                    self.to_worker(worker, Order::Rejoin { session: *session });
+                    self.tell_worker(worker, Order::Rejoin { session: *session });
                 }
             }
             (Command::Join { .. }, Refusal::NodeNameTaken { .. }) => self.saw("name taken"),
             (Command::InstanceReady { instance }, Refusal::UnknownInstance) => {
                 if let Some(worker) = from {
                     let session = self.workers[worker].heard;
-                    self.to_worker(worker, Order::Stop { session, instance: *instance });
+                    self.tell_worker(worker, Order::Stop { session, instance: *instance });
                 }
             }
             (Command::Invoke { function }, refusal) => self.call_refused(function, refusal)?,

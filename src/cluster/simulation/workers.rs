@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Sends to the core: perhaps late, twice or in vain.
-    pub fn to_core(&mut self, from: usize, command: Command) {
+    pub fn tell_core(&mut self, from: usize, command: Command) {
         let w = &self.workers[from];
         if !self.healed && (w.cut || w.hung || self.dice.percent(4)) {
             return;
@@ -124,7 +124,7 @@ impl World {
         self.at(delay, Happening::Core { from: Some(from), command });
     }
 
-    pub fn to_worker(&mut self, worker: usize, order: Order) {
+    pub fn tell_worker(&mut self, worker: usize, order: Order) {
         let w = &self.workers[worker];
         if !self.healed && (w.cut || self.dice.percent(4)) {
             return;
@@ -153,7 +153,7 @@ impl World {
         while !self.healed && self.dice.percent(15) {
             instances.push(self.lie()); // stale, or never true
         }
-        self.to_core(worker, Command::Join { spec, instances });
+        self.tell_core(worker, Command::Join { spec, instances });
         Ok(())
     }
 
@@ -174,9 +174,9 @@ impl World {
         self.at(1_000, Happening::Beat { worker, life });
         let Some((node, session)) = self.workers[worker].session else { return Ok(()) };
         let (cpu_percent, memory_percent) = (self.metric(), self.metric());
-        self.to_core(worker, Command::Beat { node, session, cpu_percent, memory_percent });
+        self.tell_core(worker, Command::Beat { node, session, cpu_percent, memory_percent });
         if self.healed || self.dice.percent(30) {
-            self.to_core(worker, Command::SetReach { node, session, reach: Reach::Links });
+            self.tell_core(worker, Command::SetReach { node, session, reach: Reach::Links });
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl World {
                 if w.session.is_none_or(|(_, known)| known < session) {
                     w.session = Some((node, session));
                     w.heard = session;
-                    self.to_core(worker, Command::SetReach { node, session, reach: Reach::Links });
+                    self.tell_core(worker, Command::SetReach { node, session, reach: Reach::Links });
                 }
             }
             Order::Rejoin { session } => {
@@ -260,10 +260,10 @@ impl World {
         };
         if well {
             running.ready = true;
-            self.to_core(worker, Command::InstanceReady { instance });
+            self.tell_core(worker, Command::InstanceReady { instance });
         } else {
             self.workers[worker].instances.remove(&instance);
-            self.to_core(worker, Command::InstanceEnded { instance, why: "exit code 1".into() });
+            self.tell_core(worker, Command::InstanceEnded { instance, why: "exit code 1".into() });
         }
         Ok(())
     }
