@@ -241,7 +241,7 @@ impl World {
             (Command::Join { .. }, Refusal::NodeNameTaken { .. }) => self.saw("name taken"),
             (Command::InstanceReady { instance }, Refusal::UnknownInstance) => {
                 if let Some(worker) = from {
-                    let session = self.workers[worker].heard;
+                    let session = self.workers[worker].session.map_or(0, |(_, session)| session);
                     self.tell_worker(worker, Order::Stop { session, instance: *instance });
                 }
             }

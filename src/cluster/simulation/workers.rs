@@ -44,8 +44,6 @@ pub(super) struct Worker {
     /// Counts its process's starts.
     pub life: u64,
     pub session: Option<(NodeKey, u64)>,
-    /// The newest session it knows of.
-    pub heard: u64,
     pub instances: BTreeMap<InstanceKey, Running>,
 }
 
@@ -61,7 +59,6 @@ impl World {
                 leaving: false,
                 life: 0,
                 session: None,
-                heard: 0,
                 instances: BTreeMap::new(),
             });
             self.start_worker(number as usize);
@@ -133,7 +130,7 @@ impl World {
             let delay = self.delay();
             self.at(delay, Happening::Worker(worker, order.clone()));
         }
-        let delay = self.delay();
+        let delay = if self.healed { 2 } else { self.delay() }; // in order, when all is well
         self.at(delay, Happening::Worker(worker, order));
     }
 
@@ -206,7 +203,6 @@ impl World {
             Order::Joined { node, session } => {
                 if w.session.is_none_or(|(_, known)| known < session) {
                     w.session = Some((node, session));
-                    w.heard = session;
                     self.tell_core(worker, Command::SetReach { node, session, reach: Reach::Links });
                 }
             }
@@ -231,9 +227,8 @@ impl World {
                 }
             }
             Order::Stop { session, instance } => {
-                // one of a session before the last join is void: that join reported the instance, and may have kept it
-                let void = session < w.heard || session == w.heard && w.session.is_none();
-                if !void {
+                // one of an earlier session is void: the join since then reported the instance, and may have kept it
+                if w.session.is_some_and(|(_, known)| known == session) {
                     w.instances.remove(&instance);
                 }
             }

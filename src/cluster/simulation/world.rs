@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// Something that happens at a time to come.
+#[allow(clippy::large_enum_variant)] // few are under way at once
 pub(super) enum Happening {
     /// Reaches the core; `from`: the worker that hears what came of it.
     Core {

@@ -84,7 +84,8 @@ fn work_goes_only_where_its_constraints_hold() {
     let fit = rig.join(fit, Vec::new()).unwrap();
     rig.reach(fit, Reach::Links);
     rig.settle_load(fit, 99.0);
-    let wanted: [(&str, fn(&mut Revision)); 6] = [
+    type Want = fn(&mut Revision);
+    let wanted: [(&str, Want); 6] = [
         ("arch", |r| r.constraints.arch = Some("aarch64".into())),
         ("tools", |r| _ = r.constraints.tools.insert("ffmpeg".into())),
         ("tags", |r| _ = r.constraints.tags.insert("zone".into(), "b".into())),
