@@ -1,6 +1,32 @@
 //! CARES turns the machines people already have into a function and container platform.
-#![allow(dead_code)]
-mod cluster;
-mod rt;
+//!
+//! What others may use: [`client`], [`types`], [`errors`] and [`version`]. The rest is the program itself.
+
+pub mod client;
+pub mod errors;
 pub mod types;
 pub mod version;
+
+mod body;
+mod bundle;
+mod cli;
+mod clock;
+mod cluster;
+mod commands;
+mod config;
+mod data_dir;
+mod http;
+mod ids;
+mod json;
+mod logging;
+mod names;
+mod net;
+mod orchestrator;
+mod output;
+mod rpc;
+mod rt;
+mod wire;
+mod worker;
+
+#[doc(hidden)]
+pub use commands::run;

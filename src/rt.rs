@@ -52,7 +52,8 @@ pub async fn sleep(duration: Duration) {
     async_std::task::sleep(duration).await;
 }
 
-/// `None` when the future took longer.
-pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    async_std::future::timeout(limit, future).await.ok()
+/// How many threads run tasks: one a core, unless `ASYNC_STD_THREAD_COUNT` says otherwise.
+pub fn threads() -> usize {
+    let set = std::env::var("ASYNC_STD_THREAD_COUNT").ok().and_then(|v| v.parse().ok());
+    set.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
 }

@@ -14,7 +14,6 @@ pub struct Launch {
     /// Unique on this node: the instance's or the call's id. Also the name logs are kept under.
     pub id: String,
     pub function: String,
-    pub revision: u64,
     /// Where the bundle was unpacked. Read-only to the function by convention; its working directory.
     pub bundle: PathBuf,
     /// Program and arguments; a program `cares` is this very binary.
@@ -23,8 +22,6 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// `None`: no limit of its own.
     pub memory_bytes: Option<u64>,
-    /// Cores; `None`: no limit of its own.
-    pub cpu: Option<f64>,
     pub kind: Kind,
 }
 

@@ -1,0 +1,253 @@
+//! The client library: every endpoint of an orchestrator as a blocking method. Must never print or end the program.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), cares::errors::Error> {
+//! let cares = cares::client::Orchestrator::new("http://127.0.0.1:8080")?;
+//! let mut answer = cares.invoke("hello", Default::default())?;
+//! std::io::copy(&mut answer.reader, &mut std::io::stdout())?;
+//! # Ok(()) }
+//! ```
+
+mod http;
+mod invoke;
+mod stream;
+mod url;
+
+#[cfg(test)]
+pub(crate) mod canned;
+#[cfg(test)]
+mod tests;
+
+pub use invoke::{Answer, Body, Invoke, problem_in};
+pub use stream::{Events, Logs};
+
+use crate::errors::Error;
+use crate::types::{BundleStored, Function, FunctionSpec, Health, Node, Registered, Version};
+use http::{Ask, Http, Limit, Sent};
+use serde::de::DeserializeOwned;
+use std::io::Read;
+use std::time::Duration;
+
+/// Where an orchestrator listens when nothing else is said.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+/// How long a request may take when nothing else is said.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most a list gives at once.
+const PAGE: u32 = 1000;
+/// Pages after which a list is taken to run in a circle; a million entries.
+const MAX_PAGES: u32 = 1000;
+
+/// A client of one orchestrator. Clones share connections; it may be used from several threads at once.
+#[derive(Clone)]
+pub struct Orchestrator {
+    http: Http,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Orchestrator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Orchestrator").field("url", &self.url()).finish_non_exhaustive() // never the token
+    }
+}
+
+impl Orchestrator {
+    /// A client of the orchestrator at `http://HOST[:PORT]`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// `BadUrl` when the address cannot be one.
+    pub fn new(url: &str) -> Result<Orchestrator, Error> {
+        Ok(Orchestrator { http: Http::new(url::Base::parse(url)?), timeout: DEFAULT_TIMEOUT })
+    }
+
+    /// How long a request may take, to the answer's last byte; zero for no limit. Default 30 s. For uploads and streams
+    /// it bounds each step instead; calls of functions have a limit of their own.
+    pub fn timeout(mut self, timeout: Duration) -> Orchestrator {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sent with every request, as `Authorization: Bearer TOKEN`.
+    pub fn token(mut self, token: impl Into<String>) -> Orchestrator {
+        self.http.token = Some(token.into());
+        self
+    }
+
+    /// The address, as it is used.
+    pub fn url(&self) -> &str {
+        self.http.base.as_str()
+    }
+
+    /// `POST /functions`: a new function. `Api` with code `name_taken` when there is one of that name.
+    pub fn register(&self, spec: &FunctionSpec) -> Result<Registered, Error> {
+        self.change("POST", "/functions", Some(spec))
+    }
+
+    /// `GET /functions`, all pages.
+    pub fn functions(&self) -> Result<Vec<Function>, Error> {
+        self.all("/functions")
+    }
+
+    /// `GET /functions/NAME`.
+    pub fn function(&self, name: &str) -> Result<Function, Error> {
+        self.get(&format!("/functions/{}", url::encode(name)))
+    }
+
+    /// `PUT /functions/NAME`: a new revision; makes the function where there is none.
+    pub fn replace(&self, name: &str, spec: &FunctionSpec) -> Result<Function, Error> {
+        self.change("PUT", &format!("/functions/{}", url::encode(name)), Some(spec))
+    }
+
+    /// `DELETE /functions/NAME`.
+    pub fn delete_function(&self, name: &str) -> Result<(), Error> {
+        self.delete(&format!("/functions/{}", url::encode(name)))
+    }
+
+    /// `PUT /functions/NAME/bundle`: streams `len` bytes of a zip, which becomes a revision.
+    pub fn upload_bundle(&self, name: &str, zip: &mut dyn Read, len: u64) -> Result<BundleStored, Error> {
+        let (_, bytes) = self.http.bytes(Ask {
+            method: "PUT",
+            url: self.at(&format!("/functions/{}/bundle", url::encode(name))),
+            headers: vec![("content-type".to_string(), "application/zip".to_string())],
+            body: Sent::Stream(zip, Some(len)),
+            limit: Limit::Steps(self.timeout), // a big bundle over a slow line may take its time, but must move
+        })?;
+        self.http.json(&bytes)
+    }
+
+    /// `GET /nodes`, all pages.
+    pub fn nodes(&self) -> Result<Vec<Node>, Error> {
+        self.all("/nodes")
+    }
+
+    /// `GET /nodes/ID`, by id or name.
+    pub fn node(&self, node: &str) -> Result<Node, Error> {
+        self.get(&format!("/nodes/{}", url::encode(node)))
+    }
+
+    /// `POST /nodes/ID/cordon`: gets nothing new.
+    pub fn cordon(&self, node: &str) -> Result<Node, Error> {
+        self.change::<(), _>("POST", &format!("/nodes/{}/cordon", url::encode(node)), None)
+    }
+
+    /// `POST /nodes/ID/uncordon`.
+    pub fn uncordon(&self, node: &str) -> Result<Node, Error> {
+        self.change::<(), _>("POST", &format!("/nodes/{}/uncordon", url::encode(node)), None)
+    }
+
+    /// `POST /nodes/ID/drain`: gets nothing new and finishes what it has.
+    pub fn drain(&self, node: &str) -> Result<Node, Error> {
+        self.change::<(), _>("POST", &format!("/nodes/{}/drain", url::encode(node)), None)
+    }
+
+    /// `DELETE /nodes/ID`.
+    pub fn remove_node(&self, node: &str) -> Result<(), Error> {
+        self.delete(&format!("/nodes/{}", url::encode(node)))
+    }
+
+    /// `GET /events`: from now on, or after the event `last_id`. No time limit; ends when the orchestrator ends.
+    pub fn events(&self, last_id: Option<u64>) -> Result<Events, Error> {
+        self.event_stream(last_id, Limit::Steps(self.timeout))
+    }
+
+    /// `GET /events`: those the orchestrator still has. Ends when none came for `quiet`.
+    pub fn past_events(&self, quiet: Duration) -> Result<Events, Error> {
+        self.event_stream(Some(0), Limit::Quiet(quiet))
+    }
+
+    /// `GET /logs/NAME`: the last `tail` lines (`None`: as many as the orchestrator gives), then new ones if `follow`.
+    pub fn logs(&self, name: &str, tail: Option<u64>, follow: bool) -> Result<Logs, Error> {
+        let mut path = format!("/logs/{}?format=json&follow={follow}", url::encode(name));
+        if let Some(tail) = tail {
+            path.push_str(&format!("&tail={tail}"));
+        }
+        let limit = Limit::Steps(self.timeout);
+        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
+    /// `GET /healthz`; a status other than `ok` says what is wrong.
+    pub fn healthz(&self) -> Result<Health, Error> {
+        self.health("/healthz")
+    }
+
+    /// `GET /readyz`; a status other than `ok` says what is missing.
+    pub fn readyz(&self) -> Result<Health, Error> {
+        self.health("/readyz")
+    }
+
+    /// `GET /version`.
+    pub fn version(&self) -> Result<Version, Error> {
+        self.get("/version")
+    }
+
+    fn event_stream(&self, last_id: Option<u64>, limit: Limit) -> Result<Events, Error> {
+        let mut headers = vec![("accept".to_string(), "text/event-stream".to_string())];
+        headers.extend(last_id.map(|id| ("last-event-id".to_string(), id.to_string())));
+        let ask = Ask { method: "GET", url: self.at("/events"), headers, body: Sent::Nothing, limit };
+        Ok(Events::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url())
+    }
+
+    fn ask<'a>(&self, method: &'a str, url: String) -> Ask<'a> {
+        Ask { method, url, headers: Vec::new(), body: Sent::Nothing, limit: Limit::Whole(self.timeout) }
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let (_, bytes) = self.http.bytes(self.ask("GET", self.at(path)))?;
+        self.http.json(&bytes)
+    }
+
+    fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
+        let mut found = Vec::new();
+        let mut page = Some(self.at(&format!("{path}?limit={PAGE}")));
+        let mut pages = 0;
+        while let Some(url) = page {
+            pages += 1;
+            if pages > MAX_PAGES {
+                return Err(self.http.not_understood(format!("the list {path} has no end")));
+            }
+            let (head, bytes) = self.http.bytes(self.ask("GET", url))?;
+            found.append(&mut self.http.json(&bytes)?);
+            let links = head.headers().get_all("link");
+            page = links.iter().find_map(|link| url::next_page(link.to_str().ok()?, &self.http.base));
+        }
+        Ok(found)
+    }
+
+    fn change<B: serde::Serialize, T: DeserializeOwned>(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, Error> {
+        let json = body.map(serde_json::to_vec).transpose();
+        let json = json.map_err(|error| Error::BadRequest(format!("the settings cannot be sent: {error}")))?;
+        let mut ask = self.ask(method, self.at(path));
+        ask.body = Sent::Bytes(json.as_deref().unwrap_or_default());
+        if body.is_some() {
+            ask.headers.push(("content-type".to_string(), "application/json".to_string()));
+        }
+        let (_, bytes) = self.http.bytes(ask)?;
+        self.http.json(&bytes)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), Error> {
+        self.http.bytes(self.ask("DELETE", self.at(path))).map(drop)
+    }
+
+    /// An unhealthy answer has a status of 503 and still says why in its own words.
+    fn health(&self, path: &str) -> Result<Health, Error> {
+        let limit = Limit::Whole(self.timeout);
+        let answer = self.http.send(self.ask("GET", self.at(path)))?;
+        let status = answer.status().as_u16();
+        let bytes = self.http.read(answer.into_body(), limit)?;
+        match serde_json::from_slice(&bytes) {
+            Ok(health) => Ok(health),
+            Err(_) if status >= 400 => Err(Error::Api(self.http.problem(status, &bytes))),
+            Err(error) => Err(self.http.not_understood(error.to_string())),
+        }
+    }
+}

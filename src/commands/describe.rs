@@ -1,0 +1,66 @@
+//! `cares describe`: all there is to know of a function. Must never change anything.
+
+use super::list::mode;
+use super::{Outcome, connect};
+use crate::cli::{Describe, Format};
+use crate::output;
+use crate::types::Function;
+use std::collections::BTreeMap;
+
+pub fn run(flags: &Describe) -> Outcome {
+    let options = flags.client();
+    let function = connect(&options)?.function(&flags.name)?;
+    let text = match options.output.unwrap_or_default() {
+        Format::Json => output::json(&function)?,
+        Format::Name => format!("{}\n", function.name),
+        _ => text(&function),
+    };
+    Ok(output::print(&text)?)
+}
+
+fn text(f: &Function) -> String {
+    let instance = |i: &crate::types::Instance| {
+        format!("{} on {} revision {} {} in flight {}", i.id, i.node, i.revision, i.status, i.in_flight)
+    };
+    let memory = f.memory_mb.map_or("no limit of its own".to_string(), |mb| format!("{mb}MiB"));
+    let revisions = f.revisions.iter().map(|r| format!("{} {} {}", r.revision, r.created_at, r.image));
+    output::fields(&[
+        ("Name", f.name.clone()),
+        ("Description", f.description.clone()),
+        ("Status", f.status.clone()),
+        ("Mode", mode(f.mode).to_string()),
+        ("Image", f.image.clone()),
+        ("Command", f.command.join(" ")),
+        ("Revision", f.revision.to_string()),
+        ("Invoke", f.invoke_path.clone()),
+        ("Timeout", format!("{}s", f.timeout_s)),
+        ("Memory", memory),
+        ("CPU", f.cpu.map_or("no limit of its own".to_string(), |cpu| format!("{cpu} cores"))),
+        ("Concurrency", f.concurrency.to_string()),
+        ("Instances", format!("{} (min {}, max {}, idle {}s)", f.instances.len(), f.min, f.max, f.idle_s)),
+        ("Running", f.instances.iter().map(instance).collect::<Vec<_>>().join("\n")),
+        ("Calls", format!("{} ({} failed, {} in flight)", f.calls, f.failures, f.in_flight)),
+        ("Last error", f.last_error.clone().unwrap_or_default()),
+        ("Environment", pairs(&f.env)),
+        ("Labels", pairs(&f.labels)),
+        ("Needs", needs(f)),
+        ("Created", f.created_at.clone()),
+        ("Updated", f.updated_at.clone()),
+        ("Revisions", revisions.collect::<Vec<_>>().join("\n")),
+    ])
+}
+
+fn needs(f: &Function) -> String {
+    let c = &f.constraints;
+    let mut needs = Vec::new();
+    needs.extend(c.os.iter().map(|os| format!("os={os}")));
+    needs.extend(c.arch.iter().map(|arch| format!("arch={arch}")));
+    needs.extend(c.tools.iter().map(|tool| format!("tool={tool}")));
+    needs.extend(c.tags.iter().map(|(key, value)| format!("tag:{key}={value}")));
+    needs.join("\n")
+}
+
+/// `A=1` lines.
+pub fn pairs(pairs: &BTreeMap<String, String>) -> String {
+    pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,195 @@
+//! The program: one file a verb, and here what they share: dispatch, the client, failures and exit codes. Must never
+//! reach a cluster but through `client`.
+
+mod delete;
+mod demo;
+mod demo_echo;
+mod demo_function;
+mod deploy;
+mod describe;
+mod doctor;
+mod events;
+mod howto;
+mod invoke;
+mod list;
+mod logs;
+mod node;
+mod orchestrator;
+mod register;
+mod role;
+mod up;
+mod usage;
+mod version;
+mod worker;
+
+use crate::cli::{ClientOptions, Verb};
+use crate::client::{self, Orchestrator};
+use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
+use crate::errors::Error;
+use crate::output;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use usage::Instead;
+
+/// Exit codes scripts may rely on; 0 is done.
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const UNREACHABLE: u8 = 3;
+const NOT_FOUND: u8 = 4;
+
+/// Why a verb did not do what it was asked.
+enum Failure {
+    /// The orchestrator, or the way to it.
+    Client(Error),
+    /// stdout.
+    Output(io::Error),
+    /// What was asked makes no sense.
+    Usage(String),
+    /// Something on this machine.
+    Here(String),
+    /// Told already; only the exit code is left.
+    Told(u8),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Client(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the program with its arguments, the first of which is its own name.
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let mut words = Vec::new();
+    for arg in args.into_iter().skip(1) {
+        match arg.into_string() {
+            Ok(word) => words.push(word),
+            Err(arg) => {
+                output::note(&format!("cares: the argument '{}' is not UTF-8. See 'cares --help'.", arg.display()));
+                return ExitCode::from(USAGE);
+            }
+        }
+    }
+    // Not a verb for people, and on the path of every call of the examples: ahead of the parser.
+    if let [verb, function] = words.as_slice()
+        && verb == "demo-function"
+    {
+        return demo_function::run(function);
+    }
+    let cli = match usage::parse(&words) {
+        Ok(cli) => cli,
+        Err(Instead::Help(text)) => return finish(output::print(&text).map_err(Failure::from)),
+        Err(Instead::Usage(text)) => return finish(Err(Failure::Usage(text))),
+    };
+    if cli.version {
+        return finish(output::print(&format!("cares {}\n", crate::version::long())).map_err(Failure::from));
+    }
+    match cli.verb {
+        None => finish(howto::run()),
+        Some(verb) => dispatch(verb),
+    }
+}
+
+fn dispatch(verb: Verb) -> ExitCode {
+    let env = Env::process();
+    finish(match verb {
+        Verb::Up(flags) => return role(UpConfig::new(&flags, &env), up::run),
+        Verb::Orchestrator(flags) => return role(OrchestratorConfig::new(&flags, &env), orchestrator::run),
+        Verb::Worker(flags) => return role(WorkerConfig::new(&flags, &env), worker::run),
+        Verb::Register(flags) => register::run(&flags),
+        Verb::Deploy(flags) => deploy::run(&flags),
+        Verb::List(flags) => list::run(&flags.client()),
+        Verb::Describe(flags) => describe::run(&flags),
+        Verb::Delete(flags) => delete::run(&flags),
+        Verb::Invoke(flags) => invoke::run(&flags),
+        Verb::Logs(flags) => logs::run(&flags),
+        Verb::Events(flags) => events::run(&flags),
+        Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Doctor(flags) => doctor::run(&flags),
+        Verb::Version(flags) => version::run(&flags.client()),
+    })
+}
+
+fn role<C>(config: Result<C, ConfigError>, start: fn(C) -> ExitCode) -> ExitCode {
+    match config {
+        Ok(config) => start(config),
+        Err(error) => finish(Err(Failure::Usage(format!("{error}.")))),
+    }
+}
+
+/// Says what went wrong, and with which code to leave.
+fn finish(outcome: Outcome) -> ExitCode {
+    let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    let (code, text) = match failure {
+        // Whoever read our output has seen enough, as `head` does.
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        Failure::Output(error) => (FAILED, format!("cannot write the output: {error}")),
+        Failure::Usage(text) => (USAGE, text),
+        Failure::Here(text) => (FAILED, text),
+        Failure::Told(code) => return ExitCode::from(code),
+        Failure::Client(error) => (exit_code(&error), explain(&error)),
+    };
+    let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    output::note(&format!("cares: {}{stop}", output::printable(&text)));
+    ExitCode::from(code)
+}
+
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Unreachable { .. } => UNREACHABLE,
+        Error::Api(problem) if problem.status == 404 => NOT_FOUND,
+        Error::BadUrl { .. } | Error::BadRequest(_) => USAGE,
+        _ => FAILED,
+    }
+}
+
+fn explain(error: &Error) -> String {
+    match error {
+        Error::Unreachable { .. } => {
+            format!("{error}. Start one with 'cares up', or give its address with --url or API_URL.")
+        }
+        Error::Api(problem) if problem.status == 401 => {
+            format!("{}. Set AUTH_TOKEN to a token the orchestrator knows", error.to_string().trim_end_matches('.'))
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Where the orchestrator is: flag, environment, default.
+fn url(options: &ClientOptions) -> String {
+    let variable = || std::env::var("API_URL").ok().filter(|url| !url.is_empty());
+    options.url.clone().or_else(variable).unwrap_or_else(|| client::DEFAULT_URL.to_string())
+}
+
+fn connect(options: &ClientOptions) -> Result<Orchestrator, Error> {
+    let client = Orchestrator::new(&url(options))?;
+    Ok(match std::env::var("AUTH_TOKEN") {
+        Ok(token) if !token.trim().is_empty() => client.token(token.trim()),
+        _ => client,
+    })
+}
+
+/// Asks before something is deleted. The safe answer is the default; without a terminal only `--yes` is a yes.
+fn confirm(options: &ClientOptions, question: &str) -> Outcome {
+    if options.yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Failure::Usage(format!("{question} There is no terminal to answer on: add --yes if so.")));
+    }
+    output::note(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    match read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
+        true => Ok(()),
+        false => Err(Failure::Here("nothing was deleted".to_string())),
+    }
+}

@@ -1,0 +1,45 @@
+//! `/healthz`, `/readyz`, `/version`: for whoever watches the program.
+
+use crate::cluster::NodeStatus;
+use crate::http::problem::Problem;
+use crate::http::route::Reply;
+use crate::orchestrator::Orchestrator;
+use crate::types::{Health, Version};
+use crate::version::{COMMIT, VERSION};
+use crate::worker::Worker;
+
+/// `GET /healthz`: it answers.
+pub fn alive() -> Result<Reply, Problem> {
+    Ok(Reply::json(200, &Health { status: "ok".into(), active_nodes: None }))
+}
+
+/// `GET /readyz` of an orchestrator: it takes calls. Whether any node can run them is told beside it.
+pub fn orchestrator_ready(app: &Orchestrator) -> Result<Reply, Problem> {
+    let active = app.state.read(|c| c.nodes().filter(|n| n.status == NodeStatus::Active).count());
+    Ok(Reply::json(200, &Health { status: "ok".into(), active_nodes: Some(active as u64) }))
+}
+
+/// `GET /version` of an orchestrator.
+pub fn orchestrator_version(app: &Orchestrator) -> Result<Reply, Problem> {
+    Ok(version("orchestrator", Some(app.cluster_id.clone()), None))
+}
+
+/// `GET /readyz` of a worker: it is a member of its cluster.
+pub fn worker_ready(worker: &Worker) -> Result<Reply, Problem> {
+    match worker.joined() {
+        true => Ok(Reply::json(200, &Health { status: "ok".into(), active_nodes: None })),
+        false => {
+            let detail = format!("this worker is not connected to its orchestrator, {}", worker.orchestrator);
+            Err(Problem::new(503, "not_joined", detail).retry_after(2))
+        }
+    }
+}
+
+/// `GET /version` of a worker.
+pub fn worker_version(worker: &Worker) -> Result<Reply, Problem> {
+    Ok(version("worker", None, Some(worker.id.clone())))
+}
+
+fn version(role: &str, cluster: Option<String>, node: Option<String>) -> Reply {
+    Reply::json(200, &Version { version: VERSION.into(), commit: COMMIT.into(), role: role.into(), cluster, node })
+}

@@ -1,0 +1,104 @@
+//! The routes: one table per role. What answers them stands in one file per face.
+
+pub mod events;
+pub mod functions;
+pub mod health;
+pub mod logs;
+pub mod nodes;
+
+use super::invoke;
+use super::problem::Problem;
+use super::route::{Call, Face, Handler, Route, value};
+use crate::orchestrator::Orchestrator;
+use crate::worker::Worker;
+
+impl Face for Orchestrator {
+    const ROUTES: &'static [Route<Self>] = &[
+        stream("*", "/invoke/{name}/*", |app, asked| Box::pin(invoke::invoke(app, asked))),
+        stream("*", "/function/{name}/*", |app, asked| Box::pin(invoke::invoke(app, asked))),
+        rest("GET", "/functions", functions::list),
+        rest("POST", "/functions", functions::register),
+        rest("GET", "/functions/{name}", functions::get),
+        rest("PUT", "/functions/{name}", functions::replace),
+        rest("DELETE", "/functions/{name}", functions::delete),
+        stream("PUT", "/functions/{name}/bundle", |app, asked| Box::pin(functions::upload(app, asked))),
+        rest("GET", "/nodes", nodes::list),
+        rest("GET", "/nodes/{id}", nodes::get),
+        rest("DELETE", "/nodes/{id}", nodes::remove),
+        rest("POST", "/nodes/{id}/cordon", nodes::cordon),
+        rest("POST", "/nodes/{id}/uncordon", nodes::uncordon),
+        rest("POST", "/nodes/{id}/drain", nodes::drain),
+        stream("GET", "/events", |app, asked| Box::pin(events::follow(app, asked))),
+        stream("GET", "/logs/{name}", |app, asked| Box::pin(logs::of_function(app, asked))),
+        rest("GET", "/healthz", |_, _| health::alive()),
+        rest("GET", "/readyz", |app, _| health::orchestrator_ready(app)),
+        rest("GET", "/version", |app, _| health::orchestrator_version(app)),
+    ];
+
+    fn open(&self) -> bool {
+        self.open
+    }
+}
+
+impl Face for Worker {
+    const ROUTES: &'static [Route<Self>] = &[
+        rest("GET", "/healthz", |_, _| health::alive()),
+        rest("GET", "/readyz", |worker, _| health::worker_ready(worker)),
+        rest("GET", "/version", |worker, _| health::worker_version(worker)),
+    ];
+
+    fn open(&self) -> bool {
+        self.open
+    }
+}
+
+const fn rest<S>(
+    method: &'static str,
+    path: &'static str,
+    handler: fn(&S, &Call) -> Result<super::route::Reply, Problem>,
+) -> Route<S> {
+    Route { method, path, handler: Handler::Rest(handler) }
+}
+
+const fn stream<S>(
+    method: &'static str,
+    path: &'static str,
+    handler: fn(std::sync::Arc<S>, super::route::Streamed) -> super::route::Answer,
+) -> Route<S> {
+    Route { method, path, handler: Handler::Stream(handler) }
+}
+
+/// Rows a list gives when not asked for a number, and at most.
+const ROWS: usize = 100;
+const ROWS_MAX: usize = 1_000;
+
+/// The part of a list that was asked for: `?limit=`, `?after=`; and the link to what follows, if anything does.
+fn page<T>(
+    call: &Call,
+    rows: impl Iterator<Item = T>,
+    id: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, Option<String>), Problem> {
+    let limit = match value(&call.query, "limit") {
+        None => ROWS,
+        Some(text) => match text.parse() {
+            Ok(n) if (1..=ROWS_MAX).contains(&n) => n,
+            _ => return Err(Problem::new(400, "invalid_field", format!("limit: must be 1 to {ROWS_MAX}"))),
+        },
+    };
+    let mut rows = rows.peekable();
+    if let Some(after) = value(&call.query, "after") {
+        while rows.next_if(|row| id(row).as_str() <= after).is_some() {}
+    }
+    let page: Vec<T> = rows.by_ref().take(limit).collect();
+    let next = rows.peek().and_then(|_| page.last()).map(|last| {
+        let others =
+            call.query.iter().filter(|(k, _)| k != "after").map(|(k, v)| format!("{}={}&", encode(k), encode(v)));
+        format!("<{}?{}after={}>; rel=\"next\"", call.path, others.collect::<String>(), encode(&id(last)))
+    });
+    Ok((page, next))
+}
+
+fn encode(text: &str) -> String {
+    let keep = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}

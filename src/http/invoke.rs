@@ -1,0 +1,358 @@
+//! The invocation path: a caller's request becomes a call, gets a place, goes there and its answer comes back. Holds no
+//! body beyond what may be sent again.
+
+use super::headers::{self, X_CALL_ID};
+use super::problem::Problem;
+use super::route::Streamed;
+use crate::body::{self, Body, BoxError, CollectError};
+use crate::clock::{self, Deadline};
+use crate::cluster::{Assigned, InvocationKey};
+use crate::orchestrator::Orchestrator;
+use crate::orchestrator::dispatch::link::{self, LinkError};
+use crate::orchestrator::state::{Place, Placed};
+use crate::wire::{self, Outcome};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::header::{self, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Response, StatusCode, Version};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+/// A body up to this size is taken in before the call gets a slot: it can be sent again, and a slow sender holds nothing.
+const REPLAYABLE_BYTES: u64 = 64 * 1024;
+
+/// Answers any method on `/invoke/NAME[/rest]`.
+pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    let (id, answer) = match admit(&app, asked).await {
+        Ok((id, answered)) => (id.to_string(), answered.unwrap_or_else(Response::from)),
+        Err(problem) => (app.refused_id(), problem.into()),
+    };
+    let mut answer = answer;
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(X_CALL_ID, id);
+    }
+    Ok(answer)
+}
+
+type Answered = Result<Response<Body>, Problem>;
+
+/// Takes a call in and brings it to its answer; `Err` when it is not taken in.
+async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKey, Answered), Problem> {
+    let function = asked.params.into_iter().next().unwrap_or_default();
+    let accepted = clock::now();
+    let (mut head, incoming) = asked.request.into_parts();
+    let timeout_ms = app
+        .state
+        .read(|c| c.function(&function).map(|f| f.current().timeout_ms))
+        .ok_or_else(|| Problem::no_function(&function))?;
+    let idle = Duration::from_millis(timeout_ms);
+    let deadline = accepted + idle;
+    let body = replayable(incoming, &function, deadline).await?;
+    let (invocation, place) = app.state.invoke(&function).map_err(|refusal| Problem::of_call(&function, refusal))?;
+    let story = app.stories.tell().then(|| Story::begin(app, invocation, &function, &head));
+    let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
+    let path = function_path(&head);
+    prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
+    let call = Call { app: app.clone(), function, head, path, guard };
+    let answered = match clock::timeout_at(deadline, call.run(place, body)).await {
+        Some(answered) => answered.map(|(answer, guard)| {
+            let (mut head, incoming) = answer.into_parts();
+            headers::strip(&mut head.headers);
+            head.version = Version::HTTP_11;
+            let answer = Answer::new(head.status, incoming, guard, idle);
+            Response::from_parts(head, Body::stream(answer))
+        }),
+        None => {
+            let detail = format!(
+                "no answer within the function's timeout_s, which is {}; an http function must listen on $PORT",
+                idle.as_secs_f64()
+            );
+            Err(Problem::new(504, "function_timeout", detail))
+        }
+    };
+    Ok((invocation, answered))
+}
+
+/// Takes a small body in; leaves a large one where it is.
+async fn replayable(incoming: Incoming, function: &str, deadline: Instant) -> Result<Body, Problem> {
+    match incoming.size_hint().exact() {
+        Some(0) => Ok(Body::Empty),
+        Some(n) if n <= REPLAYABLE_BYTES => {
+            match clock::timeout_at(deadline, body::collect(incoming, n as usize)).await {
+                Some(Ok(bytes)) => Ok(Body::full(bytes)),
+                Some(Err(CollectError::TooLarge(limit))) => Err(Problem::too_large("the body", limit as u64)),
+                Some(Err(CollectError::Broken(error))) => Err(Problem::invalid(format!("the body broke off: {error}"))),
+                None => {
+                    let detail = format!("the body did not come within function '{function}'s timeout_s");
+                    Err(Problem::new(408, "body_timeout", detail))
+                }
+            }
+        }
+        _ => Ok(Body::Incoming(incoming)),
+    }
+}
+
+/// What the function sees of the path: all behind its name.
+fn function_path(head: &Parts) -> PathAndQuery {
+    let all = head.uri.path();
+    let rest = all.splitn(4, '/').nth(3).unwrap_or("");
+    let query = head.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
+    format!("/{rest}{query}").parse().unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
+fn prepare_headers(head: &mut Parts, invocation: InvocationKey, peer: SocketAddr, story: bool) {
+    headers::strip(&mut head.headers);
+    headers::forwarded(&mut head.headers, peer);
+    head.headers.remove(header::EXPECT); // answered here
+    if let Ok(id) = HeaderValue::from_str(&invocation.to_string()) {
+        head.headers.insert(wire::HEADER_CALL, id.clone());
+        head.headers.insert(X_CALL_ID, id);
+    }
+    if story {
+        head.headers.insert(wire::HEADER_STORY, HeaderValue::from_static("1"));
+    }
+}
+
+/// One call, until its answer begins.
+struct Call {
+    app: Arc<Orchestrator>,
+    function: String,
+    head: Parts,
+    path: PathAndQuery,
+    guard: Guard,
+}
+
+impl Call {
+    async fn run(mut self, place: Place, body: Body) -> Result<(Response<Incoming>, Guard), Problem> {
+        let copy = match &body {
+            Body::Empty => Some(Body::Empty),
+            Body::Full(bytes) => Some(Body::Full(bytes.clone())),
+            Body::Incoming(_) | Body::Stream(_) => None,
+        };
+        let mut body = Some(body);
+        let mut placed = match place {
+            Place::Assigned(assigned) => Ok(assigned),
+            Place::Waiting(waiting) => self.wait(waiting).await?,
+        };
+        loop {
+            let assigned = placed.map_err(|failure| Problem::of_failure(&self.function, failure))?;
+            if let Some(story) = &mut self.guard.story {
+                story.assigned(&self.app, &assigned);
+            }
+            let Some(sent) = body.take().or_else(|| Self::again(&copy)) else {
+                let detail = "its node would not start it, and the body is too large to be sent again";
+                return Err(Problem::new(502, "function_not_started", detail));
+            };
+            let refused = match self.send(&assigned, sent).await {
+                Sent::Answered(answer) => return Ok((answer, self.guard)),
+                Sent::Failed(problem) => return Err(problem),
+                Sent::Refused(why, unsent) => {
+                    body = unsent;
+                    why
+                }
+            };
+            let over = || Problem::node_lost(&self.function, "its node went away");
+            let waiting = self.app.state.refuse(assigned.invocation, refused).map_err(|_| over())?;
+            placed = self.wait(waiting).await?;
+        }
+    }
+
+    fn again(copy: &Option<Body>) -> Option<Body> {
+        match copy {
+            Some(Body::Empty) => Some(Body::Empty),
+            Some(Body::Full(bytes)) => Some(Body::Full(bytes.clone())),
+            _ => None,
+        }
+    }
+
+    async fn wait(&self, waiting: futures_channel::oneshot::Receiver<Placed>) -> Result<Placed, Problem> {
+        waiting.await.map_err(|_| Problem::new(503, "stopping", "the orchestrator is stopping").retry_after(2))
+    }
+
+    async fn send(&mut self, to: &Assigned, body: Body) -> Sent {
+        if to.instance.is_none()
+            && let Err(why) = self.app.links.prepare(to.node, &to.revision).await
+        {
+            return Sent::Refused(why, Some(body));
+        }
+        let Some(request) = self.request(to, body) else {
+            return Sent::Failed(Problem::invalid("the path cannot be passed on"));
+        };
+        let answer = match self.app.links.send(to.node, request).await {
+            Ok(answer) => answer,
+            Err(LinkError::NotSent(request, why)) => return Sent::Refused(why, Some(request.into_body())),
+            Err(LinkError::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
+        };
+        match link::outcome(&answer) {
+            None => Sent::Answered(answer),
+            Some(Outcome::Failed) => {
+                let detail = format!("function '{}': {}", self.function, link::why(answer).await);
+                Sent::Failed(Problem::new(502, "function_failed", detail))
+            }
+            Some(Outcome::Refused) => Sent::Refused(link::why(answer).await, None),
+            Some(Outcome::UnknownRevision) => {
+                self.app.links.forget_prepared(to.node, &to.revision);
+                Sent::Refused("its node did not know the revision".into(), None)
+            }
+        }
+    }
+
+    fn request(&self, to: &Assigned, body: Body) -> Option<Request<Body>> {
+        let mut request = Request::new(body);
+        *request.version_mut() = Version::HTTP_2;
+        *request.method_mut() = self.head.method.clone();
+        *request.headers_mut() = self.head.headers.clone();
+        let headers = request.headers_mut();
+        let authority = match to.instance {
+            Some(instance) => {
+                headers.insert(wire::HEADER_INSTANCE, HeaderValue::from_str(&instance.to_string()).ok()?);
+                wire::INSTANCE
+            }
+            None => {
+                headers.insert(wire::HEADER_FUNCTION, HeaderValue::from_str(&to.revision.function).ok()?);
+                headers.insert(wire::HEADER_REVISION, HeaderValue::from(to.revision.number));
+                wire::JOB
+            }
+        };
+        *request.uri_mut() = link::uri(authority, self.path.clone())?;
+        Some(request)
+    }
+}
+
+enum Sent {
+    Answered(Response<Incoming>),
+    Failed(Problem),
+    /// Nothing was started. The body comes back when none of it was read.
+    Refused(String, Option<Body>),
+}
+
+/// Ends a call when dropped, however that comes about.
+struct Guard {
+    app: Arc<Orchestrator>,
+    invocation: InvocationKey,
+    /// Whether it went well, once that is known; a call given up on its way has failed.
+    success: Option<bool>,
+    story: Option<Story>,
+    accepted: Instant,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.app.state.finish(self.invocation, self.success.unwrap_or(false));
+        if let Some(story) = &self.story {
+            story.end(self.success, self.accepted.elapsed());
+        }
+    }
+}
+
+/// Tells the log what becomes of a call.
+struct Story {
+    name: String,
+    candidates: String,
+    status: u16,
+}
+
+impl Story {
+    fn begin(app: &Orchestrator, invocation: InvocationKey, function: &str, head: &Parts) -> Self {
+        let candidates = app.state.read(|c| c.function(function).map(|f| c.candidates(f)).unwrap_or_default());
+        let named: Vec<String> = candidates.iter().take(5).map(|c| format!("{} {:.1}", c.name, c.score)).collect();
+        let name = format!("Call {invocation} of '{function}'");
+        log::info!("{name}: received {} {}, {} candidates", head.method, head.uri.path(), candidates.len());
+        Story { name, candidates: named.join(", "), status: 0 }
+    }
+
+    fn assigned(&mut self, app: &Orchestrator, to: &Assigned) {
+        let name = |c: &crate::cluster::Cluster| c.node(to.node).map(|n| (n.spec.name.clone(), n.score()));
+        let (node, score) = app.state.read(name).unwrap_or_default();
+        let why = match to.instance {
+            Some(instance) => format!("its instance {instance} is warm"),
+            None => format!("lowest score of: {}", self.candidates),
+        };
+        log::info!("{}: node '{node}' chosen (score {score:.1}; {why}), dispatched", self.name);
+    }
+
+    fn end(&self, success: Option<bool>, took: Duration) {
+        let outcome = match success {
+            Some(true) => "finished",
+            Some(false) => "failed",
+            None => "ended without an answer",
+        };
+        let status = if self.status == 0 { String::new() } else { format!(" with status {}", self.status) };
+        log::info!("{}: {outcome}{status} after {:.1} ms", self.name, took.as_secs_f64() * 1e3);
+    }
+}
+
+/// An answer's body on its way to the caller. Ends the call at its end, or when the caller leaves.
+struct Answer {
+    body: Incoming,
+    guard: Option<Guard>,
+    success: bool,
+    idle: Duration,
+    deadline: Option<Deadline>,
+}
+
+impl Answer {
+    fn new(status: StatusCode, body: Incoming, mut guard: Guard, idle: Duration) -> Self {
+        let success = status.as_u16() < 500;
+        if let Some(story) = &mut guard.story {
+            story.status = status.as_u16();
+        }
+        let mut this = Answer { body, guard: Some(guard), success, idle, deadline: None };
+        this.settle();
+        this
+    }
+
+    /// Gives the slot back as soon as nothing more will come: the caller may be slow in taking what is here.
+    fn settle(&mut self) {
+        if self.body.is_end_stream()
+            && let Some(mut guard) = self.guard.take()
+        {
+            guard.success = Some(self.success);
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                this.deadline = None;
+                match &frame {
+                    Some(Ok(_)) => this.settle(),
+                    Some(Err(_)) => drop(this.guard.take()),
+                    None => {
+                        if let Some(mut guard) = this.guard.take() {
+                            guard.success = Some(this.success);
+                        }
+                    }
+                }
+                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                let idle = this.idle;
+                let deadline = this.deadline.get_or_insert_with(|| clock::after(idle));
+                ready!(Pin::new(deadline).poll(cx));
+                drop(this.guard.take());
+                Poll::Ready(Some(Err("the function stopped sending for longer than its timeout_s".into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

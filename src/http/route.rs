@@ -1,0 +1,206 @@
+//! Which path leads where: one table per role, from which matching, 404 and 405 follow.
+
+use super::problem::Problem;
+use crate::body::Body;
+use crate::json::{self, JsonError};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// One path and method.
+pub struct Route<S> {
+    /// `*`: any.
+    pub method: &'static str,
+    /// Segments; `{name}` takes one, a last `*` takes the rest and may be empty.
+    pub path: &'static str,
+    pub handler: Handler<S>,
+}
+
+/// What answers a route.
+pub enum Handler<S> {
+    /// Plain blocking code on tiny_http's threads: the body is whole and small.
+    Rest(fn(&S, &Call) -> Result<Reply, Problem>),
+    /// Answered by the front door itself: bodies that stream.
+    Stream(fn(Arc<S>, Streamed) -> Answer),
+}
+
+/// An answer on its way.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send>>;
+
+/// A role that can be asked over HTTP.
+pub trait Face: Sized + Send + Sync + 'static {
+    const ROUTES: &'static [Route<Self>];
+    /// May be asked under any host name and from any site: the operator said so.
+    fn open(&self) -> bool;
+}
+
+/// A small request.
+pub struct Call {
+    pub params: Vec<String>,
+    pub query: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Path and query, for links to what follows.
+    pub path: String,
+}
+
+/// A request whose body streams.
+pub struct Streamed {
+    pub params: Vec<String>,
+    pub query: Vec<(String, String)>,
+    pub request: Request<Incoming>,
+    pub peer: SocketAddr,
+}
+
+/// A small answer.
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Reply {
+    /// JSON.
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        let mut body = serde_json::to_vec(value).unwrap_or_default();
+        body.push(b'\n');
+        Reply { status, body, headers: vec![("Content-Type", "application/json".into())] }
+    }
+
+    /// 204.
+    pub fn nothing() -> Self {
+        Reply { status: 204, body: Vec::new(), headers: Vec::new() }
+    }
+}
+
+impl Call {
+    /// A part of the path; the table says how many there are.
+    pub fn param(&self, at: usize) -> &str {
+        self.params.get(at).map_or("", String::as_str)
+    }
+
+    /// The body as JSON, whatever its content type says.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        json::object(&self.body).map_err(|error| match error {
+            JsonError::Syntax(why) => {
+                Problem::new(400, "invalid_json", format!("the body is no valid JSON object: {why}"))
+            }
+            JsonError::Field(why) => Problem::new(400, "invalid_field", why),
+        })
+    }
+}
+
+/// A value of a query.
+pub fn value<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+/// What a path and method lead to.
+pub fn find<S: Face>(method: &Method, path: &str) -> Result<(&'static Route<S>, Vec<String>), Problem> {
+    let mut allowed = Vec::new();
+    for route in S::ROUTES {
+        let Some(params) = matches(route.path, path) else { continue };
+        if route.method == "*" || route.method == method.as_str() || (route.method == "GET" && method == Method::HEAD) {
+            return Ok((route, params));
+        }
+        allowed.push(route.method);
+    }
+    if allowed.is_empty() {
+        return Err(Problem::new(404, "route_not_found", format!("there is nothing at {path}")));
+    }
+    let allow = allowed.join(", ");
+    let mut problem = Problem::new(405, "method_not_allowed", format!("{path} takes {allow}, not {method}"));
+    problem.allow = Some(allow);
+    Err(problem)
+}
+
+fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut params = Vec::new();
+    let mut rest = path.strip_prefix('/')?;
+    let mut parts = pattern.strip_prefix('/')?.split('/').peekable();
+    let mut ended = false;
+    while let Some(part) = parts.next() {
+        if part == "*" {
+            return Some(params);
+        }
+        if ended {
+            return None;
+        }
+        let (segment, after) = match rest.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (rest, None),
+        };
+        if part.starts_with('{') {
+            params.push(decode(segment, false).filter(|s| !s.is_empty())?);
+        } else if part != segment {
+            return None;
+        }
+        match after {
+            Some(after) => {
+                rest = after;
+                parts.peek()?; // more path than pattern
+            }
+            None => ended = true,
+        }
+    }
+    ended.then_some(params)
+}
+
+/// The pairs of a query, decoded.
+pub fn query(text: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    let pair = |pair: &str| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(key, true)?, decode(value, true)?))
+    };
+    let pairs = text.unwrap_or("").split('&').filter(|p| !p.is_empty());
+    pairs.map(pair).collect::<Option<_>>().ok_or_else(|| Problem::invalid("the query: not valid percent-encoding"))
+}
+
+/// Percent-decoding; `None` when it is no valid encoding of UTF-8.
+fn decode(text: &str, plus_is_space: bool) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let high = char::from(rest.next()?).to_digit(16)?;
+                let low = char::from(rest.next()?).to_digit(16)?;
+                (high * 16 + low) as u8
+            }
+            b'+' if plus_is_space => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_take_what_they_say() {
+        assert_eq!(matches("/nodes/{id}/drain", "/nodes/a%20b/drain"), Some(vec!["a b".into()]));
+        assert_eq!(matches("/nodes/{id}", "/nodes/a/drain"), None);
+        assert_eq!(matches("/nodes/{id}/drain", "/nodes/a"), None);
+        assert_eq!(matches("/nodes", "/nodes/"), None);
+        assert_eq!(matches("/nodes/{id}", "/nodes/"), None);
+        assert_eq!(matches("/invoke/{name}/*", "/invoke/f"), Some(vec!["f".into()]));
+        assert_eq!(matches("/invoke/{name}/*", "/invoke/f/a/b"), Some(vec!["f".into()]));
+        assert_eq!(matches("/invoke/{name}/*", "/invoke/"), None);
+        assert_eq!(matches("/", "/"), Some(vec![]));
+        assert_eq!(matches("/nodes/{id}", "/nodes/%zz"), None);
+    }
+
+    #[test]
+    fn queries_are_decoded_or_refused() {
+        assert_eq!(query(Some("a=1&b=x+y%21&c")).expect("valid").len(), 3);
+        assert_eq!(value(&query(Some("b=x+y%21")).expect("valid"), "b"), Some("x y!"));
+        assert!(query(Some("a=%f")).is_err());
+        assert!(query(Some("a=%ff")).is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! Stored bundles: files named by the digest of what is in them, and what each says it is. Never runs one.
+
+use super::store::{Bundle, Store, StoreError, Write};
+use crate::bundle::{self, BundleError};
+use crate::types::FunctionSpec;
+use crate::{clock, ids, rt};
+use bytes::Bytes;
+use futures_lite::Stream;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A bundle's chunk on its way to a worker.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// An upload that stands still for this long is given up.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why an upload was not stored.
+#[derive(Debug)]
+pub enum Rejected {
+    TooLarge { limit: u64 },
+    Stalled,
+    BrokenOff(String),
+    Bundle(BundleError),
+    Disk { path: PathBuf, why: String },
+    Store(StoreError),
+}
+
+/// The stored bundles.
+pub struct Bundles {
+    dir: PathBuf,
+    store: Arc<Store>,
+    known: Mutex<BTreeMap<String, Bundle>>,
+}
+
+impl Bundles {
+    /// Uses `dir`; what a crash left half-written there is removed.
+    pub fn open(dir: PathBuf, store: Arc<Store>, known: Vec<(String, Bundle)>) -> io::Result<Self> {
+        fs::create_dir_all(&dir)?;
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "part") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(Bundles { dir, store, known: Mutex::new(known.into_iter().collect()) })
+    }
+
+    /// What a stored bundle says it is.
+    pub fn manifest(&self, digest: &str) -> Option<FunctionSpec> {
+        self.lock().get(digest).map(|b| b.manifest.clone())
+    }
+
+    /// A stored bundle's bytes, in chunks; `None` when there is none of that digest.
+    pub async fn read(&self, digest: &str) -> Option<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
+        if !self.lock().contains_key(digest) {
+            return None;
+        }
+        let path = self.path(digest);
+        let file = rt::unblock(move || File::open(path)).await.ok()?;
+        let next = |file: Option<File>| async move {
+            let mut file = file?;
+            let read = rt::unblock(move || {
+                let mut chunk = vec![0; CHUNK_BYTES];
+                let read = file.read(&mut chunk);
+                (read, chunk, file)
+            });
+            match read.await {
+                (Ok(0), ..) => None,
+                (Ok(n), mut chunk, file) => {
+                    chunk.truncate(n);
+                    Some((Ok(Bytes::from(chunk)), Some(file)))
+                }
+                (Err(error), ..) => Some((Err(error), None)),
+            }
+        };
+        Some(futures_lite::stream::unfold(Some(file), next))
+    }
+
+    /// Takes an upload in: to disk as it comes, looked through, then kept under its digest.
+    pub async fn receive(&self, body: Incoming) -> Result<(String, FunctionSpec), Rejected> {
+        let part = self.dir.join(format!("{}.part", ids::random_hex(8)));
+        let received = self.receive_into(&part, body).await;
+        if received.is_err() {
+            let _ = rt::unblock(move || fs::remove_file(part)).await; // perhaps it was never made
+        }
+        received
+    }
+
+    async fn receive_into(&self, part: &Path, mut body: Incoming) -> Result<(String, FunctionSpec), Rejected> {
+        let disk = |path: &Path, e: io::Error| Rejected::Disk { path: path.to_path_buf(), why: e.to_string() };
+        let path = part.to_path_buf();
+        let mut file = rt::unblock(move || File::create(path)).await.map_err(|e| disk(part, e))?;
+        let mut size = 0;
+        loop {
+            let Some(frame) = clock::timeout(STALL_LIMIT, body.frame()).await else { return Err(Rejected::Stalled) };
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|e| Rejected::BrokenOff(e.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            size += data.len() as u64;
+            if size > bundle::MAX_ZIP_BYTES {
+                return Err(Rejected::TooLarge { limit: bundle::MAX_ZIP_BYTES });
+            }
+            file = rt::unblock(move || file.write_all(&data).map(|()| file)).await.map_err(|e| disk(part, e))?;
+        }
+        let path = part.to_path_buf();
+        let looked = rt::unblock(move || {
+            file.sync_all().map_err(|e| Rejected::Disk { path: path.clone(), why: e.to_string() })?;
+            let manifest = bundle::inspect(&path).map_err(Rejected::Bundle)?;
+            let digest = bundle::digest_of(&path).map_err(Rejected::Bundle)?;
+            Ok((digest, manifest))
+        });
+        let (digest, manifest) = looked.await?;
+        let (from, to, dir) = (part.to_path_buf(), self.path(&digest), self.dir.clone());
+        let moved = rt::unblock(move || fs::rename(from, to).and_then(|()| File::open(dir)?.sync_all()));
+        moved.await.map_err(|e| disk(part, e))?;
+        let record = Bundle { size_bytes: size, unix_ms: clock::unix_ms(), manifest: manifest.clone() };
+        let written = self.store.write(Write::Bundle(digest.clone(), record.clone()));
+        self.store.kept(written).await.map_err(Rejected::Store)?;
+        self.lock().insert(digest.clone(), record);
+        Ok((digest, manifest))
+    }
+
+    fn path(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{digest}.zip"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Bundle>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

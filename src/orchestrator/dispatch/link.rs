@@ -1,0 +1,285 @@
+//! Links: HTTP/2 connections that a worker dialled and serves. This side is the client on them.
+
+use crate::body::{self, Body};
+use crate::cluster::{InstanceKey, NodeKey, Revision};
+use crate::net::{Socket, Spawn, Timers};
+use crate::rt::{self, Scoped};
+use crate::wire::{self, Outcome, proto};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use hyper::{Method, Request, Response};
+use prost::Message;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+/// A worker that does not answer a ping in `KEEPALIVE_ANSWER` after `KEEPALIVE_EVERY` of silence is gone.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(2);
+/// Links one node may hold: far more than any number of threads it would need them for.
+const LINKS_PER_NODE: usize = 64;
+/// A worker's word on why something failed.
+const WHY_BYTES: usize = 64 * 1024;
+
+/// The links of all nodes.
+#[derive(Default)]
+pub struct Links {
+    nodes: RwLock<HashMap<NodeKey, Arc<NodeLinks>>>,
+    tickets: Mutex<HashMap<String, NodeKey>>,
+}
+
+/// Those of one session of one node.
+struct NodeLinks {
+    session: u64,
+    ticket: String,
+    links: Mutex<Vec<Link>>,
+    next: AtomicUsize,
+    /// Revisions the worker has been sent, by function and number.
+    known: Mutex<HashSet<(Arc<str>, u64)>>,
+}
+
+struct Link {
+    id: u64,
+    requests: SendRequest<Body>,
+    /// Ends the connection, and with it all calls on it.
+    _connection: Scoped,
+}
+
+/// Why a request got no answer over a link.
+pub enum LinkError {
+    /// It never left: the request is handed back, nothing was started.
+    NotSent(Box<Request<Body>>, String),
+    /// It may have been started.
+    Broken(String),
+}
+
+/// What became of the number of a node's links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub node: NodeKey,
+    pub session: u64,
+    /// Whether there are any now.
+    pub linked: bool,
+}
+
+impl Links {
+    /// Makes room for a session's links; those of an earlier one end. The ticket opens links.
+    pub fn open(&self, node: NodeKey, session: u64) -> String {
+        self.close(node);
+        let ticket = crate::ids::random_hex(wire::TICKET_BYTES / 2);
+        lock(&self.tickets).insert(ticket.clone(), node);
+        let links = NodeLinks {
+            session,
+            ticket: ticket.clone(),
+            links: Mutex::default(),
+            next: AtomicUsize::new(0),
+            known: Mutex::default(),
+        };
+        self.write().insert(node, Arc::new(links));
+        ticket
+    }
+
+    /// Ends all links of a node, and the calls on them.
+    pub fn close(&self, node: NodeKey) {
+        let Some(links) = self.write().remove(&node) else { return };
+        lock(&self.tickets).remove(&links.ticket);
+        let ended = std::mem::take(&mut *lock(&links.links));
+        drop(ended);
+    }
+
+    /// Takes a connection over whose first bytes were the preface. `changed` is told of the first and the last link.
+    pub async fn accept(
+        self: &Arc<Self>,
+        mut socket: Socket,
+        changed: impl Fn(Changed) + Send + Sync + 'static,
+    ) -> Result<(), String> {
+        let mut preface = [0; wire::LINK_PREFACE.len()];
+        let mut ticket = [0; wire::TICKET_BYTES];
+        socket.read_exact(&mut preface).await.map_err(|e| e.to_string())?;
+        socket.read_exact(&mut ticket).await.map_err(|e| e.to_string())?;
+        let links = (preface == *wire::LINK_PREFACE)
+            .then(|| str::from_utf8(&ticket).ok())
+            .flatten()
+            .and_then(|ticket| Some((*lock(&self.tickets).get(ticket)?, ticket)))
+            .and_then(|(node, ticket)| self.of(node).filter(|l| l.ticket == ticket).map(|l| (node, l)));
+        let Some((node, links)) = links else { return Err("no such ticket".into()) };
+        if lock(&links.links).len() >= LINKS_PER_NODE {
+            return Err(format!("a node may open {LINKS_PER_NODE} links"));
+        }
+        let (requests, connection) = http2::Builder::new(Spawn)
+            .timer(Timers)
+            .keep_alive_interval(KEEPALIVE_EVERY)
+            .keep_alive_timeout(KEEPALIVE_ANSWER)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(wire::STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(256 * 1024)
+            .handshake(socket)
+            .await
+            .map_err(|e| e.to_string())?;
+        let id = links.next.fetch_add(1, Ordering::Relaxed) as u64;
+        let session = links.session;
+        let weak = Arc::downgrade(&links);
+        let changed = Arc::new(changed);
+        let told = changed.clone();
+        let connection = rt::spawn_scoped(async move {
+            if let Err(error) = connection.await {
+                log::debug!("a link ended: {error}");
+            }
+            let Some(links) = weak.upgrade() else { return };
+            let (gone, left) = {
+                let mut all = lock(&links.links);
+                let gone = all.iter().position(|l| l.id == id).map(|at| all.swap_remove(at));
+                (gone, all.len())
+            };
+            if gone.is_some() && left == 0 {
+                told(Changed { node, session, linked: false });
+            }
+        });
+        let first = {
+            let mut all = lock(&links.links);
+            all.push(Link { id, requests, _connection: connection });
+            all.len() == 1
+        };
+        if first {
+            changed(Changed { node, session, linked: true });
+        }
+        Ok(())
+    }
+
+    /// Sends a request on one of the node's links; an answer's body streams.
+    pub async fn send(&self, node: NodeKey, request: Request<Body>) -> Result<Response<Incoming>, LinkError> {
+        let Some(links) = self.of(node) else {
+            return Err(LinkError::NotSent(Box::new(request), "its node is not connected".into()));
+        };
+        let Some(mut requests) = links.pick() else {
+            return Err(LinkError::NotSent(Box::new(request), "its node has no link".into()));
+        };
+        drop(links); // a call must not keep a closed session's links open
+        if let Err(error) = requests.ready().await {
+            return Err(LinkError::NotSent(Box::new(request), error.to_string()));
+        }
+        requests.try_send_request(request).await.map_err(|mut failed| match failed.take_message() {
+            Some(request) => LinkError::NotSent(Box::new(request), failed.error().to_string()),
+            None => LinkError::Broken(failed.error().to_string()),
+        })
+    }
+
+    /// Has an instance started; returns when it answers on its port. `Err` says why it does not.
+    pub async fn start(&self, node: NodeKey, instance: InstanceKey, revision: &Revision) -> Result<(), String> {
+        let body = Body::full(to_proto(revision).encode_to_vec());
+        self.control(node, Method::POST, &format!("/instances/{instance}/start"), body).await
+    }
+
+    /// Has an instance stopped; returns at once.
+    pub async fn stop(&self, node: NodeKey, instance: InstanceKey) -> Result<(), String> {
+        self.control(node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await
+    }
+
+    /// Sees that the worker knows a revision, so that jobs of it may be sent.
+    pub async fn prepare(&self, node: NodeKey, revision: &Revision) -> Result<(), String> {
+        let links = self.of(node).ok_or("its node is not connected")?;
+        let key = (revision.function.clone(), revision.number);
+        if lock(&links.known).contains(&key) {
+            return Ok(());
+        }
+        let body = Body::full(to_proto(revision).encode_to_vec());
+        self.control(node, Method::POST, "/revisions", body).await?;
+        lock(&links.known).insert(key);
+        Ok(())
+    }
+
+    /// The worker has forgotten a revision.
+    pub fn forget_prepared(&self, node: NodeKey, revision: &Revision) {
+        if let Some(links) = self.of(node) {
+            lock(&links.known).remove(&(revision.function.clone(), revision.number));
+        }
+    }
+
+    /// The worker's answer about itself, streamed.
+    pub async fn ask(&self, node: NodeKey, path: &str) -> Result<Response<Incoming>, String> {
+        let request = control_request(Method::GET, path, Body::Empty)?;
+        self.send(node, request).await.map_err(|e| match e {
+            LinkError::NotSent(_, why) | LinkError::Broken(why) => why,
+        })
+    }
+
+    async fn control(&self, node: NodeKey, method: Method, path: &str, body: Body) -> Result<(), String> {
+        let answer = match self.send(node, control_request(method, path, body)?).await {
+            Ok(answer) => answer,
+            Err(LinkError::NotSent(_, why) | LinkError::Broken(why)) => return Err(why),
+        };
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        Err(why(answer).await)
+    }
+
+    fn of(&self, node: NodeKey) -> Option<Arc<NodeLinks>> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<NodeKey, Arc<NodeLinks>>> {
+        self.nodes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl NodeLinks {
+    fn pick(&self) -> Option<SendRequest<Body>> {
+        let links = lock(&self.links);
+        let at = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(links.len())?;
+        links.get(at).map(|link| link.requests.clone())
+    }
+}
+
+/// What a worker says about a failure, cut to a sensible length.
+pub async fn why(answer: Response<Incoming>) -> String {
+    let status = answer.status();
+    match body::collect(answer.into_body(), WHY_BYTES).await {
+        Ok(text) if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
+        _ => format!("its node answered {status}"),
+    }
+}
+
+/// How a worker's answer is marked when it is not the function's own.
+pub fn outcome(answer: &Response<Incoming>) -> Option<Outcome> {
+    answer.headers().get(wire::HEADER_OUTCOME).and_then(|v| v.to_str().ok()).and_then(Outcome::of)
+}
+
+/// A link's address for a path.
+pub fn uri(authority: &'static str, path: PathAndQuery) -> Option<Uri> {
+    let mut parts = hyper::http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(Authority::from_static(authority));
+    parts.path_and_query = Some(path);
+    Uri::from_parts(parts).ok()
+}
+
+fn control_request(method: Method, path: &str, body: Body) -> Result<Request<Body>, String> {
+    let path = path.parse().map_err(|_| "no valid path")?;
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri(wire::CONTROL, path).ok_or("no valid path")?;
+    Ok(request)
+}
+
+fn to_proto(revision: &Revision) -> proto::Revision {
+    proto::Revision {
+        function: revision.function.to_string(),
+        number: revision.number,
+        image: revision.image.clone(),
+        http: !revision.is_job(),
+        command: revision.command.clone(),
+        env: revision.env.clone().into_iter().collect(),
+        memory_bytes: revision.memory_bytes,
+        cpu: revision.cpu,
+        concurrency: revision.concurrency,
+        timeout_ms: revision.timeout_ms,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,149 @@
+//! The orchestrator: the shell around the core. Wires the parts together, and takes them down in order.
+
+pub mod bundles;
+pub mod dispatch;
+mod effects;
+pub mod events;
+mod grpc;
+mod members;
+pub mod spec;
+pub mod state;
+pub mod store;
+mod stories;
+mod ticker;
+
+use crate::cluster::{Cluster, Limits, Millis};
+use crate::config::OrchestratorConfig;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::http::front;
+use crate::http::rest::Rest;
+use crate::rt::{self, Sender};
+use async_io::Async;
+use bundles::Bundles;
+use dispatch::link::Links;
+use events::EventLog;
+use members::Members;
+use state::State;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use store::{Store, StoreError};
+use stories::Stories;
+
+/// Each start has ids of its own: the start's number above, a counter below. 2^40 calls last a year at 30,000 a second.
+const EPOCH_SHIFT: u32 = 40;
+/// Event ids stay below 2^53, so that JavaScript can count them.
+const EVENT_EPOCH_SHIFT: u32 = 32;
+
+/// The orchestrator, as its parts share it.
+pub struct Orchestrator {
+    pub cluster_id: String,
+    pub lease_ms: Millis,
+    pub open: bool,
+    pub state: Arc<State>,
+    pub links: Arc<Links>,
+    pub members: Members,
+    pub events: Arc<EventLog>,
+    pub bundles: Bundles,
+    pub stories: Stories,
+    /// Ids of calls that were not taken in: their answers have one too.
+    refused: AtomicU64,
+}
+
+impl Orchestrator {
+    /// An id for a call that is not taken in.
+    pub fn refused_id(&self) -> String {
+        format!("r{:x}", self.refused.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// A started orchestrator.
+pub struct Running {
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    stop: Vec<Sender<()>>,
+    rest: Arc<Rest>,
+    store: Arc<Store>,
+    _dir: DataDir,
+}
+
+/// Why an orchestrator could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    DataDir(DataDirError),
+    Store(StoreError),
+    Listen { flag: &'static str, address: SocketAddr, why: String },
+    Io { doing: &'static str, why: String },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::DataDir(error) => error.fmt(f),
+            StartError::Store(error) => error.fmt(f),
+            StartError::Listen { flag, address, why } => {
+                write!(f, "cannot listen on {address}: {why}. Stop what uses it, or give another address with {flag}")
+            }
+            StartError::Io { doing, why } => write!(f, "cannot {doing}: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Starts an orchestrator: both ports are open when this returns.
+pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
+    let http = listen("--http-addr", config.http_addr)?;
+    let grpc = listen("--grpc-addr", config.grpc_addr)?;
+    let io = |doing| move |e: std::io::Error| StartError::Io { doing, why: e.to_string() };
+    let address = |l: &Async<TcpListener>| l.get_ref().local_addr().map_err(io("tell an address"));
+    let (http_at, grpc_at) = (address(&http)?, address(&grpc)?);
+    let dir = config.open_data_dir().map_err(StartError::DataDir)?;
+    let (store, kept) = Store::open(dir.path()).map_err(StartError::Store)?;
+    let store = Arc::new(store);
+    let limits = Limits::default();
+    let lease_ms = limits.lease_ms;
+    let mut cluster = Cluster::new(limits, kept.epoch << EPOCH_SHIFT);
+    kept.nodes.into_iter().for_each(|(spec, cordoned)| cluster.restore_node(spec, cordoned));
+    kept.functions.into_iter().for_each(|revisions| cluster.restore_function(revisions));
+    let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
+    let (outbox, facts) = rt::unbounded();
+    let (earlier, moved) = rt::bounded(1);
+    let app = Arc::new(Orchestrator {
+        cluster_id: kept.cluster_id,
+        lease_ms,
+        open: config.open,
+        state: Arc::new(State::new(cluster, store.clone(), outbox, earlier)),
+        links: Arc::default(),
+        members: Members::default(),
+        events: Arc::new(EventLog::new(kept.epoch << EVENT_EPOCH_SHIFT)),
+        bundles,
+        stories: Stories::default(),
+        refused: AtomicU64::new(kept.epoch << EPOCH_SHIFT),
+    });
+    let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
+    rt::spawn(effects::run(app.clone(), facts));
+    rt::spawn(ticker::run(app.state.clone(), moved));
+    let (stop_http, http_stopped) = rt::bounded(1);
+    let (stop_grpc, grpc_stopped) = rt::bounded(1);
+    rt::spawn(front::listen(app.clone(), rest.clone(), http, http_stopped));
+    rt::spawn(grpc::listen(app, grpc, grpc_stopped));
+    Ok(Running { http: http_at, grpc: grpc_at, stop: vec![stop_http, stop_grpc], rest, store, _dir: dir })
+}
+
+impl Running {
+    /// Takes no more, and keeps what was acknowledged.
+    pub fn stop(self) {
+        for stop in &self.stop {
+            stop.close();
+        }
+        self.rest.stop();
+        self.store.close();
+    }
+}
+
+fn listen(flag: &'static str, address: SocketAddr) -> Result<Async<TcpListener>, StartError> {
+    let failed = |e: std::io::Error| StartError::Listen { flag, address, why: e.to_string() };
+    TcpListener::bind(address).and_then(Async::new).map_err(failed)
+}

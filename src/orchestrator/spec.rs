@@ -1,0 +1,256 @@
+//! A function's settings, between the JSON people write and the core's revision: checked here, once, with defaults.
+
+use crate::cluster::{Constraints, Mode, Revision};
+use crate::{names, types};
+use std::sync::Arc;
+
+/// Defaults, as the README states them.
+const TIMEOUT_S: f64 = 30.0;
+const CONCURRENCY: u32 = 80; // as Cloud Run
+const MAX_INSTANCES: u32 = 20;
+const IDLE_S: f64 = 300.0;
+
+/// Limits on single fields: far beyond use, well short of overflow.
+const TIMEOUT_MAX_S: f64 = 86_400.0;
+const IDLE_MAX_S: f64 = 604_800.0;
+const MEMORY_MAX_MB: u64 = 1 << 24;
+const CPU_MAX: f64 = 4_096.0;
+const CONCURRENCY_MAX: u32 = 10_000;
+const INSTANCES_MAX: u32 = 10_000;
+const IMAGE_MAX: usize = 512;
+const DESCRIPTION_MAX: usize = 1_024;
+const COMMAND_MAX: usize = 256;
+const ENTRIES_MAX: usize = 256;
+const TEXT_MAX_BYTES: usize = 32 * 1024;
+
+/// A field that cannot be, and what may.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invalid {
+    pub field: &'static str,
+    pub why: String,
+}
+
+fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid { field, why: why.into() })
+}
+
+/// A revision as the settings describe it. Its number and times are set by the core and the caller.
+pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Invalid> {
+    if let Err(why) = names::check_name(&spec.name) {
+        return invalid("name", why.to_string());
+    }
+    check_image(&spec.image)?;
+    let command = spec.command.unwrap_or_default();
+    if command.len() > COMMAND_MAX || command.iter().map(String::len).sum::<usize>() > TEXT_MAX_BYTES {
+        return invalid("command", format!("at most {COMMAND_MAX} words and {TEXT_MAX_BYTES} bytes"));
+    }
+    if command.first().is_some_and(|program| program.is_empty()) || command.iter().any(|word| word.contains('\0')) {
+        return invalid("command", "the program must be named, and no word may hold a NUL");
+    }
+    let env = spec.env.unwrap_or_default();
+    check_entries("env", &env)?;
+    if env.iter().any(|(k, v)| k.is_empty() || k.contains('=') || k.contains('\0') || v.contains('\0')) {
+        return invalid("env", "a name must not be empty or hold '=' or NUL, and no value may hold NUL");
+    }
+    let labels = spec.labels.unwrap_or_default();
+    check_entries("labels", &labels)?;
+    let description = spec.description.unwrap_or_default();
+    if description.chars().count() > DESCRIPTION_MAX {
+        return invalid("description", format!("at most {DESCRIPTION_MAX} characters"));
+    }
+    let max = ranged("max", spec.max, MAX_INSTANCES, 1, INSTANCES_MAX)?;
+    let min = ranged("min", spec.min, 0, 0, INSTANCES_MAX)?;
+    if min > max {
+        return invalid("min", format!("must be at most max, which is {max}"));
+    }
+    let memory_mb = match spec.memory_mb {
+        Some(mb) if mb == 0 || mb > MEMORY_MAX_MB => {
+            return invalid("memory_mb", format!("must be 1 to {MEMORY_MAX_MB}"));
+        }
+        other => other.unwrap_or(0),
+    };
+    let cpu = match spec.cpu {
+        Some(cpu) if !(cpu > 0.0 && cpu <= CPU_MAX) => {
+            return invalid("cpu", format!("must be more than 0, at most {CPU_MAX}"));
+        }
+        other => other.unwrap_or(0.0),
+    };
+    let constraints = spec.constraints.unwrap_or_default();
+    Ok(Revision {
+        function: Arc::from(spec.name),
+        number: 0,
+        image: spec.image,
+        mode: mode_in(spec.mode.unwrap_or_default()),
+        command,
+        env,
+        timeout_ms: seconds("timeout_s", spec.timeout_s, TIMEOUT_S, TIMEOUT_MAX_S, false)?,
+        memory_bytes: memory_mb << 20,
+        cpu,
+        concurrency: ranged("concurrency", spec.concurrency, CONCURRENCY, 1, CONCURRENCY_MAX)?,
+        min,
+        max,
+        idle_ms: seconds("idle_s", spec.idle_s, IDLE_S, IDLE_MAX_S, true)?,
+        constraints: Constraints {
+            os: constraints.os,
+            arch: constraints.arch,
+            tools: constraints.tools.into_iter().collect(),
+            tags: constraints.tags,
+        },
+        labels,
+        description,
+        created_unix_ms: unix_ms,
+        updated_unix_ms: unix_ms,
+    })
+}
+
+fn check_image(image: &str) -> Result<(), Invalid> {
+    if image.trim().is_empty() {
+        return invalid(
+            "image",
+            "must not be empty: give an image reference such as `hello-world`, or `bundle:DIGEST`",
+        );
+    }
+    if image.len() > IMAGE_MAX {
+        return invalid("image", format!("at most {IMAGE_MAX} bytes"));
+    }
+    if image.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return invalid("image", "must not hold spaces or control characters");
+    }
+    if image.starts_with("bundle:") && crate::bundle::digest_in(image).is_none() {
+        return invalid("image", "after `bundle:` there must be 64 hexadecimal digits, as the upload answered");
+    }
+    Ok(())
+}
+
+fn check_entries(field: &'static str, map: &std::collections::BTreeMap<String, String>) -> Result<(), Invalid> {
+    let bytes: usize = map.iter().map(|(k, v)| k.len() + v.len()).sum();
+    if map.len() > ENTRIES_MAX || bytes > TEXT_MAX_BYTES {
+        return invalid(field, format!("at most {ENTRIES_MAX} entries and {TEXT_MAX_BYTES} bytes"));
+    }
+    Ok(())
+}
+
+fn ranged(field: &'static str, value: Option<u32>, default: u32, low: u32, high: u32) -> Result<u32, Invalid> {
+    match value.unwrap_or(default) {
+        value if (low..=high).contains(&value) => Ok(value),
+        _ => invalid(field, format!("must be {low} to {high}")),
+    }
+}
+
+fn seconds(field: &'static str, value: Option<f64>, default: f64, high: f64, zero: bool) -> Result<u64, Invalid> {
+    let value = value.unwrap_or(default);
+    if !(value.is_finite() && value <= high && (value > 0.0 || (zero && value == 0.0))) {
+        let low = if zero { "0 or more" } else { "more than 0" };
+        return invalid(field, format!("must be {low}, at most {high}"));
+    }
+    Ok(((value * 1_000.0).round() as u64).max(u64::from(!zero)))
+}
+
+fn mode_in(mode: types::Mode) -> Mode {
+    match mode {
+        types::Mode::Auto => Mode::Auto,
+        types::Mode::Http => Mode::Http,
+        types::Mode::Job => Mode::Job,
+    }
+}
+
+/// The JSON word for a mode.
+pub fn mode_out(mode: Mode) -> types::Mode {
+    match mode {
+        Mode::Auto => types::Mode::Auto,
+        Mode::Http => types::Mode::Http,
+        Mode::Job => types::Mode::Job,
+    }
+}
+
+/// The settings a revision was made with, complete: made into a revision again they give the same one.
+pub fn settings(revision: &Revision) -> types::FunctionSpec {
+    types::FunctionSpec {
+        name: revision.function.to_string(),
+        image: revision.image.clone(),
+        mode: Some(mode_out(revision.mode)),
+        command: Some(revision.command.clone()),
+        env: Some(revision.env.clone()),
+        timeout_s: Some(revision.timeout_ms as f64 / 1_000.0),
+        memory_mb: (revision.memory_bytes > 0).then_some(revision.memory_bytes >> 20),
+        cpu: (revision.cpu > 0.0).then_some(revision.cpu),
+        concurrency: Some(revision.concurrency),
+        min: Some(revision.min),
+        max: Some(revision.max),
+        idle_s: Some(revision.idle_ms as f64 / 1_000.0),
+        constraints: Some(constraints(&revision.constraints)),
+        labels: Some(revision.labels.clone()),
+        description: Some(revision.description.clone()),
+    }
+}
+
+/// The JSON shape of constraints.
+pub fn constraints(constraints: &Constraints) -> types::Constraints {
+    types::Constraints {
+        os: constraints.os.clone(),
+        arch: constraints.arch.clone(),
+        tools: constraints.tools.iter().cloned().collect(),
+        tags: constraints.tags.clone(),
+    }
+}
+
+/// `base` with everything `over` says put over it.
+pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::FunctionSpec {
+    types::FunctionSpec {
+        name: base.name,
+        image: base.image,
+        mode: over.mode.or(base.mode),
+        command: over.command.or(base.command),
+        env: over.env.or(base.env),
+        timeout_s: over.timeout_s.or(base.timeout_s),
+        memory_mb: over.memory_mb.or(base.memory_mb),
+        cpu: over.cpu.or(base.cpu),
+        concurrency: over.concurrency.or(base.concurrency),
+        min: over.min.or(base.min),
+        max: over.max.or(base.max),
+        idle_s: over.idle_s.or(base.idle_s),
+        constraints: over.constraints.or(base.constraints),
+        labels: over.labels.or(base.labels),
+        description: over.description.or(base.description),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(edit: impl FnOnce(&mut types::FunctionSpec)) -> types::FunctionSpec {
+        let mut spec = types::FunctionSpec { name: "f".into(), image: "hello-world".into(), ..Default::default() };
+        edit(&mut spec);
+        spec
+    }
+
+    #[test]
+    fn settings_make_the_same_revision_again() {
+        let one = spec(|s| {
+            s.timeout_s = Some(1.5);
+            s.memory_mb = Some(64);
+            s.min = Some(2);
+            s.env = Some([("A".to_string(), "b=c".to_string())].into());
+        });
+        let first = revision(one, 7).expect("valid");
+        assert_eq!(revision(settings(&first), 7), Ok(first));
+    }
+
+    #[test]
+    fn each_bad_field_is_named() {
+        let field = |edit: fn(&mut types::FunctionSpec)| revision(spec(edit), 0).expect_err("invalid").field;
+        assert_eq!(field(|s| s.name = "No Good".into()), "name");
+        assert_eq!(field(|s| s.image = "  ".into()), "image");
+        assert_eq!(field(|s| s.image = "bundle:12".into()), "image");
+        assert_eq!(field(|s| s.timeout_s = Some(0.0)), "timeout_s");
+        assert_eq!(field(|s| s.timeout_s = Some(f64::NAN)), "timeout_s");
+        assert_eq!(field(|s| s.memory_mb = Some(0)), "memory_mb");
+        assert_eq!(field(|s| s.cpu = Some(-1.0)), "cpu");
+        assert_eq!(field(|s| s.concurrency = Some(0)), "concurrency");
+        assert_eq!(field(|s| (s.min, s.max) = (Some(3), Some(2))), "min");
+        assert_eq!(field(|s| s.max = Some(0)), "max");
+        assert_eq!(field(|s| s.env = Some([("A=B".to_string(), String::new())].into())), "env");
+        assert_eq!(field(|s| s.description = Some("x".repeat(2_000))), "description");
+    }
+}

@@ -1,0 +1,189 @@
+//! The cluster behind its lock: the only lock of the orchestrator that more than a map entry waits for, and its guard
+//! never leaves this file. Held for a lookup and a counter; bytes, disk and peers are waited for outside.
+
+use super::store::{Store, StoreError, Write, Written};
+use crate::clock;
+use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal};
+use crate::rt::{self, Sender};
+use futures_channel::oneshot;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What a waiting call gets in the end.
+pub type Placed = Result<Assigned, Failure>;
+
+struct Inner {
+    cluster: Cluster,
+    waiters: HashMap<InvocationKey, oneshot::Sender<Placed>>,
+    /// What the ticker sleeps to.
+    armed: Option<Millis>,
+}
+
+/// The cluster, shared.
+pub struct State {
+    inner: Mutex<Inner>,
+    store: Arc<Store>,
+    /// Facts for the effects, in order. Unbounded, as a full one would have to block under the lock; what goes in is
+    /// bounded by nodes, instances and writes, never by calls.
+    outbox: Sender<Event>,
+    earlier: Sender<()>,
+}
+
+/// Where an accepted call is.
+pub enum Place {
+    Assigned(Assigned),
+    Waiting(oneshot::Receiver<Placed>),
+}
+
+/// A command carried out; some of it may still be on its way to the disk.
+pub struct Applied {
+    pub events: Vec<Event>,
+    written: Vec<Written>,
+    store: Arc<Store>,
+}
+
+impl Applied {
+    /// Waits until what must last is on disk.
+    pub async fn kept(self) -> Result<Vec<Event>, StoreError> {
+        for written in self.written {
+            self.store.kept(written).await?;
+        }
+        Ok(self.events)
+    }
+}
+
+impl State {
+    /// `outbox` gets every fact that is not about one call; `earlier` is told when the next deadline moved forward.
+    pub fn new(cluster: Cluster, store: Arc<Store>, outbox: Sender<Event>, earlier: Sender<()>) -> Self {
+        State { inner: Mutex::new(Inner { cluster, waiters: HashMap::new(), armed: None }), store, outbox, earlier }
+    }
+
+    /// Carries a command out. A write is acknowledged only after `Applied::kept`.
+    pub fn apply(&self, command: Command) -> Result<Applied, Refusal> {
+        let mut inner = self.lock();
+        let events = inner.cluster.apply(clock::now_ms(), command)?;
+        Ok(self.follow_up(inner, events))
+    }
+
+    /// `apply` for code that may block, such as REST handlers.
+    pub fn apply_kept(&self, command: Command) -> Result<Result<Vec<Event>, StoreError>, Refusal> {
+        self.apply(command).map(|applied| rt::block_on(applied.kept()))
+    }
+
+    /// Takes a call in.
+    pub fn invoke(&self, function: &str) -> Result<(InvocationKey, Place), Refusal> {
+        let mut inner = self.lock();
+        let events = inner.cluster.apply(clock::now_ms(), Command::Invoke { function: function.into() })?;
+        let admitted = events.iter().find_map(|event| match event {
+            Event::InvocationAssigned(assigned) => Some((assigned.invocation, Place::Assigned(assigned.clone()))),
+            Event::InvocationQueued { invocation } => {
+                Some((*invocation, Place::Waiting(Self::wait(&mut inner, *invocation))))
+            }
+            _ => None,
+        });
+        drop(self.follow_up(inner, events)); // nothing about a call is kept on disk
+        admitted.ok_or(Refusal::UnknownInvocation)
+    }
+
+    /// Says that a node would not start a call; `Err` when the call is over.
+    pub fn refuse(&self, invocation: InvocationKey, why: String) -> Result<oneshot::Receiver<Placed>, Refusal> {
+        let mut inner = self.lock();
+        let waiting = Self::wait(&mut inner, invocation);
+        match inner.cluster.apply(clock::now_ms(), Command::Refuse { invocation, why }) {
+            Ok(events) => {
+                drop(self.follow_up(inner, events));
+                Ok(waiting)
+            }
+            Err(refusal) => {
+                inner.waiters.remove(&invocation);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Says that a call is over; telling it twice is harmless.
+    pub fn finish(&self, invocation: InvocationKey, success: bool) {
+        let mut inner = self.lock();
+        inner.waiters.remove(&invocation);
+        if let Ok(events) = inner.cluster.apply(clock::now_ms(), Command::Finish { invocation, success }) {
+            drop(self.follow_up(inner, events));
+        }
+    }
+
+    /// Does what is due; answers when to come again.
+    pub fn tick(&self) -> Option<Millis> {
+        let mut inner = self.lock();
+        let now = clock::now_ms();
+        if inner.cluster.next_deadline().is_some_and(|due| due <= now) {
+            let events = inner.cluster.tick(now);
+            drop(self.follow_up(inner, events));
+            inner = self.lock();
+        }
+        inner.armed = inner.cluster.next_deadline();
+        inner.armed
+    }
+
+    /// Looks at the cluster. `look` must be quick: calls wait for it.
+    pub fn read<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
+        look(&self.lock().cluster)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(inner: &mut Inner, invocation: InvocationKey) -> oneshot::Receiver<Placed> {
+        let (tell, waiting) = oneshot::channel();
+        inner.waiters.insert(invocation, tell);
+        waiting
+    }
+
+    /// What follows from facts: writes are queued and facts passed on in the order they happened, waiting calls woken.
+    fn follow_up(&self, mut inner: MutexGuard<'_, Inner>, events: Vec<Event>) -> Applied {
+        let mut written = Vec::new();
+        let mut wakes = Vec::new();
+        for event in &events {
+            let (invocation, placed) = match event {
+                Event::InvocationAssigned(assigned) => (assigned.invocation, Ok(assigned.clone())),
+                Event::InvocationFailed { invocation, failure } => (*invocation, Err(failure.clone())),
+                Event::InvocationQueued { .. } => continue,
+                lasting => {
+                    written.extend(to_write(&inner.cluster, lasting).map(|write| self.store.write(write)));
+                    let _ = self.outbox.try_send(lasting.clone()); // closed only when all ends
+                    continue;
+                }
+            };
+            wakes.extend(inner.waiters.remove(&invocation).map(|waiter| (waiter, placed)));
+        }
+        let due = inner.cluster.next_deadline();
+        let earlier = due.is_some_and(|due| inner.armed.is_none_or(|armed| due < armed));
+        if earlier {
+            inner.armed = due;
+        }
+        drop(inner); // release before waking: the woken take the same lock
+        if earlier {
+            let _ = self.earlier.try_send(()); // full: it has been told already
+        }
+        for (waiter, placed) in wakes {
+            let _ = waiter.send(placed); // a caller that left finishes its call itself
+        }
+        Applied { events, written, store: self.store.clone() }
+    }
+}
+
+/// What of a fact must survive a restart.
+fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
+    let node = |key| cluster.node(key).map(|n| Write::Node(n.spec.clone(), n.cordoned));
+    match event {
+        Event::FunctionPut { revision, .. } => {
+            cluster.function(&revision.function).map(|f| Write::Function(f.revisions.iter().cloned().collect()))
+        }
+        Event::FunctionDeleted { name } => Some(Write::FunctionGone(name.clone())),
+        Event::NodeJoined { node: key, .. }
+        | Event::NodeCordoned { node: key }
+        | Event::NodeUncordoned { node: key }
+        | Event::NodeDraining { node: key } => node(*key),
+        Event::NodeRemoved { id, .. } => Some(Write::NodeGone(id.clone())),
+        _ => None,
+    }
+}

@@ -1,0 +1,147 @@
+//! gRPC over hyper's HTTP/2: a server for one connection and a channel for one client. No tokio runtime, no tonic transport.
+
+use crate::clock;
+use crate::net::{Socket, Spawn, Timers};
+use hyper::body::Incoming;
+use hyper::client::conn::http2 as client;
+use hyper::http::uri::{Authority, Scheme, Uri};
+use hyper::server::conn::http2 as server;
+use hyper::{Request, Response};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tonic::body::Body;
+use tonic::codegen::Service;
+
+/// A peer that does not answer a ping within `KEEPALIVE_ANSWER` of `KEEPALIVE_EVERY` silence is gone: 5 s in all, well
+/// inside the lease.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(2);
+
+/// Serves one connection until it ends; once `stop` resolves, until the calls under way have ended.
+pub async fn serve<S>(socket: Socket, service: S, stop: impl Future<Output = ()>) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let limit = grpc_timeout(&request);
+        let answer = service.clone().call(request);
+        async move {
+            match limit {
+                Some(limit) => Ok(clock::timeout(limit, answer).await.unwrap_or_else(|| Ok(too_late()))?),
+                None => answer.await,
+            }
+        }
+    });
+    let connection = server::Builder::new(Spawn)
+        .timer(Timers)
+        .keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_ANSWER)
+        .max_header_list_size(16 * 1024)
+        .max_concurrent_streams(64) // one worker needs two; a hostile one gets no more
+        .serve_connection(socket, service);
+    let mut connection = pin!(connection);
+    let mut stop = pin!(stop);
+    let mut stopping = false;
+    std::future::poll_fn(move |cx| {
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
+
+fn too_late() -> Response<Body> {
+    tonic::Status::deadline_exceeded("the time the caller gave (grpc-timeout) is over").into_http()
+}
+
+/// The deadline a caller set: at most 8 digits and a unit (gRPC over HTTP/2, "Timeout").
+fn grpc_timeout<B>(request: &Request<B>) -> Option<Duration> {
+    let text = request.headers().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3_600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+/// One client connection. Clones share it.
+#[derive(Clone)]
+pub struct Channel {
+    requests: client::SendRequest<Body>,
+    authority: Authority,
+}
+
+impl Channel {
+    /// Speaks HTTP/2 over a connected socket. `authority`: what the peer is called.
+    pub async fn over(socket: Socket, authority: &str) -> Result<Self, tonic::Status> {
+        let authority = authority.parse().map_err(|_| tonic::Status::invalid_argument("not an address"))?;
+        let (requests, connection) = client::Builder::new(Spawn)
+            .timer(Timers)
+            .keep_alive_interval(KEEPALIVE_EVERY)
+            .keep_alive_timeout(KEEPALIVE_ANSWER)
+            .keep_alive_while_idle(true)
+            .handshake(socket)
+            .await
+            .map_err(unavailable)?;
+        crate::rt::spawn(async move {
+            if let Err(error) = connection.await {
+                log::debug!("gRPC connection ended: {error}");
+            }
+        });
+        Ok(Channel { requests, authority })
+    }
+}
+
+fn unavailable(error: hyper::Error) -> tonic::Status {
+    tonic::Status::unavailable(format!("connection: {error}"))
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Incoming>;
+    type Error = tonic::Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.requests.poll_ready(cx).map_err(unavailable)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        match Uri::from_parts(parts) {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(_) => return Box::pin(async { Err(tonic::Status::internal("no valid path")) }),
+        }
+        let answer = self.requests.send_request(request);
+        Box::pin(async { answer.await.map_err(unavailable) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read_and_nonsense_is_not() {
+        let of = |text: &str| grpc_timeout(&Request::builder().header("grpc-timeout", text).body(()).expect("request"));
+        assert_eq!(of("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(of("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(of("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        for bad in ["", "m", "12", "1x", "123456789S", "-1S", "1é"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The messages of `proto/`, and what both ends must agree on beside them.
+
+/// Generated from `proto/cluster.proto`.
+#[allow(clippy::doc_markdown, missing_docs)]
+pub mod proto {
+    tonic::include_proto!("cluster");
+}
+
+/// What a worker sends first on a link, before the ticket: gRPC's first byte is `P`, so one port serves both.
+pub const LINK_PREFACE: &[u8; 10] = b"CARESLINK1";
+
+/// Length of a link ticket in bytes (hex digits).
+pub const TICKET_BYTES: usize = 32;
+
+/// Requests on a link are for the worker itself when they are addressed to this authority ...
+pub const CONTROL: &str = "control";
+/// ... for an instance with this one; its id is in `HEADER_INSTANCE` ...
+pub const INSTANCE: &str = "instance";
+/// ... and start a job with this one; what to run is in `HEADER_FUNCTION` and `HEADER_REVISION`.
+pub const JOB: &str = "job";
+
+/// Every header of ours begins with this; from callers and functions they are dropped.
+pub const HEADER_PREFIX: &str = "cares-";
+pub const HEADER_INSTANCE: &str = "cares-instance";
+pub const HEADER_FUNCTION: &str = "cares-function";
+pub const HEADER_REVISION: &str = "cares-revision";
+pub const HEADER_CALL: &str = "cares-call";
+/// Present when both logs tell this call's story.
+pub const HEADER_STORY: &str = "cares-story";
+/// In a worker's answer, when it is not the function's own: one of `Outcome`'s words. The body says why.
+pub const HEADER_OUTCOME: &str = "cares-outcome";
+
+/// Why an answer is not the function's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was started: may be tried elsewhere.
+    Refused,
+    /// The worker does not know the revision: send it and try again.
+    UnknownRevision,
+    /// The function failed: crashed, gave no valid answer, exited with an error.
+    Failed,
+}
+
+impl Outcome {
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Refused => "refused",
+            Outcome::UnknownRevision => "unknown-revision",
+            Outcome::Failed => "failed",
+        }
+    }
+
+    pub fn of(word: &str) -> Option<Self> {
+        [Outcome::Refused, Outcome::UnknownRevision, Outcome::Failed].into_iter().find(|o| o.word() == word)
+    }
+}
+
+/// Both ends of a link: how much of one answer, and of all of them, may be under way unread.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 23;
+/// Calls on one link at once; slots bound them earlier.
+pub const STREAMS_PER_LINK: u32 = 4_096;

@@ -1,0 +1,229 @@
+//! Membership: join, heartbeat, links, and again from the start when the connection breaks.
+
+use super::{Worker, link};
+use crate::net::Socket;
+use crate::rpc::Channel;
+use crate::rt::{self, Receiver, Scoped, Sender};
+use crate::wire::proto::{self, cluster_service_client::ClusterServiceClient};
+use crate::worker::vitals::Gauge;
+use crate::{clock, ids};
+use futures_lite::{StreamExt, future};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tonic::Streaming;
+
+/// To connect and to be answered.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
+/// Waits between tries: random up to a bound that doubles, so that workers do not all come back at once.
+const AGAIN_FIRST: Duration = Duration::from_millis(250);
+const AGAIN_LAST: Duration = Duration::from_secs(5);
+/// A leaving worker looks this often whether its calls have ended.
+const LEAVING_EVERY: Duration = Duration::from_millis(100);
+/// For the orchestrator to take note that this worker left.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
+/// Links at most, whatever is asked for.
+const LINKS_MAX: u32 = 16;
+
+/// Why a session ended or never was.
+enum End {
+    /// Left on purpose.
+    Left,
+    /// The orchestrator will not have this worker.
+    Refused(String),
+    /// Worth another try.
+    Broken(String),
+}
+
+/// Runs until told to leave, which is when `leaving` closes, and all calls have ended; or until refused at first.
+pub async fn run(
+    worker: Arc<Worker>,
+    endings: Receiver<proto::InstanceState>,
+    leaving: Receiver<()>,
+    first: Sender<Result<(), String>>,
+) {
+    let mut bound = AGAIN_FIRST;
+    loop {
+        let end = session(&worker, &endings, &leaving, &first, &mut bound).await;
+        worker.joined.store(false, Ordering::Relaxed);
+        worker.pool.fetch_from(None);
+        let why = match end {
+            End::Left => return,
+            End::Refused(why) if !worker.ever_joined.load(Ordering::Relaxed) => {
+                let _ = first.try_send(Err(why)); // its one message
+                return;
+            }
+            End::Refused(why) | End::Broken(why) => why,
+        };
+        let wait = Duration::from_millis(ids::random_below(bound.as_millis() as u64) + 50);
+        log::warn!("{why}; trying again in {:.1} s", wait.as_secs_f64());
+        bound = (bound * 2).min(AGAIN_LAST);
+        let left = future::or(
+            async {
+                clock::after(wait).await;
+                false
+            },
+            async {
+                let _ = leaving.recv().await;
+                true
+            },
+        );
+        if left.await {
+            return;
+        }
+    }
+}
+
+async fn session(
+    worker: &Arc<Worker>,
+    endings: &Receiver<proto::InstanceState>,
+    leaving: &Receiver<()>,
+    first: &Sender<Result<(), String>>,
+    bound: &mut Duration,
+) -> End {
+    let address = &worker.orchestrator;
+    let socket = match Socket::connect(address, CONNECT_LIMIT).await {
+        Ok(socket) => socket,
+        Err(error) => {
+            return End::Broken(format!("cannot reach the orchestrator at {address}: {error}. Is it running?"));
+        }
+    };
+    let strange = |why: &str| {
+        End::Broken(format!("{address} does not answer as an orchestrator's gRPC port ({why}); its default is 50051"))
+    };
+    let channel = match Channel::over(socket, address).await {
+        Ok(channel) => channel,
+        Err(status) => return strange(status.message()),
+    };
+    let mut client = ClusterServiceClient::new(channel);
+    let info = worker.identity.join(worker.pool.report());
+    let ack = match clock::timeout(JOIN_LIMIT, client.join_cluster(info)).await {
+        Some(Ok(ack)) => ack.into_inner(),
+        Some(Err(status)) => return strange(status.message()),
+        None => return strange("no answer"),
+    };
+    if !ack.success {
+        return End::Refused(format!("the orchestrator at {address} refused this worker: {}", ack.message));
+    }
+    worker.pool.fetch_from(Some(client.clone()));
+    let links = 1..=ack.links.clamp(1, LINKS_MAX);
+    let _links: Vec<Scoped> =
+        links.map(|_| rt::spawn_scoped(link::keep(worker.clone(), ack.link_ticket.clone()))).collect();
+    let every = Duration::from_millis(u64::from(ack.heartbeat_ms.clamp(100, 60_000)));
+    let mut heart = Heart { worker, session: ack.session, gauge: Gauge::new(), leaving: false };
+    let (beats, outgoing) = rt::bounded(16);
+    if beats.try_send(heart.beat(Vec::new()).await).is_err() {
+        return End::Broken("the first heartbeat was not taken".into());
+    }
+    let commands = match clock::timeout(JOIN_LIMIT, client.heartbeat(outgoing)).await {
+        Some(Ok(commands)) => commands.into_inner(),
+        Some(Err(status)) => return strange(status.message()),
+        None => return strange("no answer to the first heartbeat"),
+    };
+    log::info!("Joined cluster {} at {address} as '{}' ({})", ack.cluster_id, worker.name, worker.id);
+    worker.joined.store(true, Ordering::Relaxed);
+    *bound = AGAIN_FIRST;
+    if !worker.ever_joined.swap(true, Ordering::Relaxed) {
+        let _ = first.try_send(Ok(())); // its one message
+    }
+    heart.live(every, beats, commands, endings, leaving).await
+}
+
+/// One session's heartbeat.
+struct Heart<'a> {
+    worker: &'a Arc<Worker>,
+    session: u64,
+    gauge: Gauge,
+    leaving: bool,
+}
+
+enum Woken {
+    Time,
+    Ended(proto::InstanceState),
+    Command(Option<Result<proto::OrchestratorCommand, tonic::Status>>),
+    Leave,
+}
+
+impl Heart<'_> {
+    async fn live(
+        &mut self,
+        every: Duration,
+        beats: Sender<proto::NodeMetrics>,
+        mut commands: Streaming<proto::OrchestratorCommand>,
+        endings: &Receiver<proto::InstanceState>,
+        leaving: &Receiver<()>,
+    ) -> End {
+        let mut next = clock::now() + every;
+        loop {
+            let left = self.leaving;
+            let woken = {
+                let time = async {
+                    clock::at(next).await;
+                    Woken::Time
+                };
+                let ended = async {
+                    match endings.recv().await {
+                        Ok(state) => Woken::Ended(state),
+                        Err(_) => future::pending().await,
+                    }
+                };
+                let command = async { Woken::Command(commands.next().await) };
+                let leave = async {
+                    if left {
+                        return future::pending().await;
+                    }
+                    let _ = leaving.recv().await;
+                    Woken::Leave
+                };
+                future::or(future::or(command, ended), future::or(leave, time)).await
+            };
+            let ended = match woken {
+                Woken::Time => {
+                    next = clock::now() + every;
+                    Vec::new()
+                }
+                Woken::Ended(state) => vec![state],
+                Woken::Command(Some(Ok(command))) => {
+                    log::info!("The orchestrator says: {}", command.command_type);
+                    continue;
+                }
+                Woken::Command(Some(Err(status))) => {
+                    return End::Broken(format!("the connection to the orchestrator broke: {}", status.message()));
+                }
+                Woken::Command(None) => return End::Broken("the orchestrator closed the connection".into()),
+                Woken::Leave => {
+                    log::info!("Leaving: no new calls, waiting for {} to end", self.worker.pool.in_flight());
+                    self.leaving = true;
+                    Vec::new()
+                }
+            };
+            let beat = self.beat(ended).await;
+            if beats.try_send(beat).is_err() {
+                return End::Broken("the orchestrator takes no heartbeats".into());
+            }
+            if self.leaving {
+                if self.worker.pool.in_flight() == 0 {
+                    beats.close(); // what was said is still sent, and then the stream ends
+                    let goodbye = async { while let Some(Ok(_)) = commands.next().await {} };
+                    clock::timeout(GOODBYE_LIMIT, goodbye).await;
+                    return End::Left;
+                }
+                next = clock::now() + LEAVING_EVERY;
+            }
+        }
+    }
+
+    async fn beat(&mut self, instances: Vec<proto::InstanceState>) -> proto::NodeMetrics {
+        let vitals = self.gauge.read();
+        proto::NodeMetrics {
+            node_id: self.worker.id.clone(),
+            cpu_usage: vitals.cpu_percent.unwrap_or(-1.0),
+            memory_usage: vitals.memory_percent.unwrap_or(-1.0),
+            timestamp: clock::unix_ms() as i64,
+            status: if self.leaving { "leaving" } else { "active" }.into(),
+            session: self.session,
+            instances,
+        }
+    }
+}

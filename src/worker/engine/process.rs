@@ -1,0 +1,49 @@
+//! Runs functions as plain processes: each in a session of its own, with a clean environment, limits and a private
+//! folder, and nothing of it left when it ends. Must never block an executor thread; isolation beyond this (file
+//! system, network, cores) is the docker engine's.
+
+mod command;
+mod confine;
+mod group;
+mod leftovers;
+mod output;
+mod ports;
+mod spawner;
+
+use super::{Engine, EngineError, Launch, Running};
+use crate::rt;
+use crate::worker::logs::LogBook;
+use spawner::Spawner;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs functions as processes of this machine. `Launch::cpu` is not enforced; `memory_bytes` limits the data of each
+/// single process.
+pub struct ProcessEngine {
+    spawner: Spawner,
+}
+
+impl ProcessEngine {
+    /// An engine that keeps its launches' folders in `data_dir/run`. First ends what an earlier engine there left
+    /// running, so `data_dir` must be this worker's alone. Blocks.
+    pub fn new(data_dir: &Path, logs: Arc<LogBook>) -> Result<ProcessEngine, EngineError> {
+        Ok(ProcessEngine { spawner: Spawner::new(data_dir, logs)? })
+    }
+}
+
+#[async_trait::async_trait]
+impl Engine for ProcessEngine {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    async fn start(&self, launch: Launch) -> Result<Running, EngineError> {
+        let (reply, answer) = rt::bounded(1);
+        self.spawner.order(launch, reply)?;
+        // When this future is dropped here, the answer is dropped with it, which kills what was started.
+        answer.recv().await.unwrap_or_else(|_| Err(spawner::gone()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! A started process and all it started: waits for its end, ends it, and lets nothing of its group outlive it. Must
+//! never signal a group whose number may already belong to someone else.
+
+use super::super::{Control, EngineError, Exit};
+use super::output::LastWords;
+use crate::clock;
+use crate::rt::{self, Receiver, Sender};
+use async_process::Child;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// After the end, what is still in the pipes is read; who left the group and holds them open is not waited for.
+const DRAIN_LIMIT: Duration = Duration::from_millis(250);
+/// Should the system not tell how it ended (it always does).
+const UNKNOWN: Exit = Exit::Code(-1);
+
+/// A process group, by its leader.
+pub struct Group {
+    leader: Pid,
+    /// Readable when the leader has ended, but is not yet reaped.
+    #[cfg(target_os = "linux")]
+    ended: Option<async_io::Async<std::os::fd::OwnedFd>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// From here on the system may give the number to another group.
+    reaped: bool,
+    exit: Option<Exit>,
+}
+
+impl Group {
+    /// The group of a child that has just executed, and so leads its own session.
+    pub fn new(child: &Child) -> Result<Arc<Group>, EngineError> {
+        let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let leader = leader.ok_or_else(|| EngineError::Resources("the system gave a process no number".into()))?;
+        Ok(Arc::new(Group {
+            leader,
+            // Without one (an old kernel, no files left) the wait below reaps first.
+            #[cfg(target_os = "linux")]
+            ended: rustix::process::pidfd_open(leader, rustix::process::PidfdFlags::empty())
+                .ok()
+                .and_then(|fd| async_io::Async::new(fd).ok()),
+            state: Mutex::default(),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Signals all of the group, unless it has ended.
+    fn signal(&self, signal: Signal) {
+        let state = self.lock();
+        if !state.reaped {
+            let _ = kill_process_group(self.leader, signal);
+        }
+    }
+
+    /// Waits until the leader has ended and kills the rest.
+    async fn reap(&self, child: &mut Child) -> Exit {
+        #[cfg(target_os = "linux")]
+        if let Some(ended) = &self.ended
+            && ended.readable().await.is_ok()
+        {
+            let mut state = self.lock();
+            // The leader's number is still taken (it is a zombie), so the group's is.
+            let _ = kill_process_group(self.leader, Signal::KILL);
+            if let Ok(Some(status)) = child.try_status() {
+                state.reaped = true;
+                return exit(status);
+            }
+        }
+        let status = child.status().await;
+        let mut state = self.lock();
+        // Only just reaped; a number comes round again after thousands of others.
+        let _ = kill_process_group(self.leader, Signal::KILL);
+        state.reaped = true;
+        status.map_or(UNKNOWN, exit)
+    }
+}
+
+fn exit(status: ExitStatus) -> Exit {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => UNKNOWN,
+    }
+}
+
+/// Looks after a started process until its end; then `held` (its folder, its port, …) is let go.
+pub fn keep<H: Send + 'static>(
+    group: Arc<Group>,
+    mut child: Child,
+    drained: Receiver<()>,
+    last_words: Arc<LastWords>,
+    held: H,
+) -> ProcessControl {
+    let (gone, ended): (Sender<()>, _) = rt::bounded(1);
+    let control = ProcessControl { group: group.clone(), ended, last_words };
+    rt::spawn(async move {
+        let exit = group.reap(&mut child).await;
+        // Nothing is ever sent: it ends when the last reader of the output drops its end.
+        let _ = clock::timeout(DRAIN_LIMIT, drained.recv()).await;
+        drop(held);
+        group.lock().exit = Some(exit);
+        drop(gone);
+    });
+    control
+}
+
+/// Waits for a process and ends it; dropping it kills the group.
+pub struct ProcessControl {
+    group: Arc<Group>,
+    /// Closed at the end.
+    ended: Receiver<()>,
+    last_words: Arc<LastWords>,
+}
+
+impl Drop for ProcessControl {
+    fn drop(&mut self) {
+        self.group.signal(Signal::KILL);
+    }
+}
+
+#[async_trait::async_trait]
+impl Control for ProcessControl {
+    async fn ended(&self) -> Exit {
+        let _ = self.ended.recv().await;
+        self.group.lock().exit.unwrap_or(UNKNOWN)
+    }
+
+    async fn stop(&self, grace: Duration) -> Exit {
+        self.group.signal(Signal::TERM);
+        // What is frozen only sees it once it goes on.
+        self.group.signal(Signal::CONT);
+        if let Some(exit) = clock::timeout(grace, self.ended()).await {
+            return exit;
+        }
+        self.group.signal(Signal::KILL);
+        self.ended().await
+    }
+
+    fn last_words(&self) -> String {
+        self.last_words.text()
+    }
+}

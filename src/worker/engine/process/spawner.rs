@@ -1,0 +1,166 @@
+//! The one thread that forks. It outlives everything it started, because Linux sends a child its death signal when the
+//! *thread* that forked it ends. Must never wait for what it starts.
+
+use super::super::{EngineError, Kind, Launch, Running};
+use super::command;
+use super::confine::{confine, keep_inherited_files_from_children};
+use super::group::{self, Group};
+use super::leftovers::{self, RunDir, Sweeper};
+use super::output::{LastWords, Output, drain};
+use super::ports::Ports;
+use crate::rt::{self, Sender};
+use crate::worker::logs::{LogBook, Stream};
+use async_process::Stdio;
+use futures_lite::io::AsyncRead;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// Where programs are looked for, unless the function's own environment says otherwise.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A program just unpacked may be held open for writing by a child that another thread forked and that has not yet
+/// executed: then it is busy for a moment.
+const BUSY_TRIES: u32 = 40;
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
+
+/// What the thread is asked for.
+struct Order {
+    launch: Launch,
+    reply: Sender<Result<Running, EngineError>>,
+    alive: Alive,
+}
+
+/// The thread lives as long as one of these does.
+pub struct Alive {
+    _orders: mpsc::Sender<Order>,
+}
+
+/// Hands orders to the thread.
+pub struct Spawner {
+    orders: mpsc::Sender<Order>,
+}
+
+/// The thread is gone: only a panic in it can do that.
+pub fn gone() -> EngineError {
+    EngineError::Resources("the thread that starts processes is gone; restart the worker".into())
+}
+
+impl Spawner {
+    /// Cleans up after an earlier engine and starts the threads. Blocks.
+    pub fn new(data_dir: &Path, logs: Arc<LogBook>) -> Result<Spawner, EngineError> {
+        let failed = |doing: &str, error: io::Error| EngineError::Resources(format!("could not {doing}: {error}"));
+        let run = leftovers::prepare(&data_dir.join("run"))
+            .map_err(|error| failed(&format!("make {}/run; check --data-dir", data_dir.display()), error))?;
+        let own = std::env::current_exe().map_err(|error| failed("tell where this program lies", error))?;
+        let sweeper = Sweeper::start().map_err(|error| failed("start a thread", error))?;
+        keep_inherited_files_from_children();
+        let (orders, inbox) = mpsc::channel::<Order>();
+        let shop = Shop { run, own, sweeper, logs, ports: Arc::new(Ports::default()) };
+        std::thread::Builder::new()
+            .name("spawner".into())
+            .spawn(move || {
+                for order in inbox {
+                    let running = shop.start(order.launch, order.alive);
+                    // Nobody waits any more: dropping it kills it.
+                    let _ = order.reply.try_send(running);
+                }
+            })
+            .map_err(|error| failed("start a thread", error))?;
+        Ok(Spawner { orders })
+    }
+
+    /// Asks for a launch; the answer comes by `reply`.
+    pub fn order(&self, launch: Launch, reply: Sender<Result<Running, EngineError>>) -> Result<(), EngineError> {
+        let alive = Alive { _orders: self.orders.clone() };
+        self.orders.send(Order { launch, reply, alive }).map_err(|_| gone())
+    }
+}
+
+/// What the thread works with.
+struct Shop {
+    run: PathBuf,
+    own: PathBuf,
+    sweeper: Sweeper,
+    logs: Arc<LogBook>,
+    ports: Arc<Ports>,
+}
+
+impl Shop {
+    fn start(&self, mut launch: Launch, alive: Alive) -> Result<Running, EngineError> {
+        // The child changes its folder before it executes: a relative path would then be another.
+        if let Ok(bundle) = std::path::absolute(&launch.bundle) {
+            launch.bundle = bundle;
+        }
+        if !launch.bundle.is_dir() {
+            let text = format!("the bundle's folder {} is gone; deploy it again", launch.bundle.display());
+            return Err(EngineError::Resources(text));
+        }
+        let own_path = launch.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
+        let path = own_path.unwrap_or(PATH);
+        let program = command::resolve(&launch.command, &launch.bundle, path, &self.own)?;
+        let dir = RunDir::make(&self.run, &launch.id, &self.sweeper)?;
+        let lease = match launch.kind {
+            Kind::Http => Some(self.ports.lease()?),
+            Kind::Job => None,
+        };
+
+        let mut command = std::process::Command::new(&program);
+        command.args(&launch.command[1..]).current_dir(&launch.bundle).env_clear();
+        command.env("PATH", PATH).env("HOME", dir.path()).env("TMPDIR", dir.path());
+        for (name, value) in &launch.env {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                let text = format!("the environment variable {name:?} has an = or a NUL in it, or no name; rename it");
+                return Err(EngineError::Command(text));
+            }
+            command.env(name, value);
+        }
+        // After the function's own: these are facts.
+        command.env("PWD", &launch.bundle).env(leftovers::MARKER, dir.path());
+        if let Some(lease) = &lease {
+            command.env("PORT", lease.port().to_string());
+        }
+        confine(&mut command, launch.memory_bytes);
+
+        let mut command = async_process::Command::from(command);
+        let stdin = if launch.kind == Kind::Job { Stdio::piped() } else { Stdio::null() };
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut command).map_err(|error| command::explain(&launch.command[0], &program, &error))?;
+
+        let group = Group::new(&child)?;
+        let last_words = Arc::new(LastWords::default());
+        let (open, drained) = rt::bounded(1);
+        let source: Arc<str> = launch.id.into();
+        let log = |from: Option<Box<dyn AsyncRead + Send + Unpin>>, stream| {
+            let Some(from) = from else { return };
+            let (function, source) = (launch.function.clone(), source.clone());
+            let output = Output { function, source, stream, logs: self.logs.clone(), last_words: last_words.clone() };
+            let open = open.clone();
+            rt::spawn(async move {
+                drain(from, output).await;
+                drop(open);
+            });
+        };
+        log(child.stderr.take().map(|pipe| Box::new(pipe) as _), Stream::Stderr);
+        let mut stdout = child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn AsyncRead + Send + Unpin>);
+        if launch.kind == Kind::Http {
+            log(stdout.take(), Stream::Stdout);
+        }
+        let address = lease.as_ref().map(|lease| SocketAddr::from(([127, 0, 0, 1], lease.port())));
+        let stdin = child.stdin.take().map(|pipe| Box::new(pipe) as _);
+        let control = group::keep(group, child, drained, last_words, (dir, lease, alive));
+        Ok(Running { address, stdin, stdout, control: Box::new(control) })
+    }
+}
+
+fn spawn(command: &mut async_process::Command) -> io::Result<async_process::Child> {
+    for _ in 0..BUSY_TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(BUSY_PAUSE),
+            result => return result,
+        }
+    }
+    command.spawn()
+}

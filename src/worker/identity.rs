@@ -1,0 +1,133 @@
+//! Who this node is and what it has: told to the orchestrator at each join.
+
+use super::vitals::Gauge;
+use crate::config::WorkerConfig;
+use crate::wire::proto;
+use crate::{clock, ids, names, version};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::{fs, io};
+
+/// Programs functions ask for; those found in PATH are told as tools.
+const TOOLS: [&str; 24] = [
+    "bash",
+    "cargo",
+    "cc",
+    "curl",
+    "docker",
+    "dotnet",
+    "ffmpeg",
+    "gcc",
+    "git",
+    "go",
+    "java",
+    "jq",
+    "make",
+    "node",
+    "npm",
+    "nvidia-smi",
+    "perl",
+    "php",
+    "pip3",
+    "podman",
+    "python3",
+    "ruby",
+    "rustc",
+    "sh",
+];
+
+/// Where the id is kept, in the data folder.
+const ID_FILE: &str = "node-id";
+
+/// What a node says of itself.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub id: String,
+    pub name: String,
+    info: proto::NodeInfo,
+}
+
+impl Identity {
+    /// Reads the id, or makes one and keeps it; looks at the machine.
+    pub fn read(dir: &Path, config: &WorkerConfig, address: SocketAddr, engines: Vec<String>) -> io::Result<Self> {
+        let id = read_id(dir)?;
+        let hostname = sysinfo::System::host_name().unwrap_or_else(|_| "node".into());
+        let name = config.name.clone().unwrap_or_else(|| default_name(&hostname, &id));
+        let gauge = Gauge::new();
+        let info = proto::NodeInfo {
+            node_id: id.clone(),
+            address: address.to_string(),
+            hostname,
+            timestamp: 0,
+            name: name.clone(),
+            os: std::env::consts::OS.into(),
+            arch: std::env::consts::ARCH.into(),
+            tools: tools(),
+            tags: config.tags.clone().into_iter().collect(),
+            slots: config.slots,
+            job_slots: gauge.cpus().min(config.slots),
+            engines,
+            memory_bytes: gauge.memory_bytes(),
+            cpus: gauge.cpus(),
+            version: version::VERSION.into(),
+            instances: Vec::new(),
+        };
+        Ok(Identity { id, name, info })
+    }
+
+    /// The join message, with what runs here now.
+    pub fn join(&self, instances: Vec<proto::InstanceState>) -> proto::NodeInfo {
+        proto::NodeInfo { timestamp: clock::unix_ms() as i64, instances, ..self.info.clone() }
+    }
+}
+
+fn read_id(dir: &Path) -> io::Result<String> {
+    let path = dir.join(ID_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().into()),
+        Ok(_) => new_id(dir, &path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => new_id(dir, &path),
+        Err(error) => Err(error),
+    }
+}
+
+fn new_id(dir: &Path, path: &Path) -> io::Result<String> {
+    let id = format!("n-{}", ids::random_hex(6));
+    let part = dir.join("node-id.part");
+    fs::write(&part, &id)?;
+    fs::File::open(&part)?.sync_all()?;
+    fs::rename(&part, path)?; // whole or not at all
+    fs::File::open(dir)?.sync_all()?;
+    Ok(id)
+}
+
+/// HOST-xxxx: the machine's name and the end of the id, so that several workers on one machine differ.
+fn default_name(hostname: &str, id: &str) -> String {
+    let host = names::suggest_name(hostname.split('.').next().unwrap_or("node")).unwrap_or_else(|| "node".into());
+    let tail = &id[id.len().saturating_sub(4)..];
+    let room = names::MAX_NAME_LEN - tail.len() - 1;
+    format!("{}-{tail}", host[..host.len().min(room)].trim_end_matches('-'))
+}
+
+fn tools() -> Vec<String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs: Vec<_> = std::env::split_paths(&path).collect();
+    let found = |tool: &&&str| dirs.iter().any(|dir| dir.join(tool).is_file());
+    TOOLS.iter().filter(found).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_names_are_valid() {
+        for host in
+            ["Box.local", "a-very-long-host-name-that-goes-on-and-on-and-on-and-on-beyond-all-limits", "---", ""]
+        {
+            let name = default_name(host, "n-0123456789ab");
+            assert!(names::check_name(&name).is_ok(), "{name}");
+            assert!(name.ends_with("-89ab"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! One running http instance: connections to it, kept while they are good, and calls over them.
+
+use super::engine::Control;
+use crate::body::{Body, BoxError};
+use crate::net::Socket;
+use crate::rt;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Idle connections kept to one instance.
+const IDLE: usize = 256;
+
+/// A running instance.
+pub struct Instance {
+    pub id: String,
+    pub function: String,
+    pub revision: u64,
+    address: SocketAddr,
+    control: Box<dyn Control>,
+    idle: Mutex<Vec<SendRequest<Body>>>,
+}
+
+impl Instance {
+    pub fn new(id: String, function: String, revision: u64, address: SocketAddr, control: Box<dyn Control>) -> Self {
+        Instance { id, function, revision, address, control, idle: Mutex::default() }
+    }
+
+    /// Waits for its end; says how, with its last words.
+    pub async fn ended(&self) -> String {
+        let exit = self.control.ended().await;
+        let words = self.control.last_words();
+        match words.trim() {
+            "" => exit.to_string(),
+            words => format!("{exit}; it last said:\n{words}"),
+        }
+    }
+
+    /// Asks it to end, and sees to it.
+    pub async fn stop(&self, grace: Duration) {
+        self.lock().clear();
+        self.control.stop(grace).await;
+    }
+
+    /// Passes a request on. `Err` says why there is no valid answer.
+    pub async fn call(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, String> {
+        let mut request = request;
+        loop {
+            let (mut connection, reused) = self.connection().await?;
+            match connection.try_send_request(request).await {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    let body = Reused { body, connection: Some(connection), instance: self.clone() };
+                    return Ok(Response::from_parts(head, body.settled()));
+                }
+                Err(mut failed) => match failed.take_message().filter(|_| reused) {
+                    Some(unsent) => request = unsent, // closed while it was idle
+                    None => return Err(describe(failed.error())),
+                },
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<(SendRequest<Body>, bool), String> {
+        loop {
+            let Some(mut idle) = self.lock().pop() else { break };
+            if idle.ready().await.is_ok() {
+                return Ok((idle, true));
+            }
+        }
+        let socket = Socket::connect_to(self.address).await.map_err(|e| format!("does not take connections: {e}"))?;
+        let (requests, connection) = http1::handshake(socket).await.map_err(|e| describe(&e))?;
+        rt::spawn(async move {
+            if let Err(error) = connection.await {
+                log::debug!("a connection to an instance ended: {error}");
+            }
+        });
+        Ok((requests, false))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SendRequest<Body>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn describe(error: &hyper::Error) -> String {
+    if error.is_parse() {
+        format!("its answer is no valid HTTP: {error}")
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        "it closed the connection without an answer".into()
+    } else {
+        format!("it gave no valid answer: {error}")
+    }
+}
+
+/// An answer's body; at its end the connection is kept for the next call.
+struct Reused {
+    body: Incoming,
+    connection: Option<SendRequest<Body>>,
+    instance: Arc<Instance>,
+}
+
+impl Reused {
+    fn settled(mut self) -> Body {
+        self.give_back();
+        if self.body.is_end_stream() { Body::Empty } else { Body::stream(self) }
+    }
+
+    fn give_back(&mut self) {
+        if !self.body.is_end_stream() {
+            return;
+        }
+        let mut idle = self.instance.lock();
+        if idle.len() < IDLE {
+            idle.extend(self.connection.take().filter(|c| !c.is_closed()));
+        }
+    }
+}
+
+impl HttpBody for Reused {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(None | Some(Ok(_))) = polled {
+            self.give_back();
+        }
+        polled.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,155 @@
+//! A worker: joins a cluster and runs what it is given. Never names the orchestrator's parts or the core; they meet in
+//! `proto/`.
+
+mod agent;
+mod bundle;
+mod engine;
+mod identity;
+mod instance;
+mod job;
+mod link;
+mod logs;
+mod pool;
+mod vitals;
+
+use crate::config::WorkerConfig;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::http::front;
+use crate::http::rest::Rest;
+use crate::rt::{self, Receiver, Sender};
+use async_io::Async;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use identity::Identity;
+use pool::Pool;
+
+/// How long a leaving worker waits for its calls to end.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+
+/// A worker, as its parts share it.
+pub struct Worker {
+    /// Kept on disk; the same for ever.
+    pub id: String,
+    pub name: String,
+    /// Of the orchestrator's gRPC port.
+    pub orchestrator: String,
+    pub open: bool,
+    identity: Identity,
+    pool: Arc<Pool>,
+    joined: AtomicBool,
+    ever_joined: AtomicBool,
+}
+
+impl Worker {
+    /// Whether it is a member now.
+    pub fn joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+}
+
+/// A started worker.
+pub struct Running {
+    worker: Arc<Worker>,
+    /// Where its own HTTP is served.
+    pub http: SocketAddr,
+    /// Told once: it has joined, or why it never will.
+    first_join: Receiver<Result<(), String>>,
+    leave: Sender<()>,
+    left: Receiver<()>,
+    stop_http: Sender<()>,
+    rest: Arc<Rest>,
+    _dir: DataDir,
+}
+
+/// Why a worker could not be started.
+#[derive(Debug)]
+pub enum StartError {
+    DataDir(DataDirError),
+    Listen { flag: &'static str, address: SocketAddr, why: String },
+    Engine(String),
+    Io { doing: &'static str, why: String },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::DataDir(error) => error.fmt(f),
+            StartError::Listen { flag, address, why } => {
+                write!(f, "cannot listen on {address}: {why}. Stop what uses it, or give another address with {flag}")
+            }
+            StartError::Engine(why) => write!(f, "cannot run functions here: {why}"),
+            StartError::Io { doing, why } => write!(f, "cannot {doing}: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Starts a worker; it joins by itself, and again when it must.
+pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
+    let io = |doing| move |e: std::io::Error| StartError::Io { doing, why: e.to_string() };
+    let dir = config.open_data_dir().map_err(StartError::DataDir)?;
+    let listener = listen(config.worker_addr)?;
+    let http = listener.local_addr().map_err(io("tell the worker's address"))?;
+    let (ended, endings) = rt::unbounded(); // one entry an instance: bounded by slots
+    let pool = Pool::new(dir.path(), config.slots, config.engine, ended).map_err(StartError::Engine)?;
+    let identity = Identity::read(dir.path(), config, http, pool.engines()).map_err(io("keep the node's identity"))?;
+    let worker = Arc::new(Worker {
+        id: identity.id.clone(),
+        name: identity.name.clone(),
+        orchestrator: config.orchestrator.clone(),
+        open: config.open,
+        identity,
+        pool: Arc::new(pool),
+        joined: AtomicBool::new(false),
+        ever_joined: AtomicBool::new(false),
+    });
+    let rest = Rest::start(worker.clone(), dir.path()).map_err(io("start the REST handlers"))?;
+    let (stop_http, stopped) = rt::bounded(1);
+    let listener = Async::new(listener).map_err(io("listen"))?;
+    rt::spawn(front::listen(worker.clone(), rest.clone(), listener, stopped));
+    let (leave, leaving) = rt::bounded(1);
+    let (told_left, left) = rt::bounded::<()>(1);
+    let (tell_joined, first_join) = rt::bounded(1);
+    let member = worker.clone();
+    rt::spawn(async move {
+        agent::run(member, endings, leaving, tell_joined).await;
+        drop(told_left);
+    });
+    Ok(Running { worker, http, first_join, leave, left, stop_http, rest, _dir: dir })
+}
+
+impl Running {
+    pub fn id(&self) -> &str {
+        &self.worker.id
+    }
+
+    /// Waits until it is a member. `Err`: its orchestrator will not have it, and says why.
+    pub async fn joined(&self) -> Result<(), String> {
+        self.first_join.recv().await.unwrap_or_else(|_| Err("the worker has ended".into()))
+    }
+
+    /// Finishes what it has, says goodbye, and ends everything it started.
+    pub async fn stop(self) {
+        self.leave.close();
+        if crate::clock::timeout(DRAIN_LIMIT, self.left.recv()).await.is_none() {
+            log::warn!("calls still run after {} s: they are ended", DRAIN_LIMIT.as_secs());
+        }
+        self.worker.pool.stop_all().await;
+        self.stop_http.close();
+        self.rest.stop();
+    }
+}
+
+fn listen(address: Option<SocketAddr>) -> Result<TcpListener, StartError> {
+    let failed = |address, e: std::io::Error| StartError::Listen { flag: "--worker-addr", address, why: e.to_string() };
+    if let Some(address) = address {
+        return TcpListener::bind(address).map_err(|e| failed(address, e));
+    }
+    let usual = crate::config::DEFAULT_WORKER_ADDR;
+    TcpListener::bind(usual).or_else(|_| TcpListener::bind((usual.ip(), 0))).map_err(|e| failed(usual, e))
+}

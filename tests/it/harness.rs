@@ -1,0 +1,276 @@
+//! What the tests share: processes of `cares` that end with the test, folders that are removed, and waiting for things.
+
+use cares::client::{Body, Invoke, Orchestrator};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// No single thing a test waits for takes longer, also on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program under test.
+pub fn cares() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cares"));
+    for variable in ["API_URL", "AUTH_TOKEN", "CARES_HTTP_ADDR", "CARES_GRPC_ADDR", "CARES_DATA_DIR", "NO_COLOR"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs a command to its end; what it printed, as text.
+pub fn run(command: &mut Command) -> (ExitStatus, String, String) {
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output().expect("cares runs");
+    (status, String::from_utf8_lossy(&stdout).into(), String::from_utf8_lossy(&stderr).into())
+}
+
+/// Waits until `what` is so, looking often; panics with its name when it takes too long.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    wait_for_some(what, || is_so().then_some(()));
+}
+
+/// Waits until `look` finds something.
+pub fn wait_for_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {PATIENCE:?} in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A running role. Killed when dropped.
+pub struct Role {
+    child: Child,
+    /// What follows `ready `.
+    ready: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Role {
+    /// Starts it headless and waits for its ready line.
+    pub fn start(args: &[&str]) -> Role {
+        Role::start_with(args, |_| {})
+    }
+
+    /// The same, with the command changed first.
+    pub fn start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> Role {
+        match Role::try_start_with(args, change) {
+            Ok(role) => role,
+            Err((status, log)) => panic!("cares {args:?} ended with {status} instead of being ready:\n{log}"),
+        }
+    }
+
+    /// `Err` when it ended before it was ready: how, and what it said.
+    pub fn try_start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> Result<Role, (ExitStatus, String)> {
+        let mut command = cares();
+        command.args(args).arg("--headless").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().expect("cares starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let told = log.clone();
+        let stderr = child.stderr.take().expect("piped");
+        let logger = thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                told.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let (tx, rx) = mpsc::channel();
+        let stdout = child.stdout.take().expect("piped");
+        let told = log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                match line.strip_prefix("ready ") {
+                    Some(ready) => drop(tx.send(ready.to_string())),
+                    None => told.lock().unwrap().push_str(&(line + "\n")),
+                }
+            }
+        });
+        match rx.recv_timeout(PATIENCE) {
+            Ok(ready) => Ok(Role { child, ready, log }),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = child.wait().expect("it ended");
+                logger.join().expect("its log");
+                let log = log.lock().unwrap().clone();
+                Err((status, log))
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let _ = child.kill();
+                panic!("cares {args:?} was not ready in time:\n{}", log.lock().unwrap())
+            }
+        }
+    }
+
+    /// A value of its ready line: `http`, `grpc` or `node`.
+    pub fn ready(&self, key: &str) -> &str {
+        let found = self.ready.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("no {key} in 'ready {}'", self.ready))
+    }
+
+    /// Where its HTTP is.
+    pub fn http(&self) -> SocketAddr {
+        self.ready("http").parse().expect("an address")
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.ready("http"))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All it printed so far, but for the ready line.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        self.child.wait().expect("it ends");
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_for_some("the program ends", || self.child.try_wait().expect("its status"))
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- log of {}:\n{}", self.ready, self.log());
+        }
+    }
+}
+
+/// An orchestrator and some workers, and a client.
+pub struct Cluster {
+    // Dropped in this order: workers first.
+    pub workers: Vec<Role>,
+    pub head: Role,
+    pub client: Orchestrator,
+    pub dir: TempDir,
+}
+
+impl Cluster {
+    /// With so many workers, named w1, w2, …, all active and linked.
+    pub fn start(workers: usize) -> Cluster {
+        let dir = tempfile::tempdir().expect("a folder");
+        let head = start_head(dir.path(), "127.0.0.1:0", "127.0.0.1:0");
+        let client = Orchestrator::new(&head.url()).expect("a URL");
+        let mut cluster = Cluster { workers: Vec::new(), head, client, dir };
+        for n in 1..=workers {
+            cluster.add_worker(&format!("w{n}"), &[]);
+        }
+        cluster
+    }
+
+    /// One more worker; its data folder is named like it, so that it can be started again.
+    pub fn add_worker(&mut self, name: &str, args: &[&str]) -> &mut Role {
+        let worker = self.start_worker(name, args);
+        let linked = || self.client.node(name).is_ok_and(|n| n.status == "active" && n.reach == "links");
+        wait_for("the worker's links are open", linked);
+        self.workers.push(worker);
+        self.workers.last_mut().expect("just pushed")
+    }
+
+    fn start_worker(&self, name: &str, args: &[&str]) -> Role {
+        let dir = self.dir.path().join(name);
+        let mut all = vec!["worker", self.head.ready("grpc"), "--name", name, "--worker-addr", "127.0.0.1:0"];
+        all.extend(["--data-dir", dir.to_str().expect("UTF-8")]);
+        all.extend(args);
+        Role::start(&all)
+    }
+
+    /// Starts the orchestrator again, on the same ports and data.
+    pub fn restart_head(&mut self) {
+        let (http, grpc) = (self.head.ready("http").to_string(), self.head.ready("grpc").to_string());
+        self.head.kill();
+        self.head = start_head(self.dir.path(), &http, &grpc);
+    }
+
+    /// Deploys a folder made of a manifest and files; files are executable.
+    pub fn deploy(&self, name: &str, manifest: &str, files: &[(&str, &str)]) {
+        let folder = self.folder(name, manifest, files);
+        let (status, out, err) =
+            run(cares().arg("deploy").arg(&folder).args(["--name", name, "--url", &self.head.url()]));
+        assert!(status.success(), "{out}{err}");
+    }
+
+    /// Makes such a folder.
+    pub fn folder(&self, name: &str, manifest: &str, files: &[(&str, &str)]) -> PathBuf {
+        let folder = self.dir.path().join(format!("source-{name}"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("function.json"), manifest).expect("a manifest");
+        for (file, text) in files {
+            use std::os::unix::fs::PermissionsExt;
+            let path = folder.join(file);
+            std::fs::write(&path, text).expect("a file");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("a mode");
+        }
+        folder
+    }
+
+    /// Deploys `echo`, the http function in the binary.
+    pub fn deploy_echo(&self, settings: &str) {
+        let manifest = format!(r#"{{"mode":"http","command":["cares","demo-function","echo"]{settings}}}"#);
+        self.deploy("echo", &manifest, &[]);
+    }
+
+    /// Deploys a job that is a shell script.
+    pub fn deploy_script(&self, name: &str, script: &str) {
+        let manifest = r#"{"mode":"job","command":["./run.sh"]}"#;
+        self.deploy(name, manifest, &[("run.sh", &format!("#!/bin/sh\n{script}\n"))]);
+    }
+
+    /// Calls a function with a body; status and answer as text.
+    pub fn call(&self, name: &str, body: &str) -> (u16, String) {
+        let invoke = Invoke { method: "POST".into(), body: Body::Bytes(body.into()), ..Default::default() };
+        let mut answer = self.client.invoke(name, invoke).expect("an answer");
+        let mut text = String::new();
+        answer.reader.read_to_string(&mut text).expect("a whole answer");
+        (answer.status, text)
+    }
+
+    /// The code of the problem that a call ends with.
+    pub fn problem(&self, name: &str, body: &str) -> cares::types::Problem {
+        let (status, text) = self.call(name, body);
+        let problem: cares::types::Problem =
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("status {status}, no problem: {text}"));
+        assert_eq!(problem.status, status);
+        problem
+    }
+}
+
+fn start_head(dir: &Path, http: &str, grpc: &str) -> Role {
+    let data = dir.join("orchestrator");
+    let data = data.to_str().expect("UTF-8");
+    Role::start(&["orchestrator", "--http-addr", http, "--grpc-addr", grpc, "--data-dir", data])
+}
+
+/// Sends bytes as they are and reads until the other end closes or `PATIENCE` is over.
+pub fn raw(to: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(to).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let _ = stream.write_all(bytes); // it may have been refused half-way
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer); // a reset ends it too
+    String::from_utf8_lossy(&answer).into_owned()
+}
