@@ -1,6 +1,16 @@
 //! A call's way: a slot at once, or a place in its function's queue, and the slot given back at the end.
 
 use super::*;
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+/// Where a waiting call may still go.
+enum Prospects {
+    AsAnyOther,
+    /// Not to every node: some refused it.
+    Elsewhere,
+    None,
+}
 
 impl Cluster {
     pub(super) fn invoke(&mut self, now: Millis, name: &str, out: &mut Vec<Event>) -> Result<(), Refusal> {
@@ -32,6 +42,7 @@ impl Cluster {
             return Err(Refusal::QueueFull { limit: self.limits.queue_total });
         }
         let (revision, waiting) = (function.current().clone(), function.queue.len() + 1);
+        self.forgive(key);
         if !self.hopeful(now, key, &revision, waiting, out) {
             return Err(Refusal::NoNode { why: self.why_not(&revision) });
         }
@@ -52,17 +63,20 @@ impl Cluster {
         call.refused_by.push(held.node);
         let (key, refused_by) = (call.function, call.refused_by.clone());
         let was_full = self.give_back(now, &held, key);
-        let again = self.functions.get(&key).is_some_and(|f| {
+        let again = self.functions.get(&key).map(|f| {
             let revision = f.current();
             refused_by.len() < self.limits.start_attempts
                 && (!revision.is_job() || self.placeable(revision, &refused_by))
         });
-        if !again {
+        if again.is_none() {
+            self.fail(invocation, Failure::FunctionDeleted, out);
+        } else if again == Some(false) {
             self.fail(invocation, Failure::NotStarted { why }, out);
         } else if !self.assign(now, invocation, out) {
             self.push_queue(key, invocation, true); // it was here before those who wait
         }
         self.after_release(now, &held, was_full, key, out);
+        self.pump(now, key, out); // it may wait now, and in vain
         Ok(())
     }
 
@@ -104,17 +118,45 @@ impl Cluster {
 
     /// Gives waiting calls of a function what room there is; fails them when there will be none.
     pub(super) fn pump(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) {
-        while let Some(first) = self.functions.get(&key).and_then(|f| f.queue.front().copied()) {
-            if !self.assign(now, first, out) {
-                break;
+        let mut at = 0;
+        while let Some(call) = self.functions.get(&key).and_then(|f| f.queue.get(at).copied()) {
+            if self.assign(now, call, out) {
+                self.unqueue(key, call);
+                continue;
             }
-            self.unqueue(key, first);
+            // jobs that some node refused stand first; those behind them may go where they may not
+            match self.prospects(key, call) {
+                Prospects::AsAnyOther => break,
+                Prospects::Elsewhere => at += 1,
+                Prospects::None => {
+                    let why = "every node left that could take it has refused it".into();
+                    self.fail(call, Failure::NotStarted { why }, out);
+                }
+            }
         }
         let Some(function) = self.functions.get(&key).filter(|f| !f.queue.is_empty()) else { return };
         let (revision, waiting) = (function.current().clone(), function.queue.len());
-        if !self.hopeful(now, key, &revision, waiting, out) {
-            let why = self.why_not(&revision);
-            self.fail_waiting(key, Failure::NoNode { why }, out);
+        if self.hopeful(now, key, &revision, waiting, out) {
+            return;
+        }
+        let failed = self.functions.get_mut(&key).and_then(|f| {
+            let tried = !std::mem::take(&mut f.failed_on).is_empty();
+            f.last_error.clone().filter(|_| tried)
+        });
+        let failure = match failed {
+            Some(why) => Failure::NotStarted { why },
+            None => Failure::NoNode { why: self.why_not(&revision) },
+        };
+        self.fail_waiting(key, failure, out);
+    }
+
+    fn prospects(&self, key: FunctionKey, call: InvocationKey) -> Prospects {
+        let refused_by = self.invocations.get(&call).map_or(&[][..], |c| &c.refused_by);
+        let Some(revision) = self.functions.get(&key).map(Function::current) else { return Prospects::None };
+        match revision.is_job() && !refused_by.is_empty() {
+            false => Prospects::AsAnyOther,
+            true if self.placeable(revision, refused_by) => Prospects::Elsewhere,
+            true => Prospects::None,
         }
     }
 
@@ -132,12 +174,23 @@ impl Cluster {
         }
         self.scale_up(now, key, waiting, out);
         self.live_instances(key) > 0
+            || self.functions.get(&key).is_some_and(|f| revision.max > 0 && self.placeable(revision, &f.failed_on))
     }
 
     pub(super) fn pump_all(&mut self, now: Millis, out: &mut Vec<Event>) {
-        let waiting: Vec<FunctionKey> = self.waiting.iter().copied().collect();
-        for key in waiting {
-            self.pump(now, key, out);
+        self.pump_oldest_first(now, None, out);
+    }
+
+    /// The call that waited longest comes first, or a busy function would keep its slots for itself. With `node`: until
+    /// that one has no room left, as only there something became free.
+    fn pump_oldest_first(&mut self, now: Millis, node: Option<NodeKey>, out: &mut Vec<Event>) {
+        let mut next = self.waiting.first().copied();
+        while let Some(at) = next {
+            if node.and_then(|node| self.nodes.get(&node)).is_some_and(|n| n.running >= n.spec.slots) {
+                return;
+            }
+            self.pump(now, at.1, out);
+            next = self.waiting.range((Bound::Excluded(at), Bound::Unbounded)).next().copied();
         }
     }
 
@@ -162,7 +215,7 @@ impl Cluster {
         let revision = function.current().clone();
         let (node, instance) = match revision.is_job() {
             true => (self.place(&revision, &call.refused_by), None),
-            false => self.pick(function).unzip(),
+            false => self.pick(function, &call.refused_by).unzip(),
         };
         let Some(node) = node else { return false };
         let turn = self.fresh_turn();
@@ -197,7 +250,8 @@ impl Cluster {
             function.running = function.running.saturating_sub(1);
         }
         self.reindex(held.node);
-        let Some(instance) = held.instance.and_then(|i| self.instances.get_mut(&i)) else { return was_full };
+        let instance = held.instance.and_then(|i| self.instances.get_mut(&i)).filter(|i| i.node == held.node);
+        let Some(instance) = instance else { return was_full };
         instance.in_flight = instance.in_flight.saturating_sub(1);
         if instance.in_flight == 0 {
             instance.idle_since = now;
@@ -210,31 +264,41 @@ impl Cluster {
     /// A slot is free: whoever waits for one gets it, and what was only waiting for its last call goes.
     fn after_release(&mut self, now: Millis, held: &Held, was_full: bool, key: FunctionKey, out: &mut Vec<Event>) {
         self.stop_emptied(held, out);
-        if self.waiting.contains(&key) {
-            self.pump(now, key, out);
-        }
-        if was_full && !self.waiting.is_empty() {
-            self.pump_all(now, out);
+        match was_full {
+            true => self.pump_oldest_first(now, Some(held.node), out),
+            false => self.pump(now, key, out),
         }
     }
 
     fn push_queue(&mut self, key: FunctionKey, invocation: InvocationKey, first: bool) {
-        let Some(function) = self.functions.get_mut(&key) else { return };
-        match first {
-            true => function.queue.push_front(invocation),
-            false => function.queue.push_back(invocation),
-        }
-        self.queued += 1;
-        self.waiting.insert(key);
+        self.change_queue(key, |queue| match first {
+            true => queue.push_front(invocation),
+            false => queue.push_back(invocation),
+        });
     }
 
     fn unqueue(&mut self, key: FunctionKey, invocation: InvocationKey) {
+        self.change_queue(key, |queue| {
+            if let Some(at) = queue.iter().position(|i| *i == invocation) {
+                queue.remove(at);
+            }
+        });
+    }
+
+    /// The only way to change a queue: keeps the count and the order among functions.
+    pub(super) fn change_queue(&mut self, key: FunctionKey, change: impl FnOnce(&mut VecDeque<InvocationKey>)) {
         let Some(function) = self.functions.get_mut(&key) else { return };
-        let Some(at) = function.queue.iter().position(|i| *i == invocation) else { return };
-        function.queue.remove(at);
-        self.queued -= 1;
-        if function.queue.is_empty() {
-            self.waiting.remove(&key);
+        let queue = &mut function.queue;
+        let (first, before) = (queue.front().copied(), queue.len());
+        change(queue);
+        self.queued = self.queued + queue.len() - before;
+        if queue.front().copied() != first {
+            if let Some(first) = first {
+                self.waiting.remove(&(first, key));
+            }
+            if let Some(first) = queue.front() {
+                self.waiting.insert((*first, key));
+            }
         }
     }
 }

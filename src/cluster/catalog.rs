@@ -10,6 +10,8 @@ impl Cluster {
         put: Put,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
+        revision.concurrency = revision.concurrency.max(1);
+        revision.min = revision.min.min(revision.max);
         let name = revision.function.clone();
         let known = self.function_names.get(&name).copied();
         match (put, known) {
@@ -39,7 +41,9 @@ impl Cluster {
                 let revision = Arc::new(revision);
                 let key = FunctionKey(self.fresh_key());
                 self.function_names.insert(name.clone(), key);
-                self.functions.insert(key, Function::new(key, name, [revision.clone()].into()));
+                let mut function = Function::new(key, name, [revision.clone()].into());
+                function.born = key.0;
+                self.functions.insert(key, function);
                 out.push(Event::FunctionPut { revision, first: true });
             }
         }
@@ -50,10 +54,10 @@ impl Cluster {
     pub(super) fn delete_function(&mut self, name: &Arc<str>, out: &mut Vec<Event>) -> Result<(), Refusal> {
         let key = self.function_names.remove(name).ok_or(Refusal::UnknownFunction)?;
         out.push(Event::FunctionDeleted { name: name.clone() });
+        let mut queue = Default::default();
+        self.change_queue(key, |waiting| queue = std::mem::take(waiting));
         let Some(function) = self.functions.remove(&key) else { return Ok(()) };
-        self.waiting.remove(&key);
-        self.queued -= function.queue.len();
-        for invocation in function.queue {
+        for invocation in queue {
             self.invocations.remove(&invocation);
             out.push(Event::InvocationFailed { invocation, failure: Failure::FunctionDeleted });
         }

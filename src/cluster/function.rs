@@ -86,6 +86,8 @@ pub struct Function {
     pub calls: u64,
     pub failures: u64,
     pub last_error: Option<String>,
+    /// Instances of a lower key are of a deleted namesake; 0: not known, it was restored.
+    pub(super) born: u64,
     /// Nodes where the current revision failed to start since it last did.
     pub(super) failed_on: Vec<NodeKey>,
     /// Failed starts and crashes in a row.
@@ -108,6 +110,7 @@ impl Function {
             calls: 0,
             failures: 0,
             last_error: None,
+            born: 0,
             failed_on: Vec::new(),
             start_failures: 0,
             retry_at: 0,

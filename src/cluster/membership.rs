@@ -91,6 +91,7 @@ impl Cluster {
         let node = self.in_session(key, session)?;
         if !node.leaving {
             node.leaving = true;
+            node.drained = false; // an operator may have heard it before; the node has not
             self.empty(now, key, out);
         }
         Ok(())
@@ -105,32 +106,35 @@ impl Cluster {
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         self.in_session(key, session)?;
-        self.lose(now, key, why, out);
+        self.mark_lost(key, why, out);
+        self.settle(now, key, out);
         Ok(())
     }
 
-    pub(super) fn cordon(&mut self, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
+    pub(super) fn cordon(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
         let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
         if !node.cordoned {
             node.cordoned = true;
             out.push(Event::NodeCordoned { node: key });
         }
         self.reindex(key);
+        self.pump_all(now, out); // jobs that waited for it alone wait in vain
         Ok(())
     }
 
     pub(super) fn uncordon(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
         let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
-        if node.cordoned || node.status == NodeStatus::Draining {
+        let drained_by_us = node.status == NodeStatus::Draining && !node.leaving;
+        if node.cordoned || drained_by_us {
             node.cordoned = false;
-            node.drained = false;
-            if node.status == NodeStatus::Draining && !node.leaving {
-                node.transition(NodeStatus::Active);
+            if drained_by_us && node.transition(NodeStatus::Active) {
+                node.drained = false;
             }
             out.push(Event::NodeUncordoned { node: key });
         }
         self.reindex(key);
         self.pump_all(now, out);
+        self.keep_minimum(now, out);
         Ok(())
     }
 
@@ -150,7 +154,6 @@ impl Cluster {
             return Err(Refusal::NodeConnected);
         }
         if let Some(node) = self.nodes.remove(&key) {
-            self.unindex(&node);
             self.node_ids.remove(&node.spec.id);
             out.push(Event::NodeRemoved { node: key, id: node.spec.id, name: node.spec.name });
         }
@@ -161,9 +164,12 @@ impl Cluster {
         let there = |n: &&Node| n.status != NodeStatus::Disconnected;
         let expired: Vec<NodeKey> =
             self.nodes.values().filter(there).filter(|n| n.lease_ends <= now).map(|n| n.key).collect();
+        for key in &expired {
+            let silent_s = self.nodes.get(key).map_or(0, |n| now.saturating_sub(n.last_seen) / 1_000);
+            self.mark_lost(*key, format!("no heartbeat for {silent_s} s"), out);
+        }
         for key in expired {
-            let silent_s = self.nodes.get(&key).map_or(0, |n| now.saturating_sub(n.last_seen) / 1_000);
-            self.lose(now, key, format!("no heartbeat for {silent_s} s"), out);
+            self.settle(now, key, out); // not before all are marked: nothing may move to one that is lost too
         }
         if let Some(next) = self.nodes.values().filter(there).map(|n| n.lease_ends).min() {
             self.wake_by(next);
@@ -181,6 +187,7 @@ impl Cluster {
         for instance in on_it {
             self.retire(instance, out);
         }
+        self.pump_all(now, out); // calls may have waited for a start here
         self.wake_by(now); // the minimum of some function may have been here
         self.told_drained(key, out);
     }
@@ -197,7 +204,7 @@ impl Cluster {
         }
     }
 
-    fn lose(&mut self, now: Millis, key: NodeKey, why: String, out: &mut Vec<Event>) {
+    fn mark_lost(&mut self, key: NodeKey, why: String, out: &mut Vec<Event>) {
         let Some(node) = self.nodes.get_mut(&key) else { return };
         if !node.transition(NodeStatus::Disconnected) {
             return;
@@ -207,7 +214,7 @@ impl Cluster {
             true => Event::NodeLeft { node: key, name },
             false => Event::NodeLost { node: key, name, why },
         });
-        self.settle(now, key, out);
+        self.reindex(key);
     }
 
     /// Ends everything that ran in a node's session.

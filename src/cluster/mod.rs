@@ -7,6 +7,8 @@ mod command;
 mod event;
 mod function;
 mod instance;
+#[cfg(test)]
+mod invariants;
 mod invocation;
 mod membership;
 mod node;
@@ -23,7 +25,7 @@ pub use function::{Constraints, Function, FunctionKey, Mode, Revision};
 pub use instance::{Instance, InstanceKey, InstanceState};
 pub use invocation::{Failure, Held, Invocation, InvocationKey};
 pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
-use placement::{Index, Placement};
+use placement::{Index, Placement, satisfies};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -82,8 +84,8 @@ pub struct Cluster {
     function_names: BTreeMap<Arc<str>, FunctionKey>,
     instances: BTreeMap<InstanceKey, Instance>,
     invocations: BTreeMap<InvocationKey, Invocation>,
-    /// Functions whose calls wait.
-    waiting: BTreeSet<FunctionKey>,
+    /// Functions whose calls wait, by the first of these.
+    waiting: BTreeSet<(InvocationKey, FunctionKey)>,
     queued: usize,
     index: Index,
     /// Nothing is due before this.
@@ -121,7 +123,7 @@ impl Cluster {
             }
             Command::Leave { node, session } => self.leave(now, node, session, &mut out)?,
             Command::Disconnect { node, session, why } => self.disconnect(now, node, session, why, &mut out)?,
-            Command::Cordon { node } => self.cordon(node, &mut out)?,
+            Command::Cordon { node } => self.cordon(now, node, &mut out)?,
             Command::Uncordon { node } => self.uncordon(now, node, &mut out)?,
             Command::Drain { node } => self.drain(now, node, &mut out)?,
             Command::RemoveNode { node } => self.remove_node(node, &mut out)?,

@@ -68,12 +68,6 @@ impl Cluster {
         }
     }
 
-    pub(super) fn unindex(&mut self, node: &Node) {
-        if let Some(before) = &node.placed {
-            self.index.0.remove(before);
-        }
-    }
-
     /// The best node for something new of this revision.
     pub(super) fn place(&self, revision: &Revision, not_on: &[NodeKey]) -> Option<NodeKey> {
         let job = revision.is_job();
@@ -124,13 +118,15 @@ impl Cluster {
                     `cares describe` and `cares node list -o wide`"
                 .into();
         }
-        "every node that could take it is cordoned, full, or has no connection for calls yet: see `cares node list`"
+        "every node that could take it is cordoned, has no slots for it, or no connection for calls yet: see `cares node list`"
             .into()
     }
 }
 
-fn satisfies(node: &Node, revision: &Revision) -> bool {
-    node.spec.engines.contains(revision.engine()) && matches(node, revision)
+/// Could take it when it is empty.
+pub(super) fn satisfies(node: &Node, revision: &Revision) -> bool {
+    let slots = if revision.is_job() { node.spec.slots.min(node.spec.job_slots) } else { node.spec.slots };
+    slots > 0 && node.spec.engines.contains(revision.engine()) && matches(node, revision)
 }
 
 fn could_take(node: &Node, revision: &Revision) -> bool {

@@ -13,8 +13,8 @@ impl Cluster {
         self.count(key, |state| matches!(state, InstanceState::Starting | InstanceState::Warm))
     }
 
-    /// The instance a call goes to: room first, then the least of load and node score.
-    pub(super) fn pick(&self, function: &Function) -> Option<(NodeKey, InstanceKey)> {
+    /// The instance a call goes to: room first, then a node that has not refused it, then the least of load and score.
+    pub(super) fn pick(&self, function: &Function, refused_by: &[NodeKey]) -> Option<(NodeKey, InstanceKey)> {
         let cost = |i: &Instance, node: &Node| {
             let full_percent = 100.0 * f64::from(i.in_flight) / f64::from(i.revision.concurrency.max(1));
             ((full_percent + node.score()) * 10.0) as u64
@@ -26,7 +26,7 @@ impl Cluster {
             .filter_map(|key| self.instances.get(key))
             .filter(|i| i.has_room() && i.revision.number == current)
             .filter_map(|i| Some((i, self.nodes.get(&i.node).filter(|n| n.carries_calls())?)))
-            .min_by_key(|(i, node)| (cost(i, node), i.key))
+            .min_by_key(|(i, node)| (refused_by.contains(&i.node), cost(i, node), i.key))
             .map(|(i, node)| (node.key, i.key))
     }
 
@@ -40,16 +40,28 @@ impl Cluster {
             if coming >= waiting || self.live_instances(key) >= revision.max {
                 return;
             }
-            if !self.start_instance(now, key, out) {
+            if !self.start_instance(now, key, &[], out) {
                 return;
             }
         }
     }
 
-    fn start_instance(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) -> bool {
+    /// Nodes where it just failed are left out for good only while others may do better.
+    pub(super) fn forgive(&mut self, key: FunctionKey) {
+        let Some(function) = self.functions.get(&key) else { return };
+        if !function.failed_on.is_empty()
+            && !self.placeable(function.current(), &function.failed_on)
+            && let Some(function) = self.functions.get_mut(&key)
+        {
+            function.failed_on.clear();
+        }
+    }
+
+    fn start_instance(&mut self, now: Millis, key: FunctionKey, not_on: &[NodeKey], out: &mut Vec<Event>) -> bool {
         let Some(function) = self.functions.get(&key) else { return false };
         let revision = function.current().clone();
-        let Some(node) = self.place(&revision, &function.failed_on) else { return false };
+        let not_on: Vec<NodeKey> = function.failed_on.iter().chain(not_on).copied().collect();
+        let Some(node) = self.place(&revision, &not_on) else { return false };
         let (instance, turn) = (InstanceKey(self.fresh_key()), self.fresh_turn());
         if let Some(node) = self.nodes.get_mut(&node) {
             node.note_start(turn);
@@ -83,9 +95,16 @@ impl Cluster {
         let wanted = self.function_names.get(found.function.as_str()).copied().filter(|function| {
             self.functions.get(function).is_some_and(|f| {
                 let current = f.current();
-                current.number == found.revision && !current.is_job() && self.live_instances(*function) < current.max
+                current.number == found.revision
+                    && key.0 > f.born
+                    && !current.is_job()
+                    && self.live_instances(*function) < current.max
+                    && self.nodes.get(&node).is_some_and(|n| satisfies(n, current))
             })
         });
+        if self.instances.get(&key).is_some_and(|i| i.node == node) {
+            return; // told twice
+        }
         let fresh = key.0 <= self.next_key && !self.instances.contains_key(&key); // a node may say anything
         match wanted.and_then(|function| Some((function, self.functions.get(&function)?.current().clone()))) {
             Some((function, revision)) if fresh => {
@@ -117,10 +136,10 @@ impl Cluster {
             function.start_failures = 0;
             function.last_error = None;
         }
-        self.pump(now, function, out);
         if self.live_instances(function) > revision.max {
             self.retire_worst(function, key, out); // this one was started to take over
         }
+        self.pump(now, function, out);
         Ok(())
     }
 
@@ -147,16 +166,17 @@ impl Cluster {
         let retry_at = function.retry_at;
         self.wake_by(retry_at);
         if !started && let Some(function) = self.functions.get_mut(&id) {
-            function.failed_on.push(node);
+            if !function.failed_on.contains(&node) {
+                function.failed_on.push(node);
+            }
             let elsewhere = function.failed_on.len() < attempts
-                && self.functions.get(&id).is_some_and(|f| self.place(&revision, &f.failed_on).is_some());
-            if !elsewhere {
+                && self.functions.get(&id).is_some_and(|f| self.placeable(&revision, &f.failed_on));
+            // as long as one more may succeed, calls wait for it: clearing then would start here again and again
+            if !elsewhere && self.live_instances(id) == 0 {
                 if let Some(function) = self.functions.get_mut(&id) {
                     function.failed_on.clear(); // the next call tries everywhere again
                 }
-                if self.live_instances(id) == 0 {
-                    self.fail_waiting(id, Failure::NotStarted { why }, out);
-                }
+                self.fail_waiting(id, Failure::NotStarted { why }, out);
             }
         }
         self.pump(now, id, out);
@@ -175,15 +195,15 @@ impl Cluster {
         }
         let elsewhere: Vec<NodeKey> =
             function.instances.iter().filter_map(|i| self.instances.get(i)).map(|i| i.node).collect();
-        let Some(target) = self.place(function.current(), &elsewhere) else { return };
+        let not_on: Vec<NodeKey> = function.failed_on.iter().chain(&elsewhere).copied().collect();
+        let Some(target) = self.place(function.current(), &not_on) else { return };
         let better = self.nodes.get(&target).is_some_and(|n| n.score() + self.limits.takeover_margin < here);
         if better
             && self.count(key, |state| state == InstanceState::Starting) == 0
-            && self.start_instance(now, key, out)
+            && self.start_instance(now, key, &elsewhere, out)
+            && let Some(function) = self.functions.get_mut(&key)
         {
-            if let Some(function) = self.functions.get_mut(&key) {
-                function.moved_at = Some(now);
-            }
+            function.moved_at = Some(now);
         }
     }
 
@@ -237,6 +257,7 @@ impl Cluster {
                 self.wake_by(due);
             } else if self.live_instances(function) > revision.min {
                 self.retire(instance, out);
+                self.pump(now, function, out); // its node was full or out of reach all that time: elsewhere, then
             }
         }
     }
@@ -256,11 +277,13 @@ impl Cluster {
                 self.wake_by(retry_at);
                 continue;
             }
+            self.forgive(key);
             for _ in 0..lacks {
-                if !self.start_instance(now, key, out) {
+                if !self.start_instance(now, key, &[], out) {
                     break; // a joining node wakes us
                 }
             }
+            self.pump(now, key, out); // what was forgiven may help calls that wait, beyond the minimum
         }
     }
 

@@ -1,0 +1,165 @@
+//! What must be true of the cluster after every step, whatever happened. For tests only.
+
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+macro_rules! ensure {
+    ($true:expr, $($why:tt)+) => {
+        if !$true {
+            return Err(format!($($why)+));
+        }
+    };
+}
+pub(super) use ensure;
+
+/// Says which promise is broken, if any is. `ticked`: when `tick` ran last.
+pub(super) fn check(cluster: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
+    nodes(cluster)?;
+    instances(cluster)?;
+    invocations(cluster)?;
+    for function in cluster.functions.values() {
+        queue(cluster, function)?;
+        size(cluster, function)?;
+    }
+    deadlines(cluster, now, ticked)
+}
+
+fn nodes(c: &Cluster) -> Result<(), String> {
+    let mut held: BTreeMap<NodeKey, (u32, u32)> = BTreeMap::new();
+    for held_by in c.invocations.values().filter_map(|i| i.held) {
+        let (running, jobs) = held.entry(held_by.node).or_default();
+        *running += 1;
+        *jobs += u32::from(held_by.instance.is_none());
+    }
+    let (mut names, mut indexed) = (BTreeSet::new(), 0);
+    for (key, node) in &c.nodes {
+        let spec = &node.spec;
+        ensure!(node.key == *key && c.node_ids.get(&spec.id) == Some(key), "{key:?} has two ids or none");
+        ensure!(names.insert(&spec.name), "two nodes are called {}", spec.name);
+        ensure!(node.running <= spec.slots, "{key:?} runs {} calls on {} slots", node.running, spec.slots);
+        ensure!(node.running_jobs <= spec.job_slots, "{key:?} runs {} jobs", node.running_jobs);
+        let counted = held.remove(key).unwrap_or_default();
+        ensure!((node.running, node.running_jobs) == counted, "{key:?} counts {} calls of {counted:?}", node.running);
+        ensure!(node.score().is_finite() && node.score() >= 0.0, "{key:?} scores {}", node.score());
+        ensure!(node.takes_work() == node.placed.is_some(), "{key:?} is in the index or takes work, not both");
+        if node.takes_work() {
+            indexed += 1;
+            ensure!(c.index.holds(node), "{key:?} stands in the index under an old key");
+        }
+        let idle = node.running == 0 && !c.instances.values().any(|i| i.node == *key);
+        let told = node.status == NodeStatus::Draining && idle && !node.drained;
+        ensure!(!told, "{key:?} is drained and nobody was told");
+    }
+    ensure!(held.is_empty(), "calls run on unknown nodes: {held:?}");
+    ensure!(c.index.len() == indexed, "the index has {} nodes of {indexed}", c.index.len());
+    ensure!(c.node_ids.len() == c.nodes.len(), "{} ids of {} nodes", c.node_ids.len(), c.nodes.len());
+    Ok(())
+}
+
+fn instances(c: &Cluster) -> Result<(), String> {
+    let mut in_flight: BTreeMap<(InstanceKey, NodeKey), u32> = BTreeMap::new(); // a node may claim another's key
+    for held in c.invocations.values().filter_map(|i| i.held) {
+        if let Some(instance) = held.instance {
+            *in_flight.entry((instance, held.node)).or_default() += 1;
+        }
+    }
+    for (key, i) in &c.instances {
+        let held = in_flight.get(&(*key, i.node)).copied().unwrap_or(0);
+        ensure!(i.in_flight == held, "{key} counts {} calls of {held}", i.in_flight);
+        ensure!(i.in_flight <= i.revision.concurrency, "{key} has {} calls at once", i.in_flight);
+        ensure!(i.state != InstanceState::Gone, "{key} is gone and still listed");
+        let there = c.nodes.get(&i.node).is_some_and(|n| n.status != NodeStatus::Disconnected);
+        ensure!(there, "{key} sits on {:?}, which is not there", i.node);
+        ensure!(i.state != InstanceState::Draining || held > 0, "{key} drains without a call");
+        match c.functions.get(&i.function) {
+            None => ensure!(i.state == InstanceState::Draining, "{key} outlived its function"),
+            Some(f) => {
+                ensure!(f.instances.iter().filter(|k| *k == key).count() == 1, "{key} is not listed once");
+                let current = f.current().number == i.revision.number;
+                ensure!(current || i.state == InstanceState::Draining, "{key} is of an old revision");
+            }
+        }
+    }
+    let unknown = c.functions.values().flat_map(|f| &f.instances).find(|i| !c.instances.contains_key(i));
+    ensure!(unknown.is_none(), "{unknown:?} is listed by its function and unknown");
+    Ok(())
+}
+
+fn invocations(c: &Cluster) -> Result<(), String> {
+    let mut running: BTreeMap<FunctionKey, u64> = BTreeMap::new();
+    let mut waiting: BTreeSet<InvocationKey> = BTreeSet::new();
+    for function in c.functions.values() {
+        for call in &function.queue {
+            ensure!(waiting.insert(*call), "{call} waits twice");
+            let known = c.invocations.get(call).is_some_and(|i| i.held.is_none() && i.function == function.key);
+            ensure!(known, "{call} waits, but runs or has ended");
+        }
+    }
+    ensure!(c.queued == waiting.len(), "{} calls wait, counted {}", waiting.len(), c.queued);
+    let order: BTreeSet<_> = c.functions.values().filter_map(|f| Some((*f.queue.front()?, f.key))).collect();
+    ensure!(order == c.waiting, "the order among waiting functions is {:?}, not {order:?}", c.waiting);
+    for (call, i) in &c.invocations {
+        ensure!(i.held.is_some() || waiting.contains(call), "{call} neither runs nor waits");
+        if i.held.is_some() {
+            *running.entry(i.function).or_default() += 1;
+        }
+    }
+    for function in c.functions.values() {
+        let counted = running.get(&function.key).copied().unwrap_or(0);
+        ensure!(function.running == counted, "{} counts {} calls of {counted}", function.name, function.running);
+    }
+    Ok(())
+}
+
+/// A call waits only while there is no room for it, and only while there will be some.
+fn queue(c: &Cluster, function: &Function) -> Result<(), String> {
+    let (name, revision, waiting) = (&function.name, function.current(), function.queue.len());
+    if waiting == 0 {
+        return Ok(());
+    }
+    if revision.is_job() {
+        for call in &function.queue {
+            let not_on = c.invocations.get(call).map(|i| i.refused_by.clone()).unwrap_or_default();
+            ensure!(c.place(revision, &not_on).is_none(), "{call} of {name} waits while there is room");
+            ensure!(c.placeable(revision, &not_on), "{call} of {name} waits for no node");
+        }
+        return Ok(());
+    }
+    let live = c.live_instances(function.key);
+    ensure!(c.pick(function, &[]).is_none(), "{waiting} calls of {name} wait while an instance has room");
+    let starting = function.instances.iter().filter(|i| c.instances[i].state == InstanceState::Starting).count();
+    let may_start = live < revision.max && starting * (revision.concurrency as usize) < waiting;
+    let somewhere = c.place(revision, &function.failed_on).is_some();
+    ensure!(!(may_start && somewhere), "{waiting} calls of {name} wait, {starting} starts, and one more could");
+    let hope = live > 0 || revision.max > 0 && c.placeable(revision, &function.failed_on);
+    ensure!(hope, "{waiting} calls of {name} wait for no instance and no node");
+    Ok(())
+}
+
+fn size(c: &Cluster, function: &Function) -> Result<(), String> {
+    let (live, max) = (c.live_instances(function.key), function.current().max);
+    let starts = function.instances.iter().any(|i| c.instances[i].state == InstanceState::Starting);
+    let taking_over = u32::from(starts); // more than one start of a function is only up to its maximum
+    ensure!(live <= max + taking_over, "{} has {live} instances of at most {max}", function.name);
+    Ok(())
+}
+
+fn deadlines(c: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
+    let by = |due: Millis, what: &str, of: &dyn std::fmt::Debug| {
+        let forgotten = due > ticked && c.next_deadline().is_none_or(|at| at > due.max(now));
+        ensure!(!forgotten, "the {what} of {of:?} at {due} is forgotten: next is {:?}", c.next_deadline());
+        Ok(())
+    };
+    for node in c.nodes.values().filter(|n| n.status != NodeStatus::Disconnected) {
+        by(node.lease_ends, "lease", &node.key)?;
+    }
+    for i in c.instances.values().filter(|i| i.state == InstanceState::Warm && i.in_flight == 0) {
+        by(i.idle_since.saturating_add(i.revision.idle_ms), "idle time", &i.key)?;
+    }
+    for f in c.functions.values().filter(|f| !f.current().is_job() && f.retry_at > 0) {
+        if c.live_instances(f.key) < f.current().min {
+            by(f.retry_at, "retry", &f.name)?;
+        }
+    }
+    Ok(())
+}

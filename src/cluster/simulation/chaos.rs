@@ -1,0 +1,194 @@
+//! What people and bad luck do to a cluster.
+
+use super::super::*;
+use super::workers::Order;
+use super::world::{Happening, World};
+use std::collections::BTreeMap;
+
+impl World {
+    pub fn chaos(&mut self) -> Result<(), String> {
+        match self.dice.between(0, 99) {
+            0..45 => self.invoke(),
+            45..50 => (0..self.dice.between(2, 12)).try_for_each(|_| self.invoke()),
+            50..57 => self.put(),
+            57..58 => {
+                let name = self.function_name().as_str().into();
+                self.core(None, Command::DeleteFunction { name })
+            }
+            58..68 => self.operate(),
+            68..92 if self.dice.percent(self.troubled) => self.trouble(),
+            92..96 => self.nonsense(),
+            96 if self.dice.percent(30) => {
+                self.restart();
+                Ok(())
+            }
+            96..98 => self.crash_instance(),
+            _ => self.invoke(),
+        }
+    }
+
+    pub fn function_name(&mut self) -> String {
+        format!("f{}", self.dice.one_of(&[0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4]))
+    }
+
+    fn invoke(&mut self) -> Result<(), String> {
+        let mut function = self.function_name().as_str().into();
+        let known: Vec<Arc<str>> = self.puts.keys().cloned().collect();
+        if !known.is_empty() && self.dice.percent(90) {
+            function = self.dice.one_of(&known);
+        }
+        self.core(None, Command::Invoke { function })
+    }
+
+    fn put(&mut self) -> Result<(), String> {
+        self.put_count += 1;
+        let mut constraints = Constraints::default();
+        if self.dice.percent(15) {
+            constraints.arch = Some(self.dice.one_of(&["x86_64", "aarch64", "riscv64"]).into());
+        }
+        if self.dice.percent(15) {
+            constraints.tags.insert("zone".into(), self.dice.one_of(&["a", "b"]).into());
+        }
+        let revision = Box::new(Revision {
+            function: self.function_name().as_str().into(),
+            number: 0,
+            image: self.dice.one_of(&["bundle:abc", "bundle:abc", "registry/image:1"]).into(),
+            mode: self.dice.one_of(&[Mode::Http, Mode::Http, Mode::Http, Mode::Job, Mode::Auto]),
+            command: Vec::new(),
+            env: BTreeMap::new(),
+            timeout_ms: 30_000,
+            memory_bytes: self.dice.one_of(&[0, 1 << 20, 64 << 30]) * u64::from(self.dice.percent(10)),
+            cpu: self.dice.one_of(&[0.0, 0.0, 0.0, 1.0, f64::NAN]),
+            concurrency: self.dice.one_of(&[0, 1, 1, 2, 4, 16]),
+            min: self.dice.one_of(&[0, 0, 0, 1, 2, 7]),
+            max: self.dice.one_of(&[0, 1, 1, 1, 2, 3, 5]),
+            idle_ms: self.dice.one_of(&[0, 200, 2_000, 10_000]),
+            constraints,
+            labels: BTreeMap::new(),
+            description: format!("put {}", self.put_count),
+            created_unix_ms: 0,
+            updated_unix_ms: 0,
+        });
+        let put = self.dice.one_of(&[Put::Any, Put::Any, Put::Create, Put::Create, Put::Replace]);
+        self.core(None, Command::PutFunction { revision, put })
+    }
+
+    fn some_node(&mut self) -> NodeKey {
+        let known: Vec<NodeKey> = self.cluster.nodes().map(|n| n.key).chain([NodeKey(u64::MAX)]).collect();
+        self.dice.one_of(&known)
+    }
+
+    fn operate(&mut self) -> Result<(), String> {
+        let node = self.some_node();
+        let command = match self.dice.between(0, 6) {
+            0 => Command::Cordon { node },
+            1 => Command::Drain { node },
+            2..5 => Command::Uncordon { node },
+            _ => Command::RemoveNode { node },
+        };
+        self.core(None, command)
+    }
+
+    fn trouble(&mut self) -> Result<(), String> {
+        let worker = self.dice.between(0, self.workers.len() as u64 - 1) as usize;
+        let (spec, life) = (self.workers[worker].spec.clone(), self.workers[worker].life);
+        let w = &mut self.workers[worker];
+        let session = w.session;
+        let closed = |why: &str| session.map(|(node, session)| Command::Disconnect { node, session, why: why.into() });
+        if !w.up {
+            if self.dice.percent(20) {
+                self.workers[worker].spec = self.spec(format!("id{}", 100 + self.step), spec.name); // its disk is new
+            } else if self.dice.percent(30) {
+                self.workers[worker].spec = self.spec(spec.id, spec.name);
+            }
+            self.start_worker(worker);
+            return Ok(());
+        }
+        if w.cut || w.hung {
+            (w.cut, w.hung) = (false, false);
+            return Ok(());
+        }
+        match self.dice.between(0, 9) {
+            0 | 1 => {
+                self.kill_worker(worker);
+                if let Some(command) = closed("connection reset").filter(|_| self.dice.percent(70)) {
+                    self.at(10, Happening::Core { from: None, command });
+                }
+            }
+            2 => w.hung = true,
+            3 => w.cut = true,
+            4 => {
+                if let Some((node, session)) = session {
+                    w.leaving = true;
+                    self.tell_core(worker, Command::Leave { node, session });
+                }
+            }
+            5 => {
+                if let (Some(command), Some((_, session))) = (closed("connection reset"), session) {
+                    self.at(5, Happening::Core { from: None, command });
+                    self.at(10, Happening::Worker(worker, Order::Rejoin { session }));
+                }
+            }
+            6 | 7 => {
+                if let Some((node, session)) = session {
+                    self.tell_core(worker, Command::SetReach { node, session, reach: Reach::None });
+                }
+            }
+            8 => {
+                w.session = None; // joins again over a session that has not ended
+                self.at(1, Happening::Join { worker, life });
+            }
+            _ => {
+                let name = format!("w{}", self.dice.between(0, 5)); // may be another's
+                self.workers[worker].spec.name = name;
+            }
+        }
+        Ok(())
+    }
+
+    fn crash_instance(&mut self) -> Result<(), String> {
+        let worker = self.dice.between(0, self.workers.len() as u64 - 1) as usize;
+        let Some(instance) = self.workers[worker].instances.keys().next().copied() else { return Ok(()) };
+        self.workers[worker].instances.remove(&instance);
+        self.tell_core(worker, Command::InstanceEnded { instance, why: "exit code 139".into() });
+        Ok(())
+    }
+
+    /// Commands about things that are not, or not so any more.
+    fn nonsense(&mut self) -> Result<(), String> {
+        let (low, high) = (self.first_key, self.cluster.next_key + 3);
+        let (key, node, session) = (self.dice.between(low, high), self.some_node(), self.dice.between(0, high));
+        let current = self.cluster.node(node).is_some_and(|n| n.session == session);
+        let command = match self.dice.between(0, 4) {
+            0 if !current => Command::Beat { node, session, cpu_percent: Some(0.0), memory_percent: None },
+            1 if !current => Command::Disconnect { node, session, why: "late".into() },
+            2 => Command::InstanceReady { instance: InstanceKey(key) },
+            3 => Command::InstanceEnded { instance: InstanceKey(key), why: "late".into() },
+            _ if !self.calls.contains_key(&InvocationKey(key)) => {
+                Command::Refuse { invocation: InvocationKey(key), why: "late".into() }
+            }
+            _ => Command::Finish { invocation: InvocationKey(key), success: true },
+        };
+        self.core(None, command)
+    }
+
+    /// Everything is up and in reach from now on, and nobody asks for more.
+    pub fn heal(&mut self) -> Result<(), String> {
+        self.note(|| "all is well from here".into());
+        self.lose_messages();
+        self.healed = true;
+        for worker in 0..self.workers.len() {
+            let w = &mut self.workers[worker];
+            w.cut = false;
+            w.spec.name = format!("healed{worker}");
+            self.start_worker(worker);
+        }
+        let cordoned: Vec<NodeKey> = self.cluster.nodes().filter(|n| n.cordoned).map(|n| n.key).collect();
+        for node in cordoned {
+            if self.dice.percent(80) {
+                self.core(None, Command::Uncordon { node })?;
+            }
+        }
+        Ok(())
+    }
+}

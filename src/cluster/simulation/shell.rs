@@ -1,0 +1,280 @@
+//! The shell around the core, as the real one must be, and what it finds wrong with what the core tells it.
+
+use super::super::*;
+use super::workers::Order;
+use super::world::{Call, Happening, World};
+use crate::cluster::invariants::ensure;
+
+const START_TIMEOUT_MS: Millis = 4_000;
+
+impl World {
+    pub fn accepted(&mut self, from: Option<usize>, command: &Command, events: &[Event]) -> Result<(), String> {
+        if let Command::Beat { node, session, .. }
+        | Command::SetReach { node, session, .. }
+        | Command::Leave { node, session }
+        | Command::Disconnect { node, session, .. } = command
+        {
+            let current = self.sessions.get(node);
+            ensure!(current == Some(session), "{node:?} is in session {current:?} and {session} was heard");
+        }
+        match command {
+            Command::Join { .. } => {
+                for event in events {
+                    let Event::NodeJoined { node, session, again } = event else { continue };
+                    self.saw(if *again { "joined again" } else { "joined" });
+                    self.heard(*node);
+                    self.sessions.insert(*node, *session);
+                    if let Some(worker) = from {
+                        self.by_node.insert(*node, worker);
+                        self.tell_worker(worker, Order::Joined { node: *node, session: *session });
+                    }
+                }
+            }
+            Command::Beat { node, .. } => self.heard(*node),
+            Command::Disconnect { .. } => self.saw("disconnected"),
+            Command::Invoke { .. } => {
+                let accepted = events.iter().find_map(|event| match event {
+                    Event::InvocationAssigned(assigned) => Some(assigned.invocation),
+                    Event::InvocationQueued { invocation } => Some(*invocation),
+                    _ => None,
+                });
+                let Some(invocation) = accepted else { return Err("a call was taken and nobody told".into()) };
+                ensure!(!self.calls.contains_key(&invocation), "{invocation} is given to two calls");
+                self.calls.insert(invocation, Call { attempt: 0, at: None, refused_by: Vec::new() });
+                if self.dice.percent(25) {
+                    let after = self.dice.between(0, 4_000);
+                    self.at(after, Happening::GivesUp { invocation });
+                }
+            }
+            Command::Finish { invocation, .. } => {
+                ensure!(self.calls.remove(invocation).is_some(), "{invocation} ended twice");
+            }
+            Command::Refuse { invocation, .. } => {
+                let call = self.calls.get_mut(invocation);
+                let Some(call) = call else { return Err(format!("{invocation} was refused after its end")) };
+                call.refused_by.extend(call.at.take().map(|at| at.node));
+                self.saw("refused");
+                let failed = |e: &Event| matches!(e, Event::InvocationFailed { invocation: i, .. } if i == invocation);
+                if events.iter().any(failed) {
+                    self.saw("refused for good");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub fn events(&mut self, from: Option<usize>, events: Vec<Event>) -> Result<(), String> {
+        for event in events {
+            self.note(|| format!("    {event:?}"));
+            match event {
+                Event::NodeJoined { .. } | Event::NodeCordoned { .. } | Event::NodeUncordoned { .. } => {}
+                Event::NodeDraining { .. } | Event::NodeLost { .. } => {}
+                Event::NodeLeft { .. } => self.saw("left"),
+                Event::NodeDrained { node } => {
+                    self.saw("drained");
+                    self.order(node, Order::Drained);
+                }
+                Event::NodeRemoved { node, .. } => {
+                    self.saw("removed");
+                    self.by_node.remove(&node);
+                }
+                Event::FunctionPut { revision, first } => {
+                    let known = self.puts.insert(revision.function.clone(), revision.number);
+                    ensure!(first == known.is_none(), "{} put as first: {first}", revision.function);
+                    ensure!(revision.number == known.unwrap_or(0) + 1, "{known:?} follows {}", revision.number);
+                    if !first {
+                        self.saw("replaced");
+                    }
+                }
+                Event::FunctionDeleted { name } => {
+                    ensure!(self.puts.remove(&name).is_some(), "{name} deleted twice");
+                }
+                Event::InstanceStarting { instance, node, revision } => {
+                    self.may_get(node, &revision, true)?;
+                    let session = self.session(node);
+                    if self.cluster.function(&revision.function).is_some_and(|f| f.moved_at == Some(self.now)) {
+                        self.saw("take-over");
+                    }
+                    self.order(node, Order::Start { session, instance, revision });
+                    self.at(START_TIMEOUT_MS, Happening::StartTimeout { instance });
+                }
+                Event::InstanceWarm { .. } => {
+                    if self.cluster.nodes().any(|n| n.last_seen == self.now && n.reach == Reach::None) {
+                        self.saw("adopted");
+                    }
+                }
+                Event::InstanceStopping { instance, node } => {
+                    if from.is_some() && self.by_node.get(&node) == from.as_ref() {
+                        self.saw("not adopted");
+                    }
+                    self.order(node, Order::Stop { session: self.session(node), instance });
+                }
+                Event::InstanceEnded { instance, node, started, .. } => {
+                    self.saw(if started { "instance crashed" } else { "start failed" });
+                    self.order(node, Order::Stop { session: self.session(node), instance });
+                }
+                Event::InvocationAssigned(assigned) => self.assigned(assigned)?,
+                Event::InvocationQueued { .. } => self.saw("queued"),
+                Event::InvocationFailed { invocation, failure } => {
+                    self.saw(match failure {
+                        Failure::NodeLost { .. } => "node lost",
+                        Failure::NoNode { .. } => "no node",
+                        Failure::NotStarted { .. } => "not started",
+                        Failure::FunctionDeleted => "deleted while waiting",
+                    });
+                    ensure!(self.calls.remove(&invocation).is_some(), "{invocation} ended twice");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn session(&self, node: NodeKey) -> u64 {
+        self.cluster.node(node).map_or(0, |n| n.session)
+    }
+
+    fn order(&mut self, node: NodeKey, order: Order) {
+        if let Some(worker) = self.by_node.get(&node).copied() {
+            self.tell_worker(worker, order);
+        }
+    }
+
+    /// Whether the node is one that may be given work of this revision; `new`: more than a call to a warm instance.
+    fn may_get(&self, node: NodeKey, revision: &Revision, new: bool) -> Result<(), String> {
+        let Some(node) = self.cluster.node(node) else { return Err(format!("work for {node:?}, not known")) };
+        let there = node.status == NodeStatus::Active && node.reach == Reach::Links;
+        ensure!(there, "{:?} gets work and is {:?}, {:?}", node.key, node.status, node.reach);
+        ensure!(!new || !node.cordoned, "{:?} gets new work and is cordoned", node.key);
+        let (wanted, spec) = (&revision.constraints, &node.spec);
+        let fits = wanted.arch.as_ref().is_none_or(|arch| *arch == spec.arch)
+            && wanted.tags.iter().all(|(k, v)| spec.tags.get(k) == Some(v))
+            && spec.engines.contains(revision.engine());
+        ensure!(fits, "{:?} gets work that it does not fit: {wanted:?}", node.key);
+        Ok(())
+    }
+
+    fn assigned(&mut self, assigned: Assigned) -> Result<(), String> {
+        let (invocation, revision) = (assigned.invocation, &assigned.revision);
+        self.may_get(assigned.node, revision, assigned.instance.is_none())?;
+        let current = self.cluster.function(&revision.function).map(|f| f.current().number);
+        ensure!(current == Some(revision.number), "{invocation} got revision {} of {current:?}", revision.number);
+        ensure!(assigned.instance.is_none() == revision.is_job(), "{invocation} got {:?}", assigned.instance);
+        self.saw(if revision.is_job() { "job" } else { "http" });
+        let Some(call) = self.calls.get_mut(&invocation) else {
+            return Err(format!("{invocation} was assigned after its end"));
+        };
+        ensure!(call.at.is_none(), "{invocation} was assigned twice");
+        let (refusals, most) = (call.refused_by.len(), self.limits.start_attempts);
+        ensure!(refusals < most, "{invocation} was refused {refusals} times and sent again");
+        let back = revision.is_job() && call.refused_by.contains(&assigned.node);
+        ensure!(!back, "{invocation} went back to {:?}, which refused it", assigned.node);
+        call.at = Some(assigned);
+        call.attempt += 1;
+        let attempt = call.attempt;
+        let most = self.dice.one_of(&[20, 200, 1_000, 6_000]);
+        let takes = self.dice.between(0, most);
+        self.at(takes, Happening::CallEnds { invocation, attempt });
+        Ok(())
+    }
+
+    /// The shell has sent the call; this is how that ended.
+    pub fn call_ends(&mut self, invocation: InvocationKey, attempt: u32) -> Result<(), String> {
+        let Some(call) = self.calls.get(&invocation).filter(|c| c.attempt == attempt) else { return Ok(()) };
+        let Some(at) = &call.at else { return Ok(()) };
+        let worker = self.by_node.get(&at.node).map(|w| &self.workers[*w]).filter(|w| w.up && !w.cut && !w.hung);
+        let there = match (at.instance, worker) {
+            (None, worker) => worker.is_some(),
+            (Some(_), None) => false,
+            (Some(instance), Some(worker)) => match worker.instances.get(&instance) {
+                Some(running) => {
+                    let same = running.revision.description == at.revision.description || instance.0 < self.first_key;
+                    ensure!(same, "{invocation} reached code of another revision: {}", running.revision.description);
+                    running.ready
+                }
+                None => false,
+            },
+        };
+        if !there {
+            self.saw("call after crash");
+        }
+        if self.dice.percent(if there { 8 } else { 50 }) && !self.healed {
+            return self.core(None, Command::Refuse { invocation, why: "no such instance".into() });
+        }
+        let success = there && self.dice.percent(90);
+        if self.dice.percent(10) {
+            let later = self.dice.between(0, 500);
+            let command = Command::Finish { invocation, success }; // told twice
+            self.at(later, Happening::Core { from: None, command });
+        }
+        self.core(None, Command::Finish { invocation, success })
+    }
+
+    pub fn gives_up(&mut self, invocation: InvocationKey) -> Result<(), String> {
+        if !self.calls.contains_key(&invocation) {
+            return Ok(());
+        }
+        self.saw("gave up");
+        self.core(None, Command::Finish { invocation, success: false })
+    }
+
+    pub fn start_timeout(&mut self, instance: InstanceKey) -> Result<(), String> {
+        if self.cluster.instance(instance).is_none_or(|i| i.state != InstanceState::Starting) {
+            return Ok(());
+        }
+        self.saw("start timeout");
+        self.core(None, Command::InstanceEnded { instance, why: "did not answer in time".into() })
+    }
+
+    /// A refusal must be deserved, and a worker is told.
+    pub fn refused(&mut self, from: Option<usize>, command: &Command, refusal: Refusal) -> Result<(), String> {
+        match (command, refusal) {
+            (
+                Command::Beat { session, .. } | Command::SetReach { session, .. } | Command::Leave { session, .. },
+                Refusal::StaleSession | Refusal::UnknownNode,
+            ) => {
+                self.saw("stale session");
+                if let Some(worker) = from {
+                    self.tell_worker(worker, Order::Rejoin { session: *session });
+                }
+            }
+            (Command::Join { .. }, Refusal::NodeNameTaken { .. }) => self.saw("name taken"),
+            (Command::InstanceReady { instance }, Refusal::UnknownInstance) => {
+                if let Some(worker) = from {
+                    let session = self.workers[worker].session.map_or(0, |(_, session)| session);
+                    self.tell_worker(worker, Order::Stop { session, instance: *instance });
+                }
+            }
+            (Command::Invoke { function }, refusal) => self.call_refused(function, refusal)?,
+            (Command::Finish { invocation, .. }, _) => {
+                ensure!(!self.calls.contains_key(invocation), "the end of {invocation} was not taken");
+            }
+            (Command::Refuse { invocation, .. }, _) => {
+                let runs = self.calls.get(invocation).is_some_and(|c| c.at.is_some());
+                ensure!(!runs, "the refusal of {invocation} was not taken");
+            }
+            (_, _) => {}
+        }
+        Ok(())
+    }
+
+    fn call_refused(&mut self, function: &str, refusal: Refusal) -> Result<(), String> {
+        let known = self.cluster.function(function);
+        match (refusal, known) {
+            (Refusal::UnknownFunction, None) => {}
+            (Refusal::QueueFull { .. }, Some(f)) => {
+                let full =
+                    f.queue.len() >= self.limits.queue_per_function || self.cluster.queued >= self.limits.queue_total;
+                ensure!(full, "{function} refused a call with room for {} more", f.queue.len());
+                self.saw("queue full");
+            }
+            (Refusal::NoNode { .. }, Some(f)) => {
+                let revision = f.current();
+                let possible = self.cluster.placeable(revision, &[]) && (revision.is_job() || revision.max > 0);
+                ensure!(!possible, "{function} refused a call that some node can take");
+            }
+            (refusal, known) => return Err(format!("a call was refused with {refusal:?}, known: {}", known.is_some())),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! Workers as they are: they join, beat, start and stop instances, and at times do none of it.
+
+use super::super::*;
+use super::world::{Happening, World};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a worker is told.
+#[derive(Clone, Debug)]
+pub(super) enum Order {
+    Joined {
+        node: NodeKey,
+        session: u64,
+    },
+    /// Its session is not known: join again.
+    Rejoin {
+        session: u64,
+    },
+    Start {
+        session: u64,
+        instance: InstanceKey,
+        revision: Arc<Revision>,
+    },
+    Stop {
+        session: u64,
+        instance: InstanceKey,
+    },
+    /// Nothing is left on it; it may go.
+    Drained,
+}
+
+pub(super) struct Running {
+    pub revision: Arc<Revision>,
+    pub ready: bool,
+}
+
+pub(super) struct Worker {
+    pub spec: NodeSpec,
+    pub up: bool,
+    /// Does nothing for a while.
+    pub hung: bool,
+    /// Nothing gets through to it or from it.
+    pub cut: bool,
+    pub leaving: bool,
+    /// Counts its process's starts.
+    pub life: u64,
+    pub session: Option<(NodeKey, u64)>,
+    pub instances: BTreeMap<InstanceKey, Running>,
+}
+
+impl World {
+    pub fn populate(&mut self) {
+        for number in 0..self.dice.between(1, 5) {
+            let spec = self.spec(format!("id{number}"), format!("w{number}"));
+            self.workers.push(Worker {
+                spec,
+                up: false,
+                hung: false,
+                cut: false,
+                leaving: false,
+                life: 0,
+                session: None,
+                instances: BTreeMap::new(),
+            });
+            self.start_worker(number as usize);
+        }
+        let left = self.dice.between(50, 400) as u32;
+        self.at(100, Happening::Chaos { left });
+    }
+
+    pub fn spec(&mut self, id: String, name: String) -> NodeSpec {
+        let engines: &[&str] = self.dice.one_of(&[&["process", "docker"][..], &["process", "docker"], &["process"]]);
+        let slots = self.dice.one_of(&[0, 1, 1, 2, 2, 3, 5, 8]);
+        NodeSpec {
+            id,
+            name,
+            os: "linux".into(),
+            arch: self.dice.one_of(&["x86_64", "x86_64", "aarch64"]).into(),
+            tools: BTreeSet::new(),
+            tags: [("zone".to_string(), self.dice.one_of(&["a", "a", "b"]).to_string())].into(),
+            engines: engines.iter().map(|e| e.to_string()).collect(),
+            slots,
+            job_slots: self.dice.between(0, u64::from(slots)) as u32,
+            cpus: self.dice.one_of(&[0, 1, 2, 4, 8]),
+            memory_bytes: 8 << 30,
+            ..NodeSpec::default()
+        }
+    }
+
+    pub fn start_worker(&mut self, worker: usize) {
+        let w = &mut self.workers[worker];
+        (w.up, w.hung, w.leaving, w.session) = (true, false, false, None);
+        w.life += 1;
+        let life = w.life;
+        self.at(1, Happening::Join { worker, life });
+        self.at(500, Happening::Beat { worker, life });
+    }
+
+    pub fn kill_worker(&mut self, worker: usize) {
+        let w = &mut self.workers[worker];
+        (w.up, w.session) = (false, None);
+        w.life += 1;
+        w.instances.clear();
+    }
+
+    fn delay(&mut self) -> Millis {
+        let most = if self.healed { 5 } else { self.dice.one_of(&[0, 5, 50, 50, 3_000]) };
+        self.dice.between(0, most)
+    }
+
+    /// Sends to the core: perhaps late, twice or in vain.
+    pub fn tell_core(&mut self, from: usize, command: Command) {
+        let w = &self.workers[from];
+        if !self.healed && (w.cut || w.hung || self.dice.percent(4)) {
+            return;
+        }
+        while !self.healed && self.dice.percent(5) {
+            let delay = self.delay();
+            self.at(delay, Happening::Core { from: Some(from), command: command.clone() });
+        }
+        let delay = self.delay();
+        self.at(delay, Happening::Core { from: Some(from), command });
+    }
+
+    pub fn tell_worker(&mut self, worker: usize, order: Order) {
+        let w = &self.workers[worker];
+        if !self.healed && (w.cut || self.dice.percent(4)) {
+            return;
+        }
+        while !self.healed && self.dice.percent(5) {
+            let delay = self.delay();
+            self.at(delay, Happening::Worker(worker, order.clone()));
+        }
+        let delay = if self.healed { 2 } else { self.delay() }; // in order, when all is well
+        self.at(delay, Happening::Worker(worker, order));
+    }
+
+    pub fn join(&mut self, worker: usize, life: u64) -> Result<(), String> {
+        let w = &mut self.workers[worker];
+        if w.life != life || !w.up || w.session.is_some() {
+            return Ok(());
+        }
+        self.at(2_000, Happening::Join { worker, life }); // in case there is no answer
+        let w = &mut self.workers[worker];
+        w.instances.retain(|_, i| i.ready);
+        let (spec, mut instances) = (w.spec.clone(), Vec::new());
+        for (key, i) in &w.instances {
+            let (function, revision) = (i.revision.function.to_string(), i.revision.number);
+            instances.push(Reported { instance: *key, function, revision });
+        }
+        while !self.healed && self.dice.percent(15) {
+            instances.push(self.lie()); // stale, or never true
+        }
+        self.tell_core(worker, Command::Join { spec, instances });
+        Ok(())
+    }
+
+    fn lie(&mut self) -> Reported {
+        let instance = InstanceKey(self.first_key + self.dice.between(0, self.cluster.next_key + 5 - self.first_key));
+        let really = self.workers.iter().find_map(|w| w.instances.get(&instance)).map(|i| i.revision.clone());
+        match really {
+            Some(r) => Reported { instance, function: r.function.to_string(), revision: r.number },
+            None => Reported { instance, function: self.function_name(), revision: self.dice.between(0, 3) },
+        }
+    }
+
+    pub fn beat(&mut self, worker: usize, life: u64) -> Result<(), String> {
+        let w = &self.workers[worker];
+        if w.life != life || !w.up {
+            return Ok(());
+        }
+        self.at(1_000, Happening::Beat { worker, life });
+        let Some((node, session)) = self.workers[worker].session else { return Ok(()) };
+        let (cpu_percent, memory_percent) = (self.metric(), self.metric());
+        self.tell_core(worker, Command::Beat { node, session, cpu_percent, memory_percent });
+        if self.healed || self.dice.percent(30) {
+            self.tell_core(worker, Command::SetReach { node, session, reach: Reach::Links });
+        }
+        Ok(())
+    }
+
+    fn metric(&mut self) -> Option<f64> {
+        let sane = self.dice.between(0, 100) as f64;
+        self.dice.one_of(&[
+            Some(sane),
+            Some(sane),
+            Some(sane),
+            Some(100.0),
+            None,
+            Some(f64::NAN),
+            Some(-5.0),
+            Some(1e300),
+            Some(f64::INFINITY),
+        ])
+    }
+
+    pub fn obey(&mut self, worker: usize, order: Order) -> Result<(), String> {
+        self.note(|| format!("    w{worker} told {order:?}"));
+        let w = &mut self.workers[worker];
+        if !w.up || w.hung {
+            return Ok(());
+        }
+        match order {
+            Order::Joined { node, session } => {
+                if w.session.is_none_or(|(_, known)| known < session) {
+                    w.session = Some((node, session));
+                    self.tell_core(worker, Command::SetReach { node, session, reach: Reach::Links });
+                }
+            }
+            Order::Rejoin { session } => {
+                if w.session.is_some_and(|(_, known)| known == session) {
+                    w.session = None;
+                    let life = w.life;
+                    self.at(50, Happening::Join { worker, life });
+                }
+            }
+            Order::Start { session, instance, revision } => {
+                let mine = w.session.is_some_and(|(_, known)| known == session);
+                if mine && !w.instances.contains_key(&instance) {
+                    w.instances.insert(instance, Running { revision, ready: false });
+                    let (takes, luck) = (self.dice.between(0, 2_500), self.dice.between(0, 99));
+                    match luck {
+                        _ if self.healed => self.at(takes / 10, Happening::Started { worker, instance, well: true }),
+                        0..75 => self.at(takes, Happening::Started { worker, instance, well: true }),
+                        75..92 => self.at(takes, Happening::Started { worker, instance, well: false }),
+                        _ => {} // never answers
+                    }
+                }
+            }
+            Order::Stop { session, instance } => {
+                // one of an earlier session is void: the join since then reported the instance, and may have kept it
+                if w.session.is_some_and(|(_, known)| known == session) {
+                    w.instances.remove(&instance);
+                }
+            }
+            Order::Drained if w.leaving => {
+                if let Some((node, session)) = w.session {
+                    self.kill_worker(worker);
+                    self.at(
+                        5,
+                        Happening::Core {
+                            from: None,
+                            command: Command::Disconnect { node, session, why: "left".into() },
+                        },
+                    );
+                }
+            }
+            Order::Drained => {}
+        }
+        Ok(())
+    }
+
+    pub fn started(&mut self, worker: usize, instance: InstanceKey, well: bool) -> Result<(), String> {
+        let Some(running) = self.workers[worker].instances.get_mut(&instance).filter(|r| !r.ready) else {
+            return Ok(());
+        };
+        if well {
+            running.ready = true;
+            self.tell_core(worker, Command::InstanceReady { instance });
+        } else {
+            self.workers[worker].instances.remove(&instance);
+            self.tell_core(worker, Command::InstanceEnded { instance, why: "exit code 1".into() });
+        }
+        Ok(())
+    }
+}
