@@ -84,20 +84,27 @@ impl Call {
 
     /// The body as JSON, whatever its content type says.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        if self.body.is_empty() {
-            return Err(Problem::new(400, "invalid_json", "the body is empty; a JSON object is needed"));
-        }
-        let mut json = serde_json::Deserializer::from_slice(&self.body);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let field = error.path().to_string();
-            match error.inner().is_data() && field != "." {
-                true => Problem::new(400, "invalid_field", format!("{field}: {}", error.inner())),
-                false if error.inner().is_data() => Problem::new(400, "invalid_field", error.inner().to_string()),
-                false => Problem::new(400, "invalid_json", format!("the body is no valid JSON: {}", error.inner())),
+        let invalid = |why: String| Err(Problem::new(400, "invalid_json", why));
+        let text = match str::from_utf8(&self.body) {
+            Ok(text) if text.trim_ascii().is_empty() => {
+                return invalid("the body is empty; a JSON object is needed".into());
             }
-        })?;
-        json.end().map_err(|error| Problem::new(400, "invalid_json", format!("the body is no valid JSON: {error}")))?;
-        Ok(value)
+            Ok(text) => text,
+            Err(error) => return invalid(format!("the body is no valid JSON: {error}")),
+        };
+        // First as JSON alone: where it should name a field, serde_json takes some wrong types for bad syntax.
+        if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            return invalid(format!("the body is no valid JSON: {error}"));
+        }
+        // serde would also read a struct from an array.
+        if !text.trim_ascii_start().starts_with('{') {
+            return invalid("the body must be a JSON object".into());
+        }
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
+            let (field, why) = (error.path().to_string(), error.inner());
+            let detail = if field == "." { why.to_string() } else { format!("{field}: {why}") };
+            Problem::new(400, "invalid_field", detail)
+        })
     }
 }
 
