@@ -3,3 +3,5 @@
 mod cluster;
 mod fixture;
 mod harness;
+mod input;
+mod wire;
