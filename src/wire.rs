@@ -35,6 +35,8 @@ pub const HEADER_OUTCOME: &str = "cares-outcome";
 pub enum Outcome {
     /// Nothing was started: may be tried elsewhere.
     Refused,
+    /// Nothing was started, because the instance has ended or takes no connections.
+    Gone,
     /// The worker does not know the revision: send it and try again.
     UnknownRevision,
     /// The function failed: crashed, gave no valid answer, exited with an error.
@@ -45,13 +47,16 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Refused => "refused",
+            Outcome::Gone => "gone",
             Outcome::UnknownRevision => "unknown-revision",
             Outcome::Failed => "failed",
         }
     }
 
     pub fn of(word: &str) -> Option<Self> {
-        [Outcome::Refused, Outcome::UnknownRevision, Outcome::Failed].into_iter().find(|o| o.word() == word)
+        [Outcome::Refused, Outcome::Gone, Outcome::UnknownRevision, Outcome::Failed]
+            .into_iter()
+            .find(|o| o.word() == word)
     }
 }
 
