@@ -84,6 +84,7 @@ impl Instance {
         }
         let socket =
             Socket::connect_to(self.address).await.map_err(|e| format!("it does not take connections: {e}"))?;
+        let socket = socket.forgive_broken_writes();
         let (requests, connection) = http1::handshake(socket).await.map_err(|e| describe(&e))?;
         rt::spawn(async move {
             if let Err(error) = connection.await {
