@@ -5,4 +5,6 @@ mod cluster;
 mod fixture;
 mod harness;
 mod input;
+mod misbehaving;
+mod process;
 mod wire;
