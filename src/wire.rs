@@ -60,8 +60,11 @@ impl Outcome {
     }
 }
 
-/// Both ends of a link: how much of one answer, and of all of them, may be under way unread.
-pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 23;
+/// Both ends of a link: how much of one body may be under way unread; it is what a stalled reader costs.
+pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// And of all bodies together. More than all streams of a link can have, so that those whose readers stall never use up
+/// the others' share.
+pub const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// Calls on one link at once; slots bound them earlier.
 pub const STREAMS_PER_LINK: u32 = 4_096;
+const _: () = assert!(STREAM_WINDOW_BYTES as u64 * STREAMS_PER_LINK as u64 <= CONNECTION_WINDOW_BYTES as u64);
