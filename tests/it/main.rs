@@ -7,4 +7,5 @@ mod harness;
 mod input;
 mod misbehaving;
 mod process;
+mod streaming;
 mod wire;
