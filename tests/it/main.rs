@@ -4,6 +4,7 @@ mod bundles;
 mod cluster;
 mod fixture;
 mod harness;
+mod hostile;
 mod input;
 mod misbehaving;
 mod process;
