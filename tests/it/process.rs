@@ -13,19 +13,10 @@ pub fn threads(pid: u32) -> usize {
     field(pid, "Threads").and_then(|n| n.parse().ok()).expect("a running process")
 }
 
-/// MiB of memory it holds.
-pub fn rss_mib(pid: u32) -> usize {
-    kib(pid, "VmRSS") / 1024
-}
-
 /// MiB of memory it held at most.
 pub fn peak_mib(pid: u32) -> usize {
-    kib(pid, "VmHWM") / 1024
-}
-
-fn kib(pid: u32, name: &str) -> usize {
-    let value = field(pid, name).expect("a running process");
-    value.trim_end_matches(" kB").parse().expect("a number")
+    let value = field(pid, "VmHWM").expect("a running process");
+    value.trim_end_matches(" kB").parse::<usize>().expect("a number") / 1024
 }
 
 fn field(pid: u32, name: &str) -> Option<String> {
