@@ -1,6 +1,6 @@
 //! Reading JSON that people wrote: an error names the field. Knows nothing of what the fields mean.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::fmt;
 
 /// Why a document cannot be read.
@@ -28,18 +28,12 @@ pub fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
         Some(_) => return Err(JsonError::Syntax("it must begin with '{'".into())), // serde would read an array too
         None => return Err(JsonError::Syntax("it is empty".into())),
     }
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        match inner.is_data() {
-            true if path == "." => JsonError::Field(inner.to_string()),
-            true => JsonError::Field(format!("field `{path}`: {inner}")),
-            false => JsonError::Syntax(inner.to_string()),
-        }
-    })?;
-    json.end().map_err(|error| JsonError::Syntax(error.to_string()))?;
-    Ok(value)
+    // First as JSON alone: where it should name a field, serde_json takes some wrong types for bad syntax.
+    serde_json::from_slice::<IgnoredAny>(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(|error| {
+        let (field, why) = (error.path().to_string(), error.inner());
+        JsonError::Field(if field == "." { why.to_string() } else { format!("field `{field}`: {why}") })
+    })
 }
 
 #[cfg(test)]

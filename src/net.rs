@@ -32,13 +32,15 @@ pub struct Socket {
     /// The last read took all there was: wait to be told of more before asking again. hyper reads once more after each
     /// message, and that read, which finds nothing, is a system call and a re-arming of the poller.
     drained: bool,
+    /// See `forgive_broken_writes`.
+    forgiving: bool,
 }
 
 impl Socket {
     /// Takes over an accepted socket.
     pub fn accepted(stream: Async<TcpStream>) -> io::Result<Self> {
         stream.get_ref().set_nodelay(true)?;
-        Ok(Socket { stream: Stream::Tcp(stream), drained: false })
+        Ok(Socket { stream: Stream::Tcp(stream), drained: false, forgiving: false })
     }
 
     /// Connects to the first of the host's addresses that answers.
@@ -66,7 +68,24 @@ impl Socket {
 
     /// Connects to a unix socket.
     pub async fn connect_unix(path: &Path) -> io::Result<Self> {
-        Ok(Socket { stream: Stream::Unix(Async::<UnixStream>::connect(path).await?), drained: false })
+        let stream = Stream::Unix(Async::<UnixStream>::connect(path).await?);
+        Ok(Socket { stream, drained: false, forgiving: false })
+    }
+
+    /// What is written after the other end closed is dropped: it may have answered before, without reading on, and hyper
+    /// reads no answer after a failed write. Reading tells that it closed.
+    pub fn forgive_broken_writes(mut self) -> Self {
+        self.forgiving = true;
+        self
+    }
+
+    /// What hyper is told of a write of so many bytes.
+    fn written(&self, result: io::Result<usize>, bytes: usize) -> io::Result<usize> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match result {
+            Err(error) if self.forgiving && matches!(error.kind(), BrokenPipe | ConnectionReset) => Ok(bytes),
+            result => result,
+        }
     }
 
     /// Waits for the first byte without taking it; `None` when the other end closed.
@@ -143,8 +162,9 @@ impl Read for Socket {
 }
 
 impl Write for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.writer().poll_write(cx, bytes)
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = ready!(self.as_mut().writer().poll_write(cx, bytes));
+        Poll::Ready(self.written(result, bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -164,11 +184,12 @@ impl Write for Socket {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.writer().poll_write_vectored(cx, bytes)
+        let result = ready!(self.as_mut().writer().poll_write_vectored(cx, bytes));
+        Poll::Ready(self.written(result, bytes.iter().map(|b| b.len()).sum()))
     }
 }
 

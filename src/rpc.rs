@@ -10,6 +10,8 @@ use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::body::Body;
@@ -20,13 +22,19 @@ use tonic::codegen::Service;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(2);
 
+/// For a new connection's first request: who says less than that holds a file for nothing.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
 /// Serves one connection until it ends; once `stop` resolves, until the calls under way have ended.
 pub async fn serve<S>(socket: Socket, service: S, stop: impl Future<Output = ()>) -> hyper::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
+    let asked = Arc::new(AtomicBool::new(false));
+    let told = asked.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        told.store(true, Ordering::Relaxed);
         let limit = grpc_timeout(&request);
         let answer = service.clone().call(request);
         async move {
@@ -46,7 +54,16 @@ where
     let mut connection = pin!(connection);
     let mut stop = pin!(stop);
     let mut stopping = false;
+    let mut first = Some(clock::after(FIRST_REQUEST));
     std::future::poll_fn(move |cx| {
+        if let Some(limit) = &mut first
+            && Pin::new(limit).poll(cx).is_ready()
+        {
+            if !asked.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+            first = None;
+        }
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             stopping = true;
             connection.as_mut().graceful_shutdown();

@@ -35,6 +35,8 @@ pub const HEADER_OUTCOME: &str = "cares-outcome";
 pub enum Outcome {
     /// Nothing was started: may be tried elsewhere.
     Refused,
+    /// Nothing was started, because the instance has ended or takes no connections.
+    Gone,
     /// The worker does not know the revision: send it and try again.
     UnknownRevision,
     /// The function failed: crashed, gave no valid answer, exited with an error.
@@ -45,18 +47,24 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Refused => "refused",
+            Outcome::Gone => "gone",
             Outcome::UnknownRevision => "unknown-revision",
             Outcome::Failed => "failed",
         }
     }
 
     pub fn of(word: &str) -> Option<Self> {
-        [Outcome::Refused, Outcome::UnknownRevision, Outcome::Failed].into_iter().find(|o| o.word() == word)
+        [Outcome::Refused, Outcome::Gone, Outcome::UnknownRevision, Outcome::Failed]
+            .into_iter()
+            .find(|o| o.word() == word)
     }
 }
 
-/// Both ends of a link: how much of one answer, and of all of them, may be under way unread.
-pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-pub const CONNECTION_WINDOW_BYTES: u32 = 1 << 23;
+/// Both ends of a link: how much of one body may be under way unread; it is what a stalled reader costs.
+pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// And of all bodies together. More than all streams of a link can have, so that those whose readers stall never use up
+/// the others' share.
+pub const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// Calls on one link at once; slots bound them earlier.
 pub const STREAMS_PER_LINK: u32 = 4_096;
+const _: () = assert!(STREAM_WINDOW_BYTES as u64 * STREAMS_PER_LINK as u64 <= CONNECTION_WINDOW_BYTES as u64);

@@ -200,6 +200,9 @@ fn check_head(request: &Request<Incoming>) -> Result<(), Problem> {
     if headers.contains_key(header::TRANSFER_ENCODING) && headers.contains_key(header::CONTENT_LENGTH) {
         return Err(Problem::invalid("Content-Length and Transfer-Encoding exclude each other"));
     }
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Problem::invalid("a request may have one Host"));
+    }
     if request.uri().authority().is_some() || !request.uri().path().starts_with('/') {
         return Err(Problem::invalid("the request's target must be a path: this is no forward proxy"));
     }

@@ -6,10 +6,11 @@ use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, InvocationKey};
+use crate::cluster::{Assigned, Command, InvocationKey};
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::link::{self, LinkError};
 use crate::orchestrator::state::{Place, Placed};
+use crate::rt;
 use crate::wire::{self, Outcome};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -196,11 +197,24 @@ impl Call {
                 Sent::Failed(Problem::new(502, "function_failed", detail))
             }
             Some(Outcome::Refused) => Sent::Refused(link::why(answer).await, None),
+            Some(Outcome::Gone) => {
+                let why = link::why(answer).await;
+                self.gone(to, &why);
+                Sent::Refused(why, None)
+            }
             Some(Outcome::UnknownRevision) => {
                 self.app.links.forget_prepared(to.node, &to.revision);
                 Sent::Refused("its node did not know the revision".into(), None)
             }
         }
+    }
+
+    /// An instance that has ended is not to be picked again, though its node has not told yet.
+    fn gone(&self, to: &Assigned, why: &str) {
+        let Some(instance) = to.instance else { return };
+        let _ = self.app.state.apply(Command::InstanceEnded { instance, why: why.into() }); // told meanwhile
+        let (app, node) = (self.app.clone(), to.node);
+        rt::spawn(async move { drop(app.links.stop(node, instance).await) }); // should it run and only not listen
     }
 
     fn request(&self, to: &Assigned, body: Body) -> Option<Request<Body>> {

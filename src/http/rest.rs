@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::clock;
 use crate::net::Socket;
 use bytes::Bytes;
+use futures_channel::oneshot;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
 use std::io;
@@ -32,6 +33,15 @@ pub struct Rest {
     inside: AtomicUsize,
 }
 
+/// Counts a request out when dropped.
+struct Place(Arc<Rest>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Rest {
     /// Starts the threads; they listen on a private socket in `dir`, which only this user may enter.
     pub fn start<S: Face>(face: Arc<S>, dir: &Path) -> io::Result<Arc<Self>> {
@@ -54,20 +64,33 @@ impl Rest {
         Ok(Arc::new(Rest { server, path, inside: AtomicUsize::new(0) }))
     }
 
-    /// Asks a handler.
-    pub async fn ask(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Body>, Problem> {
-        if self.inside.fetch_add(1, Ordering::Relaxed) >= WAITING {
-            self.inside.fetch_sub(1, Ordering::Relaxed);
+    /// Asks a handler. What was asked runs to its end, and counts as long, also when nobody waits for it any more.
+    pub async fn ask(self: &Arc<Self>, method: Method, path: &str, body: Bytes) -> Result<Response<Body>, Problem> {
+        let place = self.clone().enter().ok_or_else(|| {
             let detail = format!("{WAITING} requests to the API are waiting, as many as may");
-            return Err(Problem::new(503, "api_busy", detail).retry_after(1));
+            Problem::new(503, "api_busy", detail).retry_after(1)
+        })?;
+        let (tell, told) = oneshot::channel();
+        let path = path.to_string();
+        crate::rt::spawn(async move {
+            let answer = clock::timeout(LIMIT, place.0.exchange(method, &path, body)).await;
+            drop(place);
+            let _ = tell.send(answer); // the caller may have left
+        });
+        match told.await {
+            Ok(Some(Ok(answer))) => Ok(answer),
+            Ok(Some(Err(error))) => {
+                Err(Problem::new(500, "internal", format!("the API's handler is not there: {error}")))
+            }
+            Ok(None) => Err(Problem::new(504, "api_timeout", format!("no answer within {} s", LIMIT.as_secs()))),
+            Err(_) => Err(Problem::new(503, "stopping", "the program is stopping").retry_after(2)),
         }
-        let answer = clock::timeout(LIMIT, self.exchange(method, path, body)).await;
-        self.inside.fetch_sub(1, Ordering::Relaxed);
-        match answer {
-            Some(Ok(answer)) => Ok(answer),
-            Some(Err(error)) => Err(Problem::new(500, "internal", format!("the API's handler is not there: {error}"))),
-            None => Err(Problem::new(504, "api_timeout", format!("no answer within {} s", LIMIT.as_secs()))),
-        }
+    }
+
+    fn enter(self: Arc<Self>) -> Option<Place> {
+        let room = |inside: usize| (inside < WAITING).then_some(inside + 1);
+        self.inside.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        Some(Place(self))
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> io::Result<Response<Body>> {

@@ -7,7 +7,7 @@ use crate::{clock, ids, rt};
 use bytes::Bytes;
 use futures_lite::Stream;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -84,6 +84,9 @@ impl Bundles {
 
     /// Takes an upload in: to disk as it comes, looked through, then kept under its digest.
     pub async fn receive(&self, body: Incoming) -> Result<(String, FunctionSpec), Rejected> {
+        if body.size_hint().lower() > bundle::MAX_ZIP_BYTES {
+            return Err(Rejected::TooLarge { limit: bundle::MAX_ZIP_BYTES }); // before it is sent
+        }
         let part = self.dir.join(format!("{}.part", ids::random_hex(8)));
         let received = self.receive_into(&part, body).await;
         if received.is_err() {

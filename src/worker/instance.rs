@@ -17,6 +17,14 @@ use std::time::Duration;
 /// Idle connections kept to one instance.
 const IDLE: usize = 256;
 
+/// Why there is no answer.
+pub enum CallError {
+    /// Nothing was sent.
+    NotTaken(String),
+    /// It may have done something.
+    Failed(String),
+}
+
 /// A running instance.
 pub struct Instance {
     pub id: String,
@@ -49,10 +57,10 @@ impl Instance {
     }
 
     /// Passes a request on. `Err` says why there is no valid answer.
-    pub async fn call(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, String> {
+    pub async fn call(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, CallError> {
         let mut request = request;
         loop {
-            let (mut connection, reused) = self.connection().await?;
+            let (mut connection, reused) = self.connection().await.map_err(CallError::NotTaken)?;
             match connection.try_send_request(request).await {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
@@ -61,7 +69,7 @@ impl Instance {
                 }
                 Err(mut failed) => match failed.take_message().filter(|_| reused) {
                     Some(unsent) => request = unsent, // closed while it was idle
-                    None => return Err(describe(failed.error())),
+                    None => return Err(CallError::Failed(describe(failed.error()))),
                 },
             }
         }
@@ -74,7 +82,9 @@ impl Instance {
                 return Ok((idle, true));
             }
         }
-        let socket = Socket::connect_to(self.address).await.map_err(|e| format!("does not take connections: {e}"))?;
+        let socket =
+            Socket::connect_to(self.address).await.map_err(|e| format!("it does not take connections: {e}"))?;
+        let socket = socket.forgive_broken_writes();
         let (requests, connection) = http1::handshake(socket).await.map_err(|e| describe(&e))?;
         rt::spawn(async move {
             if let Err(error) = connection.await {

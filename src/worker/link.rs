@@ -1,6 +1,7 @@
 //! Links, the worker's end: connections it dials and serves calls on.
 
 use super::Worker;
+use super::instance::CallError;
 use super::job::{self, JobError};
 use super::logs::Line;
 use super::pool::Pool;
@@ -71,7 +72,7 @@ async fn answer(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
 async fn to_instance(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
     let id = text(request.headers(), wire::HEADER_INSTANCE);
     let Some(instance) = pool.instance(&id) else {
-        return other(Outcome::Refused, format!("instance {id} is not there"));
+        return other(Outcome::Gone, format!("instance {id} is not there"));
     };
     let Some(slot) = pool.take_slot() else {
         return other(Outcome::Refused, "all slots of this node are taken".into());
@@ -93,7 +94,11 @@ async fn to_instance(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Bo
             story.end(answer.status().as_str());
             answer
         }
-        Err(why) => {
+        Err(CallError::NotTaken(why)) => {
+            story.end(&why);
+            other(Outcome::Gone, why)
+        }
+        Err(CallError::Failed(why)) => {
             story.end(&why);
             other(Outcome::Failed, why)
         }

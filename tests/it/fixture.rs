@@ -3,18 +3,38 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Says how to misbehave; unset in a test run, where this test has nothing to do.
 const VARIABLE: &str = "CARES_FIXTURE";
 
-/// The manifest of an http function that behaves so.
+/// Connections being answered.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+/// The manifest of an http function that behaves so; `by-path`: as the first name in the path says.
 pub fn manifest(behaviour: &str) -> String {
-    let program = std::env::current_exe().expect("this binary");
-    let program = program.to_str().expect("UTF-8");
-    format!(
-        r#"{{"mode":"http","command":["{program}","fixture::function","--exact","--nocapture"],"env":{{"{VARIABLE}":"{behaviour}"}}}}"#
-    )
+    manifest_with(behaviour, "")
+}
+
+/// The same, with more settings, such as `,"timeout_s":1`.
+pub fn manifest_with(behaviour: &str, settings: &str) -> String {
+    let program = program();
+    manifest_of(&format!(r#"["{program}","fixture::function","--exact","--nocapture"]"#), behaviour, settings)
+}
+
+/// The manifest of an http function whose process ignores SIGTERM.
+pub fn stubborn_manifest(behaviour: &str) -> String {
+    let shell = format!("trap '' TERM; exec {} fixture::function --exact --nocapture", program());
+    manifest_of(&format!(r#"["sh","-c","{shell}"]"#), behaviour, "")
+}
+
+fn manifest_of(command: &str, behaviour: &str, settings: &str) -> String {
+    format!(r#"{{"mode":"http","command":{command},"env":{{"{VARIABLE}":"{behaviour}"}}{settings}}}"#)
+}
+
+fn program() -> String {
+    std::env::current_exe().expect("this binary").to_str().expect("UTF-8").to_string()
 }
 
 #[test]
@@ -22,19 +42,32 @@ fn function() {
     let Ok(behaviour) = std::env::var(VARIABLE) else { return };
     let port: u16 = std::env::var("PORT").expect("PORT").parse().expect("a port");
     match behaviour.as_str() {
-        "never-listens" => loop {
-            std::thread::sleep(Duration::from_secs(3_600));
-        },
+        "never-listens" => hang(),
         "exits-at-start" => {
             eprintln!("no configuration found");
             std::process::exit(3);
         }
+        "chatters" => drop(std::thread::spawn(|| {
+            loop {
+                eprintln!("{}", "blah ".repeat(1_000));
+            }
+        })),
         _ => {}
     }
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port");
     for stream in listener.incoming().flatten() {
         let behaviour = behaviour.clone();
-        std::thread::spawn(move || answer(stream, &behaviour));
+        std::thread::spawn(move || {
+            OPEN.fetch_add(1, Ordering::SeqCst);
+            answer(stream, &behaviour);
+            OPEN.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+fn hang() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3_600));
     }
 }
 
@@ -47,6 +80,16 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             _ => return,
         }
     }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or("/");
+    let behaviour = match behaviour {
+        "by-path" => path.split(['/', '?']).nth(1).unwrap_or(""),
+        other => other,
+    };
+    let ends = "Connection: close\r\n";
+    let text = |status: &str, headers: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}{ends}\r\n{body}", body.len())
+    };
     let _ = match behaviour {
         "garbage" => stream.write_all(b"\x00\x01 this is not HTTP \xff\r\n\r\n"),
         "closes" => Ok(()),
@@ -54,10 +97,8 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf an ans");
             std::process::abort()
         }
-        "hangs" => loop {
-            std::thread::sleep(Duration::from_secs(3_600));
-        },
-        // One event when the request comes, and one for each byte the test sends after it.
+        "hangs" => hang(),
+        // An event at once, and more for as long as somebody takes them.
         "events" => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: first\n\n");
             loop {
@@ -66,6 +107,32 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
                     return;
                 }
             }
+        }
+        // As much as is taken, for ever.
+        "floods" => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while stream.write_all(&[b'x'; 65_536]).is_ok() {}
+            return;
+        }
+        "pid" | "chatters" => stream.write_all(text("200 OK", "", &std::process::id().to_string()).as_bytes()),
+        // How many others it is answering.
+        "open" => {
+            let others = OPEN.load(Ordering::SeqCst) - 1;
+            stream.write_all(text("200 OK", "", &others.to_string()).as_bytes())
+        }
+        // What it was asked.
+        "head" if head.starts_with("HEAD ") => {
+            stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n{ends}\r\n").as_bytes())
+        }
+        "head" => stream.write_all(text("200 OK", "", &head).as_bytes()),
+        "204" => stream.write_all(format!("HTTP/1.1 204 No Content\r\nX-Kept: yes\r\n{ends}\r\n").as_bytes()),
+        "304" => stream.write_all(
+            format!("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nContent-Length: 1234\r\n{ends}\r\n").as_bytes(),
+        ),
+        "headers" => {
+            let headers = "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Own: kept\r\ncares-outcome: failed\r\nX-Call-Id: mine\r\n\
+                Keep-Alive: timeout=5\r\nConnection: x-private\r\nX-Private: 1\r\nContent-Type: application/x-own\r\n";
+            stream.write_all(text("418 I'm a teapot", headers, "short and stout").as_bytes())
         }
         other => panic!("no such behaviour: {other}"),
     };

@@ -152,10 +152,8 @@ fn rejected(rejected: Rejected) -> Problem {
         Rejected::TooLarge { limit } => Problem::too_large("a bundle", limit),
         Rejected::Stalled => Problem::new(408, "body_timeout", "the upload stood still"),
         Rejected::BrokenOff(why) => Problem::invalid(format!("the upload broke off: {why}")),
-        Rejected::Bundle(BundleError::Limit { what, limit }) => {
-            Problem::new(413, "too_large", format!("the bundle: {what} may be at most {limit}"))
-        }
-        Rejected::Bundle(error) => Problem::new(400, "invalid_bundle", format!("the bundle: {error}")),
+        Rejected::Bundle(error @ BundleError::Limit { .. }) => Problem::new(413, "too_large", error.to_string()),
+        Rejected::Bundle(error) => Problem::new(400, "invalid_bundle", error.to_string()),
         Rejected::Disk { path, why } => {
             Problem::new(507, "store_failed", format!("cannot write {}: {why}", path.display()))
         }
