@@ -2,5 +2,7 @@
 
 mod cluster;
 mod fixture;
+mod gate;
 mod harness;
 mod tidy;
+mod processes;
