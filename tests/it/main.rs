@@ -5,4 +5,5 @@ mod fixture;
 mod gate;
 mod harness;
 mod tidy;
+mod nodes;
 mod processes;
