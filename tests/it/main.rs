@@ -1,6 +1,7 @@
 //! The integration tests: one binary that drives the real `cares` over real sockets.
 
 mod cluster;
+mod durability;
 mod fixture;
 mod gate;
 mod harness;

@@ -134,8 +134,10 @@ fn a_second_worker_of_the_same_name_ends_and_says_how_to_go_on() {
     let cluster = Cluster::start(1);
     let dir = cluster.dir.path().join("other");
     let args = ["worker", cluster.head.ready("grpc"), "--name", "w1", "--worker-addr", "127.0.0.1:0"];
-    let with_dir = |c: &mut std::process::Command| drop(c.arg("--data-dir").arg(&dir));
-    let Err((status, log)) = Role::try_start_with(&args, with_dir) else { panic!("it joined") };
+    let started = Role::try_start_with(&args, |c| {
+        c.arg("--data-dir").arg(&dir);
+    });
+    let Err((status, log)) = started else { panic!("it joined") };
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("the name 'w1' is in use") && log.contains("--name"), "{log}");
     assert_eq!(cluster.client.nodes().expect("nodes").len(), 1);
@@ -146,9 +148,12 @@ fn a_second_worker_of_the_same_name_ends_and_says_how_to_go_on() {
 fn workers_without_flags_share_a_machine() {
     let mut cluster = Cluster::start(0);
     let data = cluster.dir.path().join("data");
-    let starting: Vec<Starting> = (0..3)
-        .map(|_| Starting::with(&["worker", cluster.head.ready("grpc")], |c| drop(c.env("XDG_DATA_HOME", &data))))
-        .collect();
+    let start = || {
+        Starting::with(&["worker", cluster.head.ready("grpc")], |c| {
+            c.env("XDG_DATA_HOME", &data);
+        })
+    };
+    let starting: Vec<Starting> = (0..3).map(|_| start()).collect();
     cluster.workers = starting.into_iter().map(|s| s.ready().expect("it joins")).collect();
     let nodes = cluster.client.nodes().expect("nodes");
     let different = |of: fn(&cares::types::Node) -> &String| nodes.iter().map(of).collect::<BTreeSet<_>>().len();
