@@ -91,6 +91,7 @@ impl Cluster {
         let node = self.in_session(key, session)?;
         if !node.leaving {
             node.leaving = true;
+            node.drained = false; // it waits to be told, also if it was before
             self.empty(now, key, out);
         }
         Ok(())

@@ -31,6 +31,7 @@ pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
                 app.links.close(node);
             }
             Event::NodeDraining { node } => app.members.command(node, "drain", ""),
+            Event::NodeDrained { node } => app.members.command(node, "drained", ""),
             Event::NodeUncordoned { node } => app.members.command(node, "resume", ""),
             _ => {}
         }
