@@ -156,6 +156,11 @@ impl Starting {
         self.role.log()
     }
 
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        self.role.signal(name);
+    }
+
     /// Waits for its ready line.
     pub fn ready(mut self) -> Result<Role, (ExitStatus, String)> {
         match self.ready.recv_timeout(PATIENCE) {
