@@ -2,6 +2,7 @@
 
 mod cluster;
 mod durability;
+mod events;
 mod failures;
 mod fixture;
 mod gate;
