@@ -1,5 +1,6 @@
 //! The integration tests: one binary that drives the real `cares` over real sockets.
 
+mod cli;
 mod cluster;
 mod durability;
 mod events;
