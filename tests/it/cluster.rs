@@ -9,7 +9,7 @@ use std::thread;
 
 #[test]
 fn a_job_and_an_http_function_answer() {
-    let cluster = Cluster::start(2);
+    let cluster = Cluster::start(1);
     cluster.deploy_script("upper", "tr a-z A-Z");
     cluster.deploy_echo("");
     assert_eq!(cluster.call("upper", "hello"), (200, "HELLO".into()));
