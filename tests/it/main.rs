@@ -8,6 +8,6 @@ mod failures;
 mod fixture;
 mod gate;
 mod harness;
-mod tidy;
 mod nodes;
 mod processes;
+mod tidy;
