@@ -233,7 +233,7 @@ fn a_worker_waits_for_its_orchestrator_and_says_so() {
     assert!(worker.log().contains("Is it running?") && worker.log().contains("trying again in"), "{}", worker.log());
     let head = orchestrator_at(&address, dir.path());
     let worker = worker.ready().expect("it joins");
-    assert!(head.log().contains("Node 'w1' has joined the cluster"));
+    wait_for("it is said to have joined", || head.log().contains("Node 'w1' has joined the cluster"));
     drop(worker);
 }
 
