@@ -21,6 +21,15 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
+/// Ends a connection, in both directions, when dropped.
+pub struct Cutter(TcpStream);
+
+impl Drop for Cutter {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both); // it may have ended already
+    }
+}
+
 enum Stream {
     Tcp(Async<TcpStream>),
     Unix(Async<UnixStream>),
@@ -67,6 +76,14 @@ impl Socket {
     /// Connects to a unix socket.
     pub async fn connect_unix(path: &Path) -> io::Result<Self> {
         Ok(Socket { stream: Stream::Unix(Async::<UnixStream>::connect(path).await?), drained: false })
+    }
+
+    /// What ends the connection when dropped, whoever holds the socket by then.
+    pub fn cutter(&self) -> io::Result<Cutter> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.get_ref().try_clone().map(Cutter),
+            Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Waits for the first byte without taking it; `None` when the other end closed.
