@@ -84,6 +84,26 @@ fn a_frozen_worker_is_disconnected_and_comes_back_by_itself() {
 }
 
 #[test]
+fn a_call_ends_as_soon_as_its_node_is_lost() {
+    let cluster = Cluster::start(1);
+    let gate = Gate::deploy(&cluster, "gate", r#","timeout_s":60"#);
+    let call = cluster.call_aside("gate", "");
+    gate.wait_started(1);
+    cluster.workers[0].signal("STOP");
+    cluster.head.signal("STOP");
+    thread::sleep(Duration::from_secs(11)); // the lease of 10 s runs out, and nobody can be asked
+    let woken = Instant::now();
+    cluster.head.signal("CONT");
+    let (status, text, at) = call.join().expect("an answer");
+    assert_eq!((status, code(&text).as_str()), (502, "node_lost"), "{text}");
+    assert!(at - woken < Duration::from_secs(1), "told after {:?}", at - woken);
+    wait_for("its lease ran out", || cluster.head.log().contains("is disconnected: no heartbeat for 1"));
+    cluster.workers[0].signal("CONT");
+    cluster.wait_linked("w1");
+    processes::wait_none(&cluster);
+}
+
+#[test]
 fn a_worker_told_to_stop_finishes_its_calls_first() {
     let mut cluster = Cluster::start(1);
     cluster.deploy_echo("");
