@@ -21,6 +21,15 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
 }
 
+/// Ends a connection, in both directions, when dropped.
+pub struct Cutter(TcpStream);
+
+impl Drop for Cutter {
+    fn drop(&mut self) {
+        let _ = self.0.shutdown(Shutdown::Both); // it may have ended already
+    }
+}
+
 enum Stream {
     Tcp(Async<TcpStream>),
     Unix(Async<UnixStream>),
@@ -85,6 +94,14 @@ impl Socket {
         match result {
             Err(error) if self.forgiving && matches!(error.kind(), BrokenPipe | ConnectionReset) => Ok(bytes),
             result => result,
+        }
+    }
+
+    /// What ends the connection when dropped, whoever holds the socket by then.
+    pub fn cutter(&self) -> io::Result<Cutter> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.get_ref().try_clone().map(Cutter),
+            Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

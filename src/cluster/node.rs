@@ -178,8 +178,16 @@ impl Node {
 
     /// 0.5·CPU% + 0.5·memory%, with what was placed there since its metrics were read counted as CPU. Lower is better.
     pub fn score(&self) -> f64 {
-        let fresh = 100.0 * (self.fresh_cores[0] + self.fresh_cores[1]) / f64::from(self.spec.cpus.max(1));
-        let cpu = self.cpu_percent.unwrap_or(UNKNOWN_PERCENT) + fresh;
+        self.score_with(100.0 * (self.fresh_cores[0] + self.fresh_cores[1]) / f64::from(self.spec.cpus.max(1)))
+    }
+
+    /// The score by its metrics alone.
+    pub(super) fn measured(&self) -> f64 {
+        self.score_with(0.0)
+    }
+
+    fn score_with(&self, fresh_percent: f64) -> f64 {
+        let cpu = self.cpu_percent.unwrap_or(UNKNOWN_PERCENT) + fresh_percent;
         0.5 * cpu.min(100.0) + 0.5 * self.memory_percent.unwrap_or(UNKNOWN_PERCENT)
     }
 

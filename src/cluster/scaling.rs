@@ -185,7 +185,8 @@ impl Cluster {
 
     /// Starts an instance on a better node when the one a call just went to has become a bad place.
     pub(super) fn consider_takeover(&mut self, now: Millis, key: FunctionKey, node: NodeKey, out: &mut Vec<Event>) {
-        let Some((here, best)) = self.nodes.get(&node).map(Node::score).zip(self.index.best_score()) else { return };
+        // Only what was measured: else the weight of the start just made here would drive the function away again.
+        let Some((here, best)) = self.nodes.get(&node).map(Node::measured).zip(self.index.best_score()) else { return };
         if here <= best + self.limits.takeover_margin {
             return;
         }
@@ -301,5 +302,83 @@ impl Cluster {
         let current = function.current().number;
         let live = function.instances.iter().filter_map(|i| self.instances.get(i));
         live.filter(|i| i.revision.number == current && counts(i.state)).count() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Two machines of one core each, and an http function.
+    fn cluster() -> (Cluster, [NodeKey; 2]) {
+        let mut cluster = Cluster::new(Limits::default(), 0);
+        let nodes = ["a", "b"].map(|name| {
+            let spec = NodeSpec {
+                id: name.into(),
+                name: name.into(),
+                engines: ["process".to_string()].into(),
+                slots: 100,
+                job_slots: 1,
+                cpus: 1,
+                ..NodeSpec::default()
+            };
+            cluster.apply(0, Command::Join { spec, instances: Vec::new() }).expect("joined");
+            let node = cluster.find_node(name).expect("a node");
+            let (node, session) = (node.key, node.session);
+            cluster.apply(0, Command::SetReach { node, session, reach: Reach::Links }).expect("linked");
+            beat(&mut cluster, node, 10.0);
+            node
+        });
+        let revision = Revision {
+            function: "f".into(),
+            number: 0,
+            image: format!("bundle:{}", "0".repeat(64)),
+            mode: Mode::Http,
+            command: vec!["x".into()],
+            env: BTreeMap::new(),
+            timeout_ms: 30_000,
+            memory_bytes: 0,
+            cpu: 0.0,
+            concurrency: 80,
+            min: 0,
+            max: 20,
+            idle_ms: 300_000,
+            constraints: Constraints::default(),
+            labels: BTreeMap::new(),
+            description: String::new(),
+            created_unix_ms: 0,
+            updated_unix_ms: 0,
+        };
+        cluster.apply(0, Command::PutFunction { revision: Box::new(revision), put: Put::Create }).expect("put");
+        (cluster, nodes)
+    }
+
+    fn beat(cluster: &mut Cluster, node: NodeKey, cpu: f64) {
+        let session = cluster.node(node).expect("a node").session;
+        let beat = Command::Beat { node, session, cpu_percent: Some(cpu), memory_percent: Some(10.0) };
+        cluster.apply(0, beat).expect("a beat");
+    }
+
+    /// Instances that the events have started.
+    fn starts(events: &[Event]) -> Vec<(InstanceKey, NodeKey)> {
+        let start = |event: &Event| match event {
+            Event::InstanceStarting { instance, node, .. } => Some((*instance, *node)),
+            _ => None,
+        };
+        events.iter().filter_map(start).collect()
+    }
+
+    #[test]
+    fn a_start_does_not_drive_its_function_away_but_measured_load_does() {
+        let (mut cluster, [a, b]) = cluster();
+        let invoke = || Command::Invoke { function: "f".into() };
+        let [(instance, home)] = starts(&cluster.apply(0, invoke()).expect("taken"))[..] else { panic!("one start") };
+        let warm = cluster.apply(0, Command::InstanceReady { instance }).expect("warm");
+        assert!(starts(&warm).is_empty() && starts(&cluster.apply(0, invoke()).expect("taken")).is_empty());
+        beat(&mut cluster, home, 100.0);
+        let other = if home == a { b } else { a };
+        let moved = starts(&cluster.apply(0, invoke()).expect("taken"));
+        assert_eq!(moved.iter().map(|(_, node)| *node).collect::<Vec<_>>(), [other]);
     }
 }

@@ -61,22 +61,13 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKe
     let path = function_path(&head);
     prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
     let call = Call { app: app.clone(), function, head, path, guard };
-    let answered = match clock::timeout_at(deadline, call.run(place, body)).await {
-        Some(answered) => answered.map(|(answer, guard)| {
-            let (mut head, incoming) = answer.into_parts();
-            headers::strip(&mut head.headers);
-            head.version = Version::HTTP_11;
-            let answer = Answer::new(head.status, incoming, guard, idle);
-            Response::from_parts(head, Body::stream(answer))
-        }),
-        None => {
-            let detail = format!(
-                "no answer within the function's timeout_s, which is {}; an http function must listen on $PORT",
-                idle.as_secs_f64()
-            );
-            Err(Problem::new(504, "function_timeout", detail))
-        }
-    };
+    let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
+        let (mut head, incoming) = answer.into_parts();
+        headers::strip(&mut head.headers);
+        head.version = Version::HTTP_11;
+        let answer = Answer::new(head.status, incoming, guard, idle);
+        Response::from_parts(head, Body::stream(answer))
+    });
     Ok((invocation, answered))
 }
 
@@ -130,7 +121,31 @@ struct Call {
 }
 
 impl Call {
-    async fn run(mut self, place: Place, body: Body) -> Result<(Response<Incoming>, Guard), Problem> {
+    async fn run(
+        mut self,
+        place: Place,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<(Response<Incoming>, Guard), Problem> {
+        let answered = clock::timeout_at(deadline, self.answered(place, body)).await;
+        match answered.unwrap_or_else(|| Err(self.timed_out(deadline))) {
+            Ok(answer) => Ok((answer, self.guard)),
+            Err(problem) => {
+                self.guard.failed(problem.status);
+                Err(problem)
+            }
+        }
+    }
+
+    fn timed_out(&self, deadline: Instant) -> Problem {
+        let detail = format!(
+            "no answer within the function's timeout_s, which is {}; an http function must listen on $PORT",
+            (deadline - self.guard.accepted).as_secs_f64()
+        );
+        Problem::new(504, "function_timeout", detail)
+    }
+
+    async fn answered(&mut self, place: Place, body: Body) -> Result<Response<Incoming>, Problem> {
         let copy = match &body {
             Body::Empty => Some(Body::Empty),
             Body::Full(bytes) => Some(Body::Full(bytes.clone())),
@@ -151,7 +166,7 @@ impl Call {
                 return Err(Problem::new(502, "function_not_started", detail));
             };
             let refused = match self.send(&assigned, sent).await {
-                Sent::Answered(answer) => return Ok((answer, self.guard)),
+                Sent::Answered(answer) => return Ok(answer),
                 Sent::Failed(problem) => return Err(problem),
                 Sent::Refused(why, unsent) => {
                     body = unsent;
@@ -254,6 +269,16 @@ struct Guard {
     success: Option<bool>,
     story: Option<Story>,
     accepted: Instant,
+}
+
+impl Guard {
+    /// Its caller is told so, in place of an answer.
+    fn failed(&mut self, status: u16) {
+        self.success = Some(false);
+        if let Some(story) = &mut self.story {
+            story.status = status;
+        }
+    }
 }
 
 impl Drop for Guard {

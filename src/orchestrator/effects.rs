@@ -3,7 +3,7 @@
 use super::Orchestrator;
 use super::events::describe;
 use crate::clock;
-use crate::cluster::{Command, Event, InstanceKey, NodeKey, Revision};
+use crate::cluster::{Command, Event, InstanceKey, NodeKey, NodeStatus, Revision};
 use crate::rt::{self, Receiver};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,10 @@ use std::time::Duration;
 /// An http function must answer on its port within this: beyond it a person has given up, and a hung start would hold
 /// waiting calls.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A node that joined opens its links within this, or never.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+const STOP_AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs until the state that feeds `facts` is gone.
 pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
@@ -27,6 +31,7 @@ pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
                 app.links.close(node);
             }
             Event::NodeDraining { node } => app.members.command(node, "drain", ""),
+            Event::NodeDrained { node } => app.members.command(node, "drained", ""),
             Event::NodeUncordoned { node } => app.members.command(node, "resume", ""),
             _ => {}
         }
@@ -49,7 +54,13 @@ async fn start(app: Arc<Orchestrator>, instance: InstanceKey, node: NodeKey, rev
 }
 
 async fn stop(app: Arc<Orchestrator>, instance: InstanceKey, node: NodeKey) {
-    if let Err(why) = app.links.stop(node, instance).await {
-        log::debug!("instance {instance} could not be told to stop: {why}"); // its node reports it when it joins again
+    let end = clock::now() + STOP_LIMIT;
+    while let Err(why) = app.links.stop(node, instance).await {
+        let there = app.state.read(|c| c.node(node).is_some_and(|n| n.status != NodeStatus::Disconnected));
+        if !there || clock::now() >= end {
+            log::debug!("instance {instance} could not be told to stop: {why}"); // its node reports it when it joins again
+            return;
+        }
+        clock::after(STOP_AGAIN).await; // a node that has just joined has no link yet
     }
 }

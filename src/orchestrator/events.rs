@@ -72,7 +72,8 @@ impl EventLog {
         let (tell, told) = rt::bounded(1);
         let mut inner = self.lock();
         inner.followers.push(tell);
-        Follower { log: self.clone(), after: after.unwrap_or(inner.next_id), told }
+        let after = after.map_or(inner.next_id, |id| id.min(inner.next_id)); // an id that was never given is now
+        Follower { log: self.clone(), after, told }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -96,9 +97,6 @@ impl Follower {
     fn ready(&mut self) -> Option<Next> {
         let inner = self.log.lock();
         let oldest = inner.ring.front()?.id;
-        if self.after > inner.next_id {
-            self.after = inner.next_id; // an id that was never given
-        }
         let missed = oldest.saturating_sub(self.after + 1);
         if missed > 0 && self.after != 0 && inner.ring.len() >= KEPT {
             self.after = oldest - 1;

@@ -107,6 +107,10 @@ impl Store {
     pub fn open(dir: &Path) -> Result<(Self, Kept), StoreError> {
         let path = dir.join("cluster.redb");
         let failed = |why: &dyn fmt::Display| StoreError { path: path.clone(), why: why.to_string() };
+        if std::fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
+            let why = "is an empty file. Restore it from a backup, or move it away to start an empty cluster";
+            return Err(failed(&why)); // redb would make a new one of it without a word
+        }
         let mut options = Database::builder();
         options.set_cache_size(CACHE_BYTES);
         let database = options.create(&path).map_err(|e| {

@@ -111,7 +111,7 @@ async fn session(
     let _links: Vec<Scoped> =
         links.map(|_| rt::spawn_scoped(link::keep(worker.clone(), ack.link_ticket.clone()))).collect();
     let every = Duration::from_millis(u64::from(ack.heartbeat_ms.clamp(100, 60_000)));
-    let mut heart = Heart { worker, session: ack.session, gauge: Gauge::new(), leaving: false };
+    let mut heart = Heart { worker, session: ack.session, gauge: Gauge::new(), leaving: false, drained: false };
     let (beats, outgoing) = rt::bounded(16);
     if beats.try_send(heart.beat(Vec::new()).await).is_err() {
         return End::Broken("the first heartbeat was not taken".into());
@@ -136,6 +136,8 @@ struct Heart<'a> {
     session: u64,
     gauge: Gauge,
     leaving: bool,
+    /// The orchestrator has heard that it leaves and has all answers: a call that was on its way has come by then.
+    drained: bool,
 }
 
 enum Woken {
@@ -186,7 +188,11 @@ impl Heart<'_> {
                 Woken::Ended(state) => vec![state],
                 Woken::Command(Some(Ok(command))) => {
                     log::info!("The orchestrator says: {}", command.command_type);
-                    continue;
+                    self.drained |= self.leaving && command.command_type == "drained";
+                    if !self.drained {
+                        continue;
+                    }
+                    Vec::new()
                 }
                 Woken::Command(Some(Err(status))) => {
                     return End::Broken(format!("the connection to the orchestrator broke: {}", status.message()));
@@ -203,7 +209,7 @@ impl Heart<'_> {
                 return End::Broken("the orchestrator takes no heartbeats".into());
             }
             if self.leaving {
-                if self.worker.pool.in_flight() == 0 {
+                if self.drained && self.worker.pool.in_flight() == 0 {
                     beats.close(); // what was said is still sent, and then the stream ends
                     let goodbye = async { while let Some(Ok(_)) = commands.next().await {} };
                     clock::timeout(GOODBYE_LIMIT, goodbye).await;

@@ -1,10 +1,11 @@
 //! What the tests share: processes of `cares` that end with the test, folders that are removed, and waiting for things.
 
-use cares::client::{Body, Invoke, Orchestrator};
+use cares::client::{Answer, Body, Invoke, Orchestrator};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -70,42 +71,7 @@ impl Role {
 
     /// `Err` when it ended before it was ready: how, and what it said.
     pub fn try_start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> Result<Role, (ExitStatus, String)> {
-        let mut command = cares();
-        command.args(args).arg("--headless").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        change(&mut command);
-        let mut child = command.spawn().expect("cares starts");
-        let log = Arc::new(Mutex::new(String::new()));
-        let told = log.clone();
-        let stderr = child.stderr.take().expect("piped");
-        let logger = thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                told.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        let (tx, rx) = mpsc::channel();
-        let stdout = child.stdout.take().expect("piped");
-        let told = log.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                match line.strip_prefix("ready ") {
-                    Some(ready) => drop(tx.send(ready.to_string())),
-                    None => told.lock().unwrap().push_str(&(line + "\n")),
-                }
-            }
-        });
-        match rx.recv_timeout(PATIENCE) {
-            Ok(ready) => Ok(Role { child, ready, log }),
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                let status = child.wait().expect("it ended");
-                logger.join().expect("its log");
-                let log = log.lock().unwrap().clone();
-                Err((status, log))
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                let _ = child.kill();
-                panic!("cares {args:?} was not ready in time:\n{}", log.lock().unwrap())
-            }
-        }
+        Starting::with(args, change).ready()
     }
 
     /// A value of its ready line: `http`, `grpc` or `node`.
@@ -150,6 +116,67 @@ impl Role {
     }
 }
 
+/// A role that is not ready yet, and may never be. Killed when dropped.
+pub struct Starting {
+    role: Role,
+    ready: mpsc::Receiver<String>,
+    logger: thread::JoinHandle<()>,
+}
+
+impl Starting {
+    /// Starts it headless and waits for nothing.
+    pub fn with(args: &[&str], change: impl FnOnce(&mut Command)) -> Starting {
+        let mut command = cares();
+        command.args(args).arg("--headless").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().expect("cares starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let told = log.clone();
+        let stderr = child.stderr.take().expect("piped");
+        let logger = thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                told.lock().unwrap().push_str(&(line + "\n"));
+            }
+        });
+        let (tx, ready) = mpsc::channel();
+        let stdout = child.stdout.take().expect("piped");
+        let told = log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                match line.strip_prefix("ready ") {
+                    Some(ready) => drop(tx.send(ready.to_string())),
+                    None => told.lock().unwrap().push_str(&(line + "\n")),
+                }
+            }
+        });
+        Starting { role: Role { child, ready: String::new(), log }, ready, logger }
+    }
+
+    /// All it printed so far.
+    pub fn log(&self) -> String {
+        self.role.log()
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        self.role.signal(name);
+    }
+
+    /// Waits for its ready line.
+    pub fn ready(mut self) -> Result<Role, (ExitStatus, String)> {
+        match self.ready.recv_timeout(PATIENCE) {
+            Ok(ready) => self.role.ready = ready,
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = self.role.child.wait().expect("it ended");
+                self.logger.join().expect("its log");
+                return Err((status, self.role.log()));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("not ready in time:\n{}", self.role.log()),
+        }
+        Ok(self.role)
+    }
+}
+
 impl Drop for Role {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -173,7 +200,8 @@ impl Cluster {
     /// With so many workers, named w1, w2, …, all active and linked.
     pub fn start(workers: usize) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder");
-        let head = start_head(dir.path(), "127.0.0.1:0", "127.0.0.1:0");
+        let own = format!("{}:0", own_ip());
+        let head = start_head(dir.path(), &own, &own);
         let client = Orchestrator::new(&head.url()).expect("a URL");
         let mut cluster = Cluster { workers: Vec::new(), head, client, dir };
         for n in 1..=workers {
@@ -185,18 +213,36 @@ impl Cluster {
     /// One more worker; its data folder is named like it, so that it can be started again.
     pub fn add_worker(&mut self, name: &str, args: &[&str]) -> &mut Role {
         let worker = self.start_worker(name, args);
-        let linked = || self.client.node(name).is_ok_and(|n| n.status == "active" && n.reach == "links");
-        wait_for("the worker's links are open", linked);
+        self.wait_linked(name);
         self.workers.push(worker);
         self.workers.last_mut().expect("just pushed")
     }
 
-    fn start_worker(&self, name: &str, args: &[&str]) -> Role {
+    /// Starts a worker and waits until it has joined.
+    pub fn start_worker(&self, name: &str, args: &[&str]) -> Role {
         let dir = self.dir.path().join(name);
         let mut all = vec!["worker", self.head.ready("grpc"), "--name", name, "--worker-addr", "127.0.0.1:0"];
         all.extend(["--data-dir", dir.to_str().expect("UTF-8")]);
         all.extend(args);
         Role::start(&all)
+    }
+
+    /// kill -9 for a worker, then the same once more: name, folder, flags are the caller's.
+    pub fn restart_worker(&mut self, at: usize, name: &str, args: &[&str]) {
+        self.workers[at].kill();
+        self.workers[at] = self.start_worker(name, args);
+        self.wait_linked(name);
+    }
+
+    /// Waits until a node takes calls.
+    pub fn wait_linked(&self, name: &str) {
+        let linked = || self.client.node(name).is_ok_and(|n| n.status == "active" && n.reach == "links");
+        wait_for("the worker's links are open", linked);
+    }
+
+    /// Waits until a node has that status.
+    pub fn wait_status(&self, name: &str, status: &str) {
+        wait_for(&format!("node {name} is {status}"), || self.client.node(name).is_ok_and(|n| n.status == status));
     }
 
     /// Starts the orchestrator again, on the same ports and data.
@@ -242,11 +288,22 @@ impl Cluster {
 
     /// Calls a function with a body; status and answer as text.
     pub fn call(&self, name: &str, body: &str) -> (u16, String) {
-        let invoke = Invoke { method: "POST".into(), body: Body::Bytes(body.into()), ..Default::default() };
-        let mut answer = self.client.invoke(name, invoke).expect("an answer");
-        let mut text = String::new();
-        answer.reader.read_to_string(&mut text).expect("a whole answer");
+        let (answer, text) = self.invoke(name, body);
         (answer.status, text)
+    }
+
+    /// The same, with the answer's head.
+    pub fn invoke(&self, name: &str, body: &str) -> (Answer, String) {
+        invoke(&self.client, name, body)
+    }
+
+    /// Calls a function on a thread of its own; what it gives is the answer and when it was here.
+    pub fn call_aside(&self, name: &str, body: &str) -> thread::JoinHandle<(u16, String, Instant)> {
+        let (client, name, body) = (self.client.clone(), name.to_string(), body.to_string());
+        thread::spawn(move || {
+            let (answer, text) = invoke(&client, &name, &body);
+            (answer.status, text, Instant::now())
+        })
     }
 
     /// The code of the problem that a call ends with.
@@ -257,6 +314,28 @@ impl Cluster {
         assert_eq!(problem.status, status);
         problem
     }
+}
+
+/// Calls a function with a body, and reads the whole answer.
+pub fn invoke(client: &Orchestrator, name: &str, body: &str) -> (Answer, String) {
+    let invoke = Invoke { method: "POST".into(), body: Body::Bytes(body.into()), ..Default::default() };
+    let mut answer = client.invoke(name, invoke).expect("an answer");
+    let mut text = String::new();
+    answer.reader.read_to_string(&mut text).expect("a whole answer");
+    (answer, text)
+}
+
+/// A loopback address for one test alone: what listens there may end and start again on its port, and nobody else has
+/// taken it in between.
+pub fn own_ip() -> IpAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let [_, _, high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, (std::process::id() % 254) as u8 + 1, high, low).into()
+}
+
+/// Where nobody listens, nor will but for who asked.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind((own_ip(), 0)).expect("a port").local_addr().expect("its address")
 }
 
 fn start_head(dir: &Path, http: &str, grpc: &str) -> Role {

@@ -1,13 +1,20 @@
 //! The integration tests: one binary that drives the real `cares` over real sockets.
 
 mod bundles;
+mod cli;
 mod cluster;
+mod durability;
+mod events;
+mod failures;
 mod fixture;
+mod gate;
 mod harness;
 mod hostile;
 mod input;
 mod misbehaving;
+mod nodes;
 mod process;
+mod processes;
 mod streaming;
-mod wire;
 mod tidy;
+mod wire;

@@ -2,7 +2,7 @@
 
 use crate::body::{self, Body};
 use crate::cluster::{InstanceKey, NodeKey, Revision};
-use crate::net::{Socket, Spawn, Timers};
+use crate::net::{Cutter, Socket, Spawn, Timers};
 use crate::rt::{self, Scoped};
 use crate::wire::{self, Outcome, proto};
 use hyper::body::Incoming;
@@ -43,8 +43,9 @@ struct NodeLinks {
 struct Link {
     id: u64,
     requests: SendRequest<Body>,
-    /// Ends the connection, and with it all calls on it.
     _connection: Scoped,
+    /// Ends all calls on it: hyper finishes what is under way when it is only told that the connection is dropped.
+    _cutter: Cutter,
 }
 
 /// Why a request got no answer over a link.
@@ -108,6 +109,7 @@ impl Links {
         if lock(&links.links).len() >= LINKS_PER_NODE {
             return Err(format!("a node may open {LINKS_PER_NODE} links"));
         }
+        let cutter = socket.cutter().map_err(|e| e.to_string())?;
         let (requests, connection) = http2::Builder::new(Spawn)
             .timer(Timers)
             .keep_alive_interval(KEEPALIVE_EVERY)
@@ -140,7 +142,7 @@ impl Links {
         });
         let first = {
             let mut all = lock(&links.links);
-            all.push(Link { id, requests, _connection: connection });
+            all.push(Link { id, requests, _connection: connection, _cutter: cutter });
             all.len() == 1
         };
         if first {
