@@ -23,14 +23,15 @@ impl fmt::Display for JsonError {
 
 /// Reads an object.
 pub fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
-    match text.trim_ascii_start().first() {
+    let text = str::from_utf8(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
+    match text.trim_ascii_start().bytes().next() {
         Some(b'{') => {}
         Some(_) => return Err(JsonError::Syntax("it must begin with '{'".into())), // serde would read an array too
         None => return Err(JsonError::Syntax("it is empty".into())),
     }
     // First as JSON alone: where it should name a field, serde_json takes some wrong types for bad syntax.
-    serde_json::from_slice::<IgnoredAny>(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(|error| {
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
         let (field, why) = (error.path().to_string(), error.inner());
         JsonError::Field(if field == "." { why.to_string() } else { format!("field `{field}`: {why}") })
     })

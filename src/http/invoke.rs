@@ -8,7 +8,7 @@ use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
 use crate::cluster::{Assigned, Command, InvocationKey};
 use crate::orchestrator::Orchestrator;
-use crate::orchestrator::dispatch::link::{self, LinkError};
+use crate::orchestrator::dispatch::link::{self, LinkError, Session};
 use crate::orchestrator::state::{Place, Placed};
 use crate::rt;
 use crate::wire::{self, Outcome};
@@ -152,6 +152,7 @@ impl Call {
             Body::Incoming(_) | Body::Stream(_) => None,
         };
         let mut body = Some(body);
+        let mut prepared_again = false;
         let mut placed = match place {
             Place::Assigned(assigned) => Ok(assigned),
             Place::Waiting(waiting) => self.wait(waiting).await?,
@@ -168,6 +169,12 @@ impl Call {
             let refused = match self.send(&assigned, sent).await {
                 Sent::Answered(answer) => return Ok(answer),
                 Sent::Failed(problem) => return Err(problem),
+                Sent::Unprepared if !prepared_again => {
+                    prepared_again = true;
+                    placed = Ok(assigned);
+                    continue;
+                }
+                Sent::Unprepared => "its node does not keep what it is sent to run".into(),
                 Sent::Refused(why, unsent) => {
                     body = unsent;
                     why
@@ -219,7 +226,7 @@ impl Call {
             }
             Some(Outcome::UnknownRevision) => {
                 self.app.links.forget_prepared(to.node, &to.revision);
-                Sent::Refused("its node did not know the revision".into(), None)
+                Sent::Unprepared
             }
         }
     }
@@ -228,8 +235,10 @@ impl Call {
     fn gone(&self, to: &Assigned, why: &str) {
         let Some(instance) = to.instance else { return };
         let _ = self.app.state.apply(Command::InstanceEnded { instance, why: why.into() }); // told meanwhile
-        let (app, node) = (self.app.clone(), to.node);
-        rt::spawn(async move { drop(app.links.stop(node, instance).await) }); // should it run and only not listen
+        let node = to.node;
+        let Some(session) = self.app.state.read(|c| c.node(node).map(|n| n.session)) else { return };
+        let app = self.app.clone();
+        rt::spawn(async move { drop(app.links.stop(Session { node, session }, instance).await) }); // it may run, and only not listen
     }
 
     fn request(&self, to: &Assigned, body: Body) -> Option<Request<Body>> {
@@ -259,6 +268,8 @@ enum Sent {
     Failed(Problem),
     /// Nothing was started. The body comes back when none of it was read.
     Refused(String, Option<Body>),
+    /// Nor did it know the revision any more.
+    Unprepared,
 }
 
 /// Ends a call when dropped, however that comes about.

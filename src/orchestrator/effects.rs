@@ -1,10 +1,12 @@
 //! What follows from facts outside the core: instances are started and stopped, nodes told, history written.
 
 use super::Orchestrator;
+use super::dispatch::link::Session;
 use super::events::describe;
 use crate::clock;
-use crate::cluster::{Command, Event, InstanceKey, NodeKey, NodeStatus, Revision};
+use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeStatus, Revision};
 use crate::rt::{self, Receiver};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,18 +20,20 @@ const STOP_AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs until the state that feeds `facts` is gone.
 pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
+    let mut sessions: HashMap<NodeKey, u64> = HashMap::new(); // as of the fact at hand, not as of now
     while let Ok(fact) = facts.recv().await {
         if let Some(told) = app.state.read(|cluster| describe(&fact, cluster)) {
             app.events.tell(told);
         }
+        let of = |node: NodeKey| Session { node, session: sessions.get(&node).copied().unwrap_or(0) };
         match fact {
+            Event::NodeJoined { node, session, .. } => drop(sessions.insert(node, session)),
             Event::InstanceStarting { instance, node, revision } => {
-                rt::spawn(start(app.clone(), instance, node, revision));
+                rt::spawn(start(app.clone(), instance, of(node), revision));
             }
-            Event::InstanceStopping { instance, node } => rt::spawn(stop(app.clone(), instance, node)),
-            Event::NodeLost { node, .. } | Event::NodeLeft { node, .. } | Event::NodeRemoved { node, .. } => {
-                app.links.close(node);
-            }
+            Event::InstanceStopping { instance, node } => rt::spawn(stop(app.clone(), instance, of(node))),
+            Event::NodeLost { node, .. } | Event::NodeLeft { node, .. } => app.links.close(node, of(node).session),
+            Event::NodeRemoved { node, .. } => drop(sessions.remove(&node)),
             Event::NodeDraining { node } => app.members.command(node, "drain", ""),
             Event::NodeDrained { node } => app.members.command(node, "drained", ""),
             Event::NodeUncordoned { node } => app.members.command(node, "resume", ""),
@@ -38,8 +42,8 @@ pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
     }
 }
 
-async fn start(app: Arc<Orchestrator>, instance: InstanceKey, node: NodeKey, revision: Arc<Revision>) {
-    let started = clock::timeout(START_LIMIT, app.links.start(node, instance, &revision)).await;
+async fn start(app: Arc<Orchestrator>, instance: InstanceKey, to: Session, revision: Arc<Revision>) {
+    let started = clock::timeout(START_LIMIT, app.links.start(to, instance, &revision)).await;
     let command = match started {
         Some(Ok(())) => Command::InstanceReady { instance },
         Some(Err(why)) => Command::InstanceEnded { instance, why },
@@ -49,14 +53,15 @@ async fn start(app: Arc<Orchestrator>, instance: InstanceKey, node: NodeKey, rev
         }
     };
     if app.state.apply(command).is_err() {
-        stop(app, instance, node).await; // no longer wanted
+        stop(app, instance, to).await; // no longer wanted
     }
 }
 
-async fn stop(app: Arc<Orchestrator>, instance: InstanceKey, node: NodeKey) {
+async fn stop(app: Arc<Orchestrator>, instance: InstanceKey, to: Session) {
     let end = clock::now() + STOP_LIMIT;
-    while let Err(why) = app.links.stop(node, instance).await {
-        let there = app.state.read(|c| c.node(node).is_some_and(|n| n.status != NodeStatus::Disconnected));
+    while let Err(why) = app.links.stop(to, instance).await {
+        let current = |n: &Node| n.session == to.session && n.status != NodeStatus::Disconnected;
+        let there = app.state.read(|c| c.node(to.node).is_some_and(current));
         if !there || clock::now() >= end {
             log::debug!("instance {instance} could not be told to stop: {why}"); // its node reports it when it joins again
             return;

@@ -1,6 +1,7 @@
 //! One running http instance: connections to it, kept while they are good, and calls over them.
 
 use super::engine::Control;
+use super::pool::Slot;
 use crate::body::{Body, BoxError};
 use crate::net::Socket;
 use crate::rt;
@@ -57,14 +58,14 @@ impl Instance {
     }
 
     /// Passes a request on. `Err` says why there is no valid answer.
-    pub async fn call(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, CallError> {
-        let mut request = request;
+    /// The slot is held until the answer has ended.
+    pub async fn call(self: &Arc<Self>, slot: Slot, mut request: Request<Body>) -> Result<Response<Body>, CallError> {
         loop {
             let (mut connection, reused) = self.connection().await.map_err(CallError::NotTaken)?;
             match connection.try_send_request(request).await {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
-                    let body = Reused { body, connection: Some(connection), instance: self.clone() };
+                    let body = Reused { body, connection: Some(connection), instance: self.clone(), _slot: slot };
                     return Ok(Response::from_parts(head, body.settled()));
                 }
                 Err(mut failed) => match failed.take_message().filter(|_| reused) {
@@ -114,6 +115,7 @@ struct Reused {
     body: Incoming,
     connection: Option<SendRequest<Body>>,
     instance: Arc<Instance>,
+    _slot: Slot,
 }
 
 impl Reused {

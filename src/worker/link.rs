@@ -85,9 +85,7 @@ async fn to_instance(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Bo
     let host = headers::original_host(&head.headers).unwrap_or(HeaderValue::from_static("localhost"));
     head.headers.insert(header::HOST, host);
     let body = if hyper::body::Body::is_end_stream(&incoming) { Body::Empty } else { Body::Incoming(incoming) };
-    let answered = instance.call(Request::from_parts(head, body)).await;
-    drop(slot);
-    match answered {
+    match instance.call(slot, Request::from_parts(head, body)).await {
         Ok(mut answer) => {
             headers::strip(answer.headers_mut());
             *answer.version_mut() = Version::HTTP_2;

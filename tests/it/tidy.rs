@@ -54,7 +54,18 @@ fn test_file(name: &str) -> bool {
 
 #[test]
 fn the_core_knows_only_itself_and_std() {
-    let outside = ["crate::", "async_std", "tonic", "serde", "hyper", "std::fs", "std::net", "std::thread", "Instant", "SystemTime"];
+    let outside = [
+        "crate::",
+        "async_std",
+        "tonic",
+        "serde",
+        "hyper",
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "Instant",
+        "SystemTime",
+    ];
     let own = |name: &str| name.starts_with("src/cluster/") && !test_file(name);
     forbid("the core reaches outside", &outside, own);
 }
@@ -114,8 +125,19 @@ fn files_are_short_and_say_what_they_own() {
 #[test]
 fn nothing_stands_at_the_root_beside_the_layout() {
     let known: BTreeSet<&str> = [
-        "Cargo.toml", "Cargo.lock", "build.rs", "rustfmt.toml", "src", "proto", "scripts", "tests", "README.md",
-        "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "target",
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "rustfmt.toml",
+        "src",
+        "proto",
+        "scripts",
+        "tests",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "target",
     ]
     .into();
     let names = fs::read_dir(root()).expect("the root").map(|e| e.expect("an entry").file_name());
@@ -130,7 +152,8 @@ fn nothing_stands_at_the_root_beside_the_layout() {
 fn the_readme_lists_every_dependency() {
     let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
-    let tables = manifest.split("\n[").filter(|t| t.starts_with("dependencies]") || t.starts_with("build-dependencies]"));
+    let tables =
+        manifest.split("\n[").filter(|t| t.starts_with("dependencies]") || t.starts_with("build-dependencies]"));
     let names = tables.flat_map(|t| t.lines().skip(1)).filter_map(|l| l.split_once(" = ")).map(|(name, _)| name.trim());
     let missing: Vec<&str> = names.filter(|name| !readme.contains(&format!("| `{name}` |"))).collect();
     assert!(missing.is_empty(), "not in the README's table: {missing:?}");

@@ -48,6 +48,13 @@ struct Link {
     _cutter: Cutter,
 }
 
+/// One stay of a node in the cluster, from its join on.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    pub node: NodeKey,
+    pub session: u64,
+}
+
 /// Why a request got no answer over a link.
 pub enum LinkError {
     /// It never left: the request is handed back, nothing was started.
@@ -68,7 +75,7 @@ pub struct Changed {
 impl Links {
     /// Makes room for a session's links; those of an earlier one end. The ticket opens links.
     pub fn open(&self, node: NodeKey, session: u64) -> String {
-        self.close(node);
+        self.close(node, session);
         let ticket = crate::ids::random_hex(wire::TICKET_BYTES / 2);
         lock(&self.tickets).insert(ticket.clone(), node);
         let links = NodeLinks {
@@ -82,9 +89,14 @@ impl Links {
         ticket
     }
 
-    /// Ends all links of a node, and the calls on them.
-    pub fn close(&self, node: NodeKey) {
-        let Some(links) = self.write().remove(&node) else { return };
+    /// Ends the links of a node's session, and of those before it, and the calls on them.
+    pub fn close(&self, node: NodeKey, session: u64) {
+        let mut all = self.write();
+        if all.get(&node).is_none_or(|links| links.session > session) {
+            return;
+        }
+        let Some(links) = all.remove(&node) else { return };
+        drop(all);
         lock(&self.tickets).remove(&links.ticket);
         let ended = std::mem::take(&mut *lock(&links.links));
         drop(ended);
@@ -170,14 +182,16 @@ impl Links {
     }
 
     /// Has an instance started; returns when it answers on its port. `Err` says why it does not.
-    pub async fn start(&self, node: NodeKey, instance: InstanceKey, revision: &Revision) -> Result<(), String> {
+    pub async fn start(&self, to: Session, instance: InstanceKey, revision: &Revision) -> Result<(), String> {
         let body = Body::full(to_proto(revision).encode_to_vec());
-        self.control(node, Method::POST, &format!("/instances/{instance}/start"), body).await
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/start"), body).await
     }
 
     /// Has an instance stopped; returns at once.
-    pub async fn stop(&self, node: NodeKey, instance: InstanceKey) -> Result<(), String> {
-        self.control(node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await
+    pub async fn stop(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await
     }
 
     /// Sees that the worker knows a revision, so that jobs of it may be sent.
@@ -206,6 +220,14 @@ impl Links {
         self.send(node, request).await.map_err(|e| match e {
             LinkError::NotSent(_, why) | LinkError::Broken(why) => why,
         })
+    }
+
+    /// An order for an earlier session must not reach a later one: a stop would end what that one adopted.
+    fn in_session(&self, to: Session) -> Result<(), String> {
+        match self.of(to.node).filter(|links| links.session == to.session) {
+            Some(_) => Ok(()),
+            None => Err("its node is not connected".into()),
+        }
     }
 
     async fn control(&self, node: NodeKey, method: Method, path: &str, body: Body) -> Result<(), String> {

@@ -1,8 +1,8 @@
 //! The folder of each launch, and whatever processes outlive a launch or the worker. They are told by a variable in
 //! their environment that names the folder, never by number: numbers come round again. Must never kill anything else.
 
-use crate::clock;
 use super::super::EngineError;
+use crate::clock;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
