@@ -1,9 +1,8 @@
 //! The command line against a real cluster: what each verb prints, in every format, and the code it ends with.
 
-use crate::harness::{Cluster, Role, cares, run, wait_for};
+use crate::harness::{Cluster, Role, cares, free_address, run, wait_for};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::process::Stdio;
 
 /// A verb that talks to the cluster; exit code, stdout, stderr.
@@ -253,7 +252,7 @@ fn events_are_shown_and_followed_over_a_restart() {
 
 #[test]
 fn an_orchestrator_that_is_not_there_is_told_with_code_3() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let free = free_address();
     let url = format!("http://{free}");
     let lines: [&[&str]; 12] = [
         &["list"],

@@ -1,7 +1,7 @@
 //! A cluster's calls: they find a node, their answers come back, and nothing runs more often or longer than it should.
 
 use crate::gate::Gate;
-use crate::harness::{Cluster, wait_for};
+use crate::harness::{Cluster, Role, wait_for, wait_for_some};
 use crate::processes;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,31 +79,36 @@ fn both_logs_tell_the_story_of_a_call() {
     let cluster = Cluster::start(1);
     cluster.deploy_script("greet", "echo hi");
     cluster.deploy_script("fails", "exit 3");
-    let story = |id: &str, log: String| {
-        log.lines().filter(|l| l.contains(&format!("Call {id} of"))).collect::<Vec<_>>().join("\n")
-    };
     let (answer, _) = cluster.invoke("greet", "");
     let id = answer.call_id.expect("X-Call-Id");
-    wait_for("its end is in the log", || story(&id, cluster.head.log()).lines().count() >= 3);
-    let told = story(&id, cluster.head.log());
-    let [received, chosen, finished] = told.lines().collect::<Vec<_>>()[..] else { panic!("{told}") };
+    let told = story(&cluster.head, &id, 3);
+    let [received, chosen, finished] = &told[..] else { panic!("{told:?}") };
     assert!(
         received.contains("of 'greet': received POST /invoke/greet") && received.contains("1 candidates"),
-        "{told}"
+        "{told:?}"
     );
-    assert!(chosen.contains("node 'w1' chosen (score") && chosen.contains("dispatched"), "{told}");
-    assert!(finished.contains("finished with status 200 after") && finished.ends_with("ms"), "{told}");
-    let told = story(&id, cluster.workers[0].log());
-    let [received, finished] = told.lines().collect::<Vec<_>>()[..] else { panic!("{told}") };
-    assert!(received.contains("of 'greet': received") && finished.contains("finished after"), "{told}");
-    assert!(finished.ends_with("200"), "{told}");
+    assert!(chosen.contains("node 'w1' chosen (score") && chosen.contains("dispatched"), "{told:?}");
+    assert!(finished.contains("finished with status 200 after") && finished.ends_with("ms"), "{told:?}");
+    let told = story(&cluster.workers[0], &id, 2);
+    let [received, finished] = &told[..] else { panic!("{told:?}") };
+    assert!(received.contains("of 'greet': received"), "{told:?}");
+    assert!(finished.contains("finished after") && finished.ends_with("200"), "{told:?}");
 
     let (answer, _) = cluster.invoke("fails", "");
     let id = answer.call_id.expect("X-Call-Id");
-    wait_for("its end is in the log", || story(&id, cluster.head.log()).lines().count() >= 3);
-    let told = story(&id, cluster.head.log());
-    assert!(told.contains("failed with status 502 after"), "{told}");
-    assert!(story(&id, cluster.workers[0].log()).contains("exited with code 3"));
+    let told = story(&cluster.head, &id, 3);
+    assert!(told[2].contains("failed with status 502 after"), "{told:?}");
+    let told = story(&cluster.workers[0], &id, 2);
+    assert!(told[1].contains("exited with code 3"), "{told:?}");
+}
+
+/// The lines a log has of a call, once there are so many.
+fn story(role: &Role, id: &str, lines: usize) -> Vec<String> {
+    let mark = format!("Call {id} of");
+    wait_for_some("the call's end is in the log", || {
+        let told: Vec<String> = role.log().lines().filter(|l| l.contains(&mark)).map(str::to_string).collect();
+        (told.len() >= lines).then_some(told)
+    })
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! can come back does so by itself.
 
 use crate::gate::Gate;
-use crate::harness::{Cluster, Role, Starting, invoke, wait_for, wait_for_some};
+use crate::harness::{Cluster, Role, Starting, free_address, invoke, wait_for, wait_for_some};
 use crate::processes;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -119,8 +119,8 @@ fn a_worker_told_to_stop_finishes_its_calls_first() {
     assert_eq!((status, text.as_str()), (200, "through\n"));
     assert_eq!(cluster.workers[0].wait().code(), Some(0));
     cluster.wait_status("w1", "disconnected");
-    let log = cluster.head.log();
-    assert!(log.contains("Node 'w1' has left the cluster") && !log.contains("is disconnected:"), "{log}");
+    wait_for("it is said to have left", || cluster.head.log().contains("Node 'w1' has left the cluster"));
+    assert!(!cluster.head.log().contains("is disconnected:"), "{}", cluster.head.log());
     assert_eq!(processes::of(&cluster), [0; 0]);
 }
 
@@ -232,11 +232,6 @@ fn worker_of(address: &str, dir: &Path) -> Starting {
     })
 }
 
-/// An address nobody listens on; the listener that held it is gone.
-fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").to_string()
-}
-
 fn orchestrator_at(grpc: &str, dir: &Path) -> Role {
     let data = dir.join("orchestrator");
     let data = data.to_str().expect("UTF-8");
@@ -246,7 +241,7 @@ fn orchestrator_at(grpc: &str, dir: &Path) -> Role {
 #[test]
 fn a_worker_waits_for_its_orchestrator_and_says_so() {
     let dir = tempfile::tempdir().expect("a folder");
-    let address = free_address();
+    let address = free_address().to_string();
     let worker = worker_of(&address, dir.path());
     let said = format!("cannot reach the orchestrator at {address}");
     wait_for("it tried twice", || worker.log().matches(&said).count() >= 2);
@@ -260,7 +255,7 @@ fn a_worker_waits_for_its_orchestrator_and_says_so() {
 #[test]
 fn a_worker_says_that_an_address_is_no_orchestrator_s_and_goes_on_trying() {
     let dir = tempfile::tempdir().expect("a folder");
-    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let other = TcpListener::bind(free_address()).expect("a port");
     let address = other.local_addr().expect("its address").to_string();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let server = thread::spawn(move || {
@@ -285,7 +280,7 @@ fn a_worker_says_that_an_address_is_no_orchestrator_s_and_goes_on_trying() {
 #[test]
 fn a_worker_that_waits_for_its_orchestrator_ends_when_told_to() {
     let dir = tempfile::tempdir().expect("a folder");
-    let worker = worker_of(&free_address(), dir.path());
+    let worker = worker_of(&free_address().to_string(), dir.path());
     wait_for("it tried", || worker.log().contains("cannot reach the orchestrator"));
     worker.signal("TERM");
     let (status, log) = worker.ready().err().expect("it ends");

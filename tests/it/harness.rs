@@ -2,9 +2,10 @@
 
 use cares::client::{Answer, Body, Invoke, Orchestrator};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -199,7 +200,8 @@ impl Cluster {
     /// With so many workers, named w1, w2, …, all active and linked.
     pub fn start(workers: usize) -> Cluster {
         let dir = tempfile::tempdir().expect("a folder");
-        let head = start_head(dir.path(), "127.0.0.1:0", "127.0.0.1:0");
+        let own = format!("{}:0", own_ip());
+        let head = start_head(dir.path(), &own, &own);
         let client = Orchestrator::new(&head.url()).expect("a URL");
         let mut cluster = Cluster { workers: Vec::new(), head, client, dir };
         for n in 1..=workers {
@@ -321,6 +323,19 @@ pub fn invoke(client: &Orchestrator, name: &str, body: &str) -> (Answer, String)
     let mut text = String::new();
     answer.reader.read_to_string(&mut text).expect("a whole answer");
     (answer, text)
+}
+
+/// A loopback address for one test alone: what listens there may end and start again on its port, and nobody else has
+/// taken it in between.
+pub fn own_ip() -> IpAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let [_, _, high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, (std::process::id() % 254) as u8 + 1, high, low).into()
+}
+
+/// Where nobody listens, nor will but for who asked.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind((own_ip(), 0)).expect("a port").local_addr().expect("its address")
 }
 
 fn start_head(dir: &Path, http: &str, grpc: &str) -> Role {
