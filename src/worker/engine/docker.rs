@@ -1,0 +1,3 @@
+//! x
+mod answers;
+mod wire;
