@@ -10,7 +10,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D)
 }
 
 macro_rules! answer {
-    ($(#[$doc:meta])* $name:ident { $($(#[$rename:meta])* $field:ident: $kind:ty,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$rename:meta])* $field:ident: $kind:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
         #[serde(default, rename_all = "PascalCase")]
@@ -49,8 +49,11 @@ answer!(Networking {
     networks: BTreeMap<String, Option<Network>>,
     ports: HashMap<String, Option<Vec<Published>>>,
 });
-answer!(Network { #[serde(rename = "IPAddress")] ip_address: String, });
-answer!(Published { host_ip: String, host_port: String, });
+answer!(Network {
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+});
+answer!(Published { host_ip: String, host_port: String });
 answer!(
     /// One of `/containers/json`
     Summary { id: String, state: String, labels: Texts, }
@@ -59,7 +62,11 @@ answer!(
     /// One of `/events`
     Event { #[serde(rename = "Type")] kind: String, action: String, actor: Actor, #[serde(rename = "timeNano")] time_nano: i64, }
 );
-answer!(Actor { #[serde(rename = "ID")] id: String, attributes: Texts, });
+answer!(Actor {
+    #[serde(rename = "ID")]
+    id: String,
+    attributes: Texts,
+});
 
 /// Labels and the like.
 pub type Texts = HashMap<String, Option<String>>;
@@ -110,7 +117,8 @@ impl Image {
     /// The TCP ports it exposes, lowest first.
     pub fn ports(&self) -> Vec<u16> {
         let exposed = self.config.exposed_ports.keys();
-        let mut ports: Vec<u16> = exposed.filter_map(|key| key.strip_suffix("/tcp").unwrap_or(key).parse().ok()).collect();
+        let mut ports: Vec<u16> =
+            exposed.filter_map(|key| key.strip_suffix("/tcp").unwrap_or(key).parse().ok()).collect();
         ports.sort_unstable();
         ports
     }
@@ -183,7 +191,9 @@ mod tests {
             let image: Image = read(&recorded(engine, "image"));
             assert_eq!((image.ports(), &*image.architecture, &*image.os), (vec![8080], "amd64", "linux"));
             let container: Container = read(&recorded(engine, "container-bridge"));
-            assert!(container.state.running && container.ip().is_some_and(|ip| ip.to_string().starts_with("172.17.0.")));
+            assert!(
+                container.state.running && container.ip().is_some_and(|ip| ip.to_string().starts_with("172.17.0."))
+            );
             assert_eq!(container.published(8080), None);
             assert_eq!(read::<Container>(&recorded(engine, "container-none")).ip(), None);
             let all: Vec<Summary> = read(&recorded(engine, "containers"));
@@ -207,8 +217,12 @@ mod tests {
             survives::<Container>(&recorded(engine, "container-none"));
             survives::<Vec<Summary>>(&recorded(engine, "containers"));
         }
-        survives::<Progress>(&json!({"id": "x", "status": "y", "error": "z", "errorDetail": {"code": 1, "message": "z"}}));
-        survives::<Container>(&json!({"NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "1.2.3.4", "HostPort": "5"}]}}}));
+        survives::<Progress>(
+            &json!({"id": "x", "status": "y", "error": "z", "errorDetail": {"code": 1, "message": "z"}}),
+        );
+        survives::<Container>(
+            &json!({"NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "1.2.3.4", "HostPort": "5"}]}}}),
+        );
     }
 
     #[test]

@@ -16,8 +16,7 @@ const LOG_BYTES: &str = "1m";
 /// Capabilities kept, as images that begin as root and become someone else need them: what OpenShift's and Knative's
 /// users are used to. Left out of Docker's own set: NET_RAW (forged packets), MKNOD, AUDIT_WRITE, SYS_CHROOT, SETPCAP,
 /// SETFCAP, FSETID.
-const CAPABILITIES: [&str; 7] =
-    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
+const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 
 pub const LABEL_NODE: &str = "io.cares.node";
 pub const LABEL_FUNCTION: &str = "io.cares.function";
@@ -120,7 +119,13 @@ pub fn own_filter(node: &str, events: bool) -> String {
 }
 
 /// The body of a create. `port`: an http function's; `publish`: also reach it by a port of this machine.
-pub fn create(node: &str, launch: &Launch, image: &str, port: Option<u16>, publish: bool) -> Result<String, EngineError> {
+pub fn create(
+    node: &str,
+    launch: &Launch,
+    image: &str,
+    port: Option<u16>,
+    publish: bool,
+) -> Result<String, EngineError> {
     let job = launch.kind == Kind::Job;
     let mut labels = serde_json::Map::new();
     let mut label = |name: &str, value: String| labels.insert(name.into(), Value::String(value));
@@ -194,7 +199,8 @@ pub fn registry_auth(config: &str, registry: &str) -> Option<String> {
         let key = key.trim_start_matches("https://").trim_start_matches("http://");
         key.split('/').next().unwrap_or(key).to_string()
     };
-    let auth = auths.get(registry).or_else(|| auths.iter().find(|(key, _)| bare(key) == bare(registry)).map(|(_, v)| v))?;
+    let auth =
+        auths.get(registry).or_else(|| auths.iter().find(|(key, _)| bare(key) == bare(registry)).map(|(_, v)| v))?;
     let text = |name: &str| auth.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut login = json!({ "serveraddress": registry });
     if let Some(token) = text("identitytoken") {
@@ -238,7 +244,9 @@ mod tests {
         let registry = |name: &str| ImageName::parse(name).unwrap().registry().to_string();
         assert_eq!(registry("a/b"), "https://index.docker.io/v1/");
         assert_eq!((&*registry("ghcr.io/a/b"), &*registry("localhost/a")), ("ghcr.io", "localhost"));
-        for bad in ["", "a b", "../x", "a//b", "a?b", "é", "/a", "a:", "-a", "a/../b", "a#b", "a%2fb", "a\n", &"a".repeat(600)] {
+        for bad in
+            ["", "a b", "../x", "a//b", "a?b", "é", "/a", "a:", "-a", "a/../b", "a#b", "a%2fb", "a\n", &"a".repeat(600)]
+        {
             let text = ImageName::parse(bad).unwrap_err().to_string();
             assert!(text.contains("docker pull") && text.len() < 600, "{bad}");
         }
@@ -250,9 +258,13 @@ mod tests {
 
     #[test]
     fn containers_are_confined_and_labelled() {
-        let http: Value = serde_json::from_str(&create("n", &launch(Kind::Http), "x:1", Some(80), true).unwrap()).unwrap();
+        let http: Value =
+            serde_json::from_str(&create("n", &launch(Kind::Http), "x:1", Some(80), true).unwrap()).unwrap();
         assert_eq!(http["Env"], json!(["A=b=c", "PORT=80"]));
-        assert_eq!(http["Labels"], json!({LABEL_NODE: "n", LABEL_FUNCTION: "f", LABEL_REVISION: "3", LABEL_ID: "i-1", LABEL_PORT: "80"}));
+        assert_eq!(
+            http["Labels"],
+            json!({LABEL_NODE: "n", LABEL_FUNCTION: "f", LABEL_REVISION: "3", LABEL_ID: "i-1", LABEL_PORT: "80"})
+        );
         let host = &http["HostConfig"];
         assert_eq!((&host["Memory"], &host["NanoCpus"]), (&json!(67108864), &json!(500000000)));
         assert_eq!((&host["CapDrop"], &host["LogConfig"]["Config"]["max-size"]), (&json!(["ALL"]), &json!("1m")));

@@ -76,13 +76,17 @@ fn refused(doing: &str, status: u16, message: &str) -> EngineError {
              node's: {message}"
         ))
     } else if has(&text, &["executable file not found", "no such file or directory"]) && has(&text, &["exec", "runc"]) {
-        EngineError::Command(format!("the image has no such program; check `command` and the image's entrypoint: {message}"))
+        EngineError::Command(format!(
+            "the image has no such program; check `command` and the image's entrypoint: {message}"
+        ))
     } else if has(&text, &["no command specified"]) {
         EngineError::Command(format!("the image does not say what to run; give the function a `command`: {message}"))
     } else if has(&text, &["permission denied"]) && has(&text, &["exec", "runc"]) {
         EngineError::Command(format!("the image's program may not be run; make it executable (chmod +x): {message}"))
     } else if has(&text, &["minimum memory limit"]) {
-        EngineError::Resources(format!("the function's memory_mb is less than the engine can give; raise it: {message}"))
+        EngineError::Resources(format!(
+            "the function's memory_mb is less than the engine can give; raise it: {message}"
+        ))
     } else if has(&text, &["range of cpus"]) {
         EngineError::Resources(format!("the function's cpu is more than this node has; lower it: {message}"))
     } else if has(&text, &["cannot allocate memory", "resource temporarily unavailable", "no available ipv4"]) {
@@ -114,7 +118,10 @@ pub fn pull_failed(image: &str, registry: &str, message: &str) -> EngineError {
         )
     } else if has(&text, &["manifest unknown", "not found", "name unknown", "no such image"]) {
         format!("the image {image} does not exist at {registry}; check name and tag, or push it")
-    } else if has(&text, &["dial tcp", "no such host", "timeout", "refused", "tls", "x509", "eof", "unreachable", "deadline"]) {
+    } else if has(
+        &text,
+        &["dial tcp", "no such host", "timeout", "refused", "tls", "x509", "eof", "unreachable", "deadline"],
+    ) {
         format!("{registry} cannot be reached from this node for the image {image}; check the network and the name")
     } else {
         format!("the image {image} could not be pulled from {registry}")
@@ -131,7 +138,10 @@ mod tests {
     fn each_trouble_names_cause_and_next_step() {
         let pulls = [
             ("manifest for a:1 not found: manifest unknown: manifest unknown", "check name and tag"),
-            ("pull access denied for a, repository does not exist or may require 'docker login': denied", "docker login"),
+            (
+                "pull access denied for a, repository does not exist or may require 'docker login': denied",
+                "docker login",
+            ),
             ("Get \"http://localhost:1/v2/\": dial tcp [::1]:1: connect: connection refused", "check the network"),
             ("failed to resolve reference \"localhost:1/none:1\": failed to do request: Head", "could not be pulled"),
             ("no matching manifest for linux/amd64 in the manifest list entries", "processor"),
