@@ -98,6 +98,8 @@ impl Exit {
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            // A shell's and an engine's word for SIGKILL; nobody said who sent it.
+            Exit::Code(137) => f.write_str("exited with code 137 (killed; if it needs more memory, raise memory_mb)"),
             Exit::Code(code) => write!(f, "exited with code {code}"),
             Exit::Signal(signal) => write!(f, "was ended by signal {signal}"),
             Exit::OutOfMemory => f.write_str("was killed because it used more memory than it may; raise memory_mb"),

@@ -56,6 +56,13 @@ pub async fn start(shared: &Arc<Shared>, launch: &Launch, wanted: impl Fn() -> b
             if running.address.is_some() {
                 return Ok(running);
             }
+            if publish {
+                return Err(EngineError::Unavailable(
+                    "the container engine gives containers no network on this node, so nothing in them can be called; \
+                     start it with a bridge (without --bridge=none), or run the image as a job"
+                        .into(),
+                ));
+            }
             // The bridge leads nowhere from here: once more, with a port of this machine.
             running.control.stop(Duration::ZERO).await;
             drop(running);
