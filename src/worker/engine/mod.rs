@@ -67,6 +67,18 @@ pub trait Control: Send + Sync {
     async fn stop(&self, grace: Duration) -> Exit;
     /// The last lines it wrote to stderr (for http: or stdout), newest last; at most 4 KiB.
     fn last_words(&self) -> String;
+    /// What it uses now, where its engine can tell.
+    async fn usage(&self) -> Option<Usage> {
+        None
+    }
+}
+
+/// What something that runs uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub memory_bytes: u64,
+    /// Of all cores together, since its start.
+    pub cpu_time: Duration,
 }
 
 /// How something ended, or why it is of no use any more.

@@ -68,6 +68,50 @@ answer!(Actor {
     attributes: Texts,
 });
 
+/// `/containers/ID/stats`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Stats {
+    #[serde(deserialize_with = "or_default")]
+    pub cpu_stats: CpuStats,
+    #[serde(deserialize_with = "or_default")]
+    pub memory_stats: MemoryStats,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct CpuStats {
+    #[serde(deserialize_with = "or_default")]
+    pub cpu_usage: CpuUsage,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct CpuUsage {
+    /// Nanoseconds.
+    #[serde(deserialize_with = "or_default")]
+    pub total_usage: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct MemoryStats {
+    #[serde(deserialize_with = "or_default")]
+    pub usage: u64,
+    /// By the names of the kernel's control groups, of either version.
+    #[serde(deserialize_with = "or_default")]
+    pub stats: HashMap<String, Option<u64>>,
+}
+
+impl Stats {
+    /// Without files that are only cached, as `docker stats` counts; `None` for what is not running.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        let memory = &self.memory_stats;
+        let cached = ["total_inactive_file", "inactive_file"].iter().find_map(|name| *memory.stats.get(*name)?);
+        (memory.usage > 0).then(|| memory.usage.saturating_sub(cached.unwrap_or(0)))
+    }
+}
+
 /// Labels and the like.
 pub type Texts = HashMap<String, Option<String>>;
 
@@ -171,7 +215,12 @@ mod tests {
                     "missing" => drop(map.remove(&key)),
                     "null" => drop(map.insert(key.clone(), Value::Null)),
                     // Maps of a kind (labels, ports) take only their kind.
-                    _ if ["Labels", "Attributes", "Networks", "Ports"].iter().any(|m| parent.ends_with(m)) => continue,
+                    _ if ["Labels", "Attributes", "Networks", "Ports", "memory_stats/stats"]
+                        .iter()
+                        .any(|m| parent.ends_with(m)) =>
+                    {
+                        continue;
+                    }
                     _ => drop(map.insert("BrandNew".into(), json!({"a": [1, null]}))),
                 }
                 if let Err(error) = serde_json::from_value::<T>(changed) {
@@ -198,6 +247,12 @@ mod tests {
             assert_eq!(read::<Container>(&recorded(engine, "container-none")).ip(), None);
             let all: Vec<Summary> = read(&recorded(engine, "containers"));
             assert!(all.iter().any(|one| one.state == "running" && one.labels.contains_key("cares")), "{all:?}");
+            for name in ["stats-bridge", "stats-none"] {
+                let stats: Stats = read(&recorded(engine, name));
+                assert!(stats.memory_bytes().is_some_and(|bytes| bytes > 100_000), "{stats:?}");
+                assert!(stats.cpu_stats.cpu_usage.total_usage > 1_000_000, "{stats:?}");
+                survives::<Stats>(&recorded(engine, name));
+            }
             let events = format!("{}/tests/fixtures/engine/{engine}/events.ndjson", env!("CARGO_MANIFEST_DIR"));
             for line in std::fs::read_to_string(events).unwrap().lines() {
                 let event: Event = serde_json::from_str(line).unwrap();

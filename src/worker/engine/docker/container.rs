@@ -2,8 +2,9 @@
 //! never leave one behind as long as the engine answers within [`REMOVE_FOR`].
 
 use super::super::output::LastWords;
-use super::super::{Control, Exit};
+use super::super::{Control, Exit, Usage};
 use super::Shared;
+use super::answers::Stats;
 use super::frames::{Frames, Log};
 use super::held::{Claim, Held};
 use super::request::container_path;
@@ -24,6 +25,8 @@ const STOP_SLACK: Duration = Duration::from_secs(10);
 const WORD_LIMIT: Duration = Duration::from_secs(2);
 /// After the end, for the rest of its output to come.
 const DRAIN_LIMIT: Duration = Duration::from_millis(300);
+/// For what it uses: an engine that has no "one-shot" measures for a second.
+const USAGE_LIMIT: Duration = Duration::from_secs(5);
 /// Before its log is asked for again, should the engine have broken off.
 const LOG_AGAIN: Duration = Duration::from_millis(500);
 
@@ -152,5 +155,13 @@ impl Control for ContainerControl {
 
     fn last_words(&self) -> String {
         self.last_words.text()
+    }
+
+    async fn usage(&self) -> Option<Usage> {
+        let path = container_path(&self.kept.held.container, "/stats?stream=false&one-shot=true");
+        let answer = self.kept.shared.wire.call(Verb::Get, &path, None, USAGE_LIMIT).await.ok()?;
+        let stats: Stats = serde_json::from_str(&answer).ok()?;
+        let cpu_time = Duration::from_nanos(stats.cpu_stats.cpu_usage.total_usage);
+        Some(Usage { memory_bytes: stats.memory_bytes()?, cpu_time })
     }
 }
