@@ -37,15 +37,19 @@ fn no_engine_is_said_and_its_return_is_noticed() {
     std::fs::remove_file(&socket).unwrap();
     told("does not exist");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let (seen, until_seen) = std::sync::mpsc::channel::<()>();
     let answering = std::thread::spawn(move || {
-        // One answer, then it is gone again.
+        // One answer, and when it was heard it is gone again.
         let (mut client, _) = listener.accept().unwrap();
         let mut request = [0; 4096];
         let _ = client.read(&mut request).unwrap();
         let body = r#"{"Version":"99","ApiVersion":"1.45","MinAPIVersion":null,"Odd":1}"#;
         write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        drop(client);
+        let _ = until_seen.recv();
     });
     assert_eq!(next(), Availability::Up { version: "Docker 99 (API 1.45)".into() });
+    drop(seen);
     answering.join().unwrap();
     told("stopped");
 }
