@@ -3,7 +3,7 @@
 
 use super::bundle::{BundleCache, Unpacked};
 use super::engine::process::ProcessEngine;
-use super::engine::{Engine, EngineError, Kind, Launch, Running};
+use super::engine::{Engine, EngineError, Kind, Launch, Program, Running};
 use super::instance::Instance;
 use super::logs::LogBook;
 use crate::net::Socket;
@@ -224,10 +224,12 @@ impl Pool {
             .start(Launch {
                 id: id.to_string(),
                 function: revision.function.clone(),
-                bundle: bundle.path.clone(),
+                revision: revision.number,
+                program: Program::Bundle(bundle.path.clone()),
                 command: revision.command.clone(),
                 env: given.chain(ours).collect(),
                 memory_bytes: (revision.memory_bytes > 0).then_some(revision.memory_bytes),
+                cpu: (revision.cpu > 0.0).then_some(revision.cpu),
                 kind,
             })
             .await

@@ -1,6 +1,9 @@
 //! What a worker can run things with. An engine starts a revision and hands back something to talk to and to end;
 //! it knows nothing of the cluster, of calls or of warm and cold.
 
+#[allow(dead_code)] // until the pool makes one
+pub mod docker;
+mod output;
 pub mod process;
 
 use futures_lite::io::{AsyncRead, AsyncWrite};
@@ -14,15 +17,27 @@ pub struct Launch {
     /// Unique on this node: the instance's or the call's id. Also the name logs are kept under.
     pub id: String,
     pub function: String,
-    /// Where the bundle was unpacked. Read-only to the function by convention; its working directory.
-    pub bundle: PathBuf,
-    /// Program and arguments; a program `cares` is this very binary.
+    pub revision: u64,
+    pub program: Program,
+    /// Program and arguments; a bundle's program `cares` is this very binary. For an image, what `docker run IMAGE`
+    /// takes after the image: empty means the image's own.
     pub command: Vec<String>,
     /// Complete, but for what only the engine knows (`PORT`, `HOME`, `TMPDIR`, `PATH`).
     pub env: Vec<(String, String)>,
     /// `None`: no limit of its own.
     pub memory_bytes: Option<u64>,
+    /// Cores, such as 0.5. `None`: no limit of its own.
+    pub cpu: Option<f64>,
     pub kind: Kind,
+}
+
+/// What a function's code is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// Where the bundle was unpacked. Read-only to the function by convention; its working directory.
+    Bundle(PathBuf),
+    /// A container image, as people write it: `hello-world`, `registry:5000/team/app:1`.
+    Image(String),
 }
 
 /// The two ways to run a function.
@@ -52,15 +67,37 @@ pub trait Control: Send + Sync {
     async fn stop(&self, grace: Duration) -> Exit;
     /// The last lines it wrote to stderr (for http: or stdout), newest last; at most 4 KiB.
     fn last_words(&self) -> String;
+    /// What it uses now, where its engine can tell.
+    async fn usage(&self) -> Option<Usage> {
+        None
+    }
 }
 
-/// How something ended.
+/// What something that runs uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub memory_bytes: u64,
+    /// Of all cores together, since its start.
+    pub cpu_time: Duration,
+}
+
+/// How something ended, or why it is of no use any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// With this code.
     Code(i32),
     /// By this signal.
     Signal(i32),
+    /// It used more memory than it may.
+    OutOfMemory,
+    /// Someone else stopped or killed it, with the engine's own tools.
+    Stopped,
+    /// Someone else paused it: it is there, but answers nothing.
+    Paused,
+    /// Someone else removed it.
+    Removed,
+    /// Its engine is gone: nothing is known of it.
+    EngineLost,
 }
 
 impl Exit {
@@ -73,25 +110,84 @@ impl Exit {
 impl std::fmt::Display for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            // A shell's and an engine's word for SIGKILL; nobody said who sent it.
+            Exit::Code(137) => f.write_str("exited with code 137 (killed; if it needs more memory, raise memory_mb)"),
             Exit::Code(code) => write!(f, "exited with code {code}"),
             Exit::Signal(signal) => write!(f, "was ended by signal {signal}"),
+            Exit::OutOfMemory => f.write_str("was killed because it used more memory than it may; raise memory_mb"),
+            Exit::Stopped => f.write_str("was stopped by hand on its node"),
+            Exit::Paused => f.write_str("was paused by hand on its node"),
+            Exit::Removed => f.write_str("was removed by hand on its node"),
+            Exit::EngineLost => f.write_str("was lost: its node's container engine has stopped"),
+        }
+    }
+}
+
+/// What an image says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// It exposes a port, so it serves HTTP unless the function says otherwise.
+    pub http: bool,
+    /// What `$PORT` will be, unless the function's environment says otherwise.
+    pub port: u16,
+}
+
+/// Something an earlier worker of this node left running, and that goes on.
+pub struct Adopted {
+    pub id: String,
+    pub function: String,
+    pub revision: u64,
+    /// Always an http instance.
+    pub running: Running,
+}
+
+/// Whether an engine can be used now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    Up {
+        /// Its name and version, for people.
+        version: String,
+    },
+    Down {
+        /// What is wrong with what.
+        reason: String,
+        /// What to do about it.
+        fix: String,
+    },
+}
+
+impl std::fmt::Display for Availability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Availability::Up { version } => write!(f, "{version} answers"),
+            Availability::Down { reason, fix } => write!(f, "{reason}; {fix}"),
         }
     }
 }
 
 /// Why something could not be started. The text says what to do.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineError {
     /// The command does not exist or may not be run.
     Command(String),
     /// The node is out of something: ports, processes, disk.
     Resources(String),
+    /// The image cannot be had, or does not fit this node.
+    Image(String),
+    /// It ended before it could be reached.
+    Exited(String),
+    /// The engine does not answer, or not as it should. Worth a try elsewhere.
+    Unavailable(String),
 }
 
 impl std::fmt::Display for EngineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            EngineError::Command(text) | EngineError::Resources(text) => f.write_str(text),
+            EngineError::Command(text)
+            | EngineError::Resources(text)
+            | EngineError::Image(text)
+            | EngineError::Exited(text)
+            | EngineError::Unavailable(text) => f.write_str(text),
         }
     }
 }
@@ -103,6 +199,13 @@ impl std::error::Error for EngineError {}
 pub trait Engine: Send + Sync {
     /// As nodes report it: `process`, `docker`.
     fn name(&self) -> &'static str;
-    /// Starts it. An http function is not yet listening when this returns.
+    /// Sees that the image is on this node, pulling it if need be, and tells what it says of itself.
+    async fn prepare(&self, image: &str) -> Result<ImageFacts, EngineError>;
+    /// Starts it. An http function may not yet be listening when this returns. Given up when dropped.
     async fn start(&self, launch: Launch) -> Result<Running, EngineError>;
+    /// Whatever earlier workers of this node left and this one does not hold: http instances that serve are handed over,
+    /// all else is removed. For a worker's start, and whenever the engine comes back.
+    async fn adopt(&self) -> Result<Vec<Adopted>, EngineError>;
+    /// Waits until it can be used or cannot any more; the first call answers as soon as that is known. For one waiter.
+    async fn changed(&self) -> Availability;
 }

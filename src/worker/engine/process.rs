@@ -6,28 +6,29 @@ mod command;
 mod confine;
 mod group;
 mod leftovers;
-mod output;
 mod ports;
 mod spawner;
 
-use super::{Engine, EngineError, Launch, Running};
+use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
 use crate::rt;
 use crate::worker::logs::LogBook;
 use spawner::Spawner;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Runs functions as processes of this machine. `Launch::cpu` is not enforced; `memory_bytes` limits the data of each
 /// single process.
 pub struct ProcessEngine {
     spawner: Spawner,
+    told: AtomicBool,
 }
 
 impl ProcessEngine {
     /// An engine that keeps its launches' folders in `data_dir/run`. First ends what an earlier engine there left
     /// running, so `data_dir` must be this worker's alone. Blocks.
     pub fn new(data_dir: &Path, logs: Arc<LogBook>) -> Result<ProcessEngine, EngineError> {
-        Ok(ProcessEngine { spawner: Spawner::new(data_dir, logs)? })
+        Ok(ProcessEngine { spawner: Spawner::new(data_dir, logs)?, told: AtomicBool::new(false) })
     }
 }
 
@@ -37,12 +38,35 @@ impl Engine for ProcessEngine {
         "process"
     }
 
+    async fn prepare(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        Err(no_images(image))
+    }
+
     async fn start(&self, launch: Launch) -> Result<Running, EngineError> {
         let (reply, answer) = rt::bounded(1);
         self.spawner.order(launch, reply)?;
         // When this future is dropped here, the answer is dropped with it, which kills what was started.
         answer.recv().await.unwrap_or_else(|_| Err(spawner::gone()))
     }
+
+    /// Processes end with their worker: what was left is ended when the engine is made.
+    async fn adopt(&self) -> Result<Vec<Adopted>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    async fn changed(&self) -> Availability {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
+        Availability::Up { version: "processes".into() }
+    }
+}
+
+/// It has nothing to run images with.
+fn no_images(image: &str) -> EngineError {
+    EngineError::Image(format!(
+        "the image {image} needs a container engine and this node runs processes; start Docker there, or deploy a bundle"
+    ))
 }
 
 #[cfg(test)]

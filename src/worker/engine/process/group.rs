@@ -1,8 +1,8 @@
 //! A started process and all it started: waits for its end, ends it, and lets nothing of its group outlive it. Must
 //! never signal a group whose number may already belong to someone else.
 
+use super::super::output::LastWords;
 use super::super::{Control, EngineError, Exit};
-use super::output::LastWords;
 use crate::clock;
 use crate::rt::{self, Receiver, Sender};
 use async_process::Child;

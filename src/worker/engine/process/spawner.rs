@@ -1,12 +1,12 @@
 //! The one thread that forks. It outlives everything it started, because Linux sends a child its death signal when the
 //! *thread* that forked it ends. Must never wait for what it starts.
 
-use super::super::{EngineError, Kind, Launch, Running};
+use super::super::output::{LastWords, Output, drain};
+use super::super::{EngineError, Kind, Launch, Program, Running};
 use super::command;
 use super::confine::{confine, keep_inherited_files_from_children};
 use super::group::{self, Group};
 use super::leftovers::{self, RunDir, Sweeper};
-use super::output::{LastWords, Output, drain};
 use super::ports::Ports;
 use crate::rt::{self, Sender};
 use crate::worker::logs::{LogBook, Stream};
@@ -89,18 +89,19 @@ struct Shop {
 }
 
 impl Shop {
-    fn start(&self, mut launch: Launch, alive: Alive) -> Result<Running, EngineError> {
-        // The child changes its folder before it executes: a relative path would then be another.
-        if let Ok(bundle) = std::path::absolute(&launch.bundle) {
-            launch.bundle = bundle;
-        }
-        if !launch.bundle.is_dir() {
-            let text = format!("the bundle's folder {} is gone; deploy it again", launch.bundle.display());
+    fn start(&self, launch: Launch, alive: Alive) -> Result<Running, EngineError> {
+        let bundle = match &launch.program {
+            // The child changes its folder before it executes: a relative path would then be another.
+            Program::Bundle(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            Program::Image(image) => return Err(super::no_images(image)),
+        };
+        if !bundle.is_dir() {
+            let text = format!("the bundle's folder {} is gone; deploy it again", bundle.display());
             return Err(EngineError::Resources(text));
         }
         let own_path = launch.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
         let path = own_path.unwrap_or(PATH);
-        let program = command::resolve(&launch.command, &launch.bundle, path, &self.own)?;
+        let program = command::resolve(&launch.command, &bundle, path, &self.own)?;
         let dir = RunDir::make(&self.run, &launch.id, &self.sweeper)?;
         let lease = match launch.kind {
             Kind::Http => Some(self.ports.lease()?),
@@ -108,7 +109,7 @@ impl Shop {
         };
 
         let mut command = std::process::Command::new(&program);
-        command.args(&launch.command[1..]).current_dir(&launch.bundle).env_clear();
+        command.args(&launch.command[1..]).current_dir(&bundle).env_clear();
         command.env("PATH", PATH).env("HOME", dir.path()).env("TMPDIR", dir.path());
         for (name, value) in &launch.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -118,7 +119,7 @@ impl Shop {
             command.env(name, value);
         }
         // After the function's own: these are facts.
-        command.env("PWD", &launch.bundle).env(leftovers::MARKER, dir.path());
+        command.env("PWD", &bundle).env(leftovers::MARKER, dir.path());
         if let Some(lease) = &lease {
             command.env("PORT", lease.port().to_string());
         }

@@ -1,6 +1,6 @@
 //! Real processes. Every wait is for a condition, with a limit so long that only a fault reaches it.
 
-use super::super::{Exit, Kind};
+use super::super::{Exit, Kind, Program};
 use super::*;
 use crate::worker::logs::Stream;
 use futures_lite::future::{block_on, poll_once};
@@ -43,10 +43,12 @@ impl Bench {
         Launch {
             id: format!("i-{}", self.next.fetch_add(1, Ordering::Relaxed)),
             function: "f".into(),
-            bundle: self.dir.path().join("bundle"),
+            revision: 1,
+            program: Program::Bundle(self.dir.path().join("bundle")),
             command: command.iter().map(|word| word.to_string()).collect(),
             env: vec![],
             memory_bytes: None,
+            cpu: None,
             kind,
         }
     }
@@ -153,7 +155,7 @@ fn the_environment_is_clean() {
     let mut launch = bench.launch(Kind::Job, &["env"]);
     launch.env = vec![("MINE".into(), "a=b c".into()), ("PWD".into(), "no".into())];
     let run = fs::canonicalize(bench.dir.path().join("data/run")).unwrap().join(&launch.id);
-    let (run, bundle) = (run.display().to_string(), launch.bundle.display().to_string());
+    let (run, bundle) = (run.display().to_string(), bench.dir.path().join("bundle").display().to_string());
     let mut expected = vec![
         format!("CARES_RUN_DIR={run}"),
         format!("HOME={run}"),

@@ -42,14 +42,14 @@ pub async fn drain(mut from: Box<dyn AsyncRead + Send + Unpin>, output: Output) 
 
 /// Makes lines of chunks. A line too long is passed on at once (the log marks it), its rest is dropped.
 #[derive(Default)]
-struct Lines {
+pub struct Lines {
     line: Vec<u8>,
     /// The line was passed on already.
     dropping: bool,
 }
 
 impl Lines {
-    fn add(&mut self, mut bytes: &[u8], append: &mut impl FnMut(&str)) {
+    pub fn add(&mut self, mut bytes: &[u8], append: &mut impl FnMut(&str)) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.take(&bytes[..end], append);
             self.finish(append);
@@ -73,7 +73,7 @@ impl Lines {
     }
 
     /// The line ends here.
-    fn finish(&mut self, append: &mut impl FnMut(&str)) {
+    pub fn finish(&mut self, append: &mut impl FnMut(&str)) {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
         // An empty line is one too, but not the nothing after the last.
         if !self.dropping && !line.is_empty() {
@@ -91,7 +91,7 @@ pub struct LastWords {
 }
 
 impl LastWords {
-    fn add(&self, new: &[u8]) {
+    pub fn add(&self, new: &[u8]) {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         bytes.extend_from_slice(new);
         // Moved only now and then.

@@ -1,0 +1,127 @@
+//! Runs functions as containers of a Docker engine on this machine, each removed when it ends. All of shiplift is behind
+//! this; the socket is as good as root, so nothing of a caller's reaches it unchecked.
+
+mod answers;
+mod container;
+mod frames;
+mod held;
+mod image;
+mod reach;
+mod request;
+mod start;
+mod trouble;
+mod watch;
+mod wire;
+
+use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
+use crate::rt;
+use crate::worker::logs::LogBook;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// Where engines listen, unless `DOCKER_HOST` says otherwise.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// A Docker engine, there or not: it is looked for all the time.
+pub struct DockerEngine {
+    shared: Arc<Shared>,
+    _watching: rt::Scoped,
+}
+
+/// What the parts share.
+struct Shared {
+    wire: Arc<wire::Wire>,
+    socket: PathBuf,
+    /// Told apart by this from other workers' containers at the same engine.
+    node: String,
+    logs: Arc<LogBook>,
+    shelf: Arc<held::Shelf>,
+    bell: watch::Bell,
+    /// The engine's kind of processor, as images name it.
+    arch: Mutex<String>,
+    images: image::Images,
+    reach: reach::Reach,
+}
+
+impl Shared {
+    /// At once, rather than by a call that waits out its limit.
+    fn usable(&self) -> Result<(), EngineError> {
+        self.bell.trouble().map_or(Ok(()), |why| Err(EngineError::Unavailable(why)))
+    }
+}
+
+impl DockerEngine {
+    /// The engine that `DOCKER_HOST` names, or the usual one. `node` is the node's id, the same after a restart; two
+    /// workers at one engine have different ones.
+    pub fn new(node: &str, logs: Arc<LogBook>) -> Result<DockerEngine, EngineError> {
+        let socket = socket(std::env::var("DOCKER_HOST").ok().as_deref())?;
+        DockerEngine::at(&socket, node, logs)
+    }
+
+    /// The engine at this socket.
+    pub fn at(socket: &Path, node: &str, logs: Arc<LogBook>) -> Result<DockerEngine, EngineError> {
+        request::container_name(node, "x")?; // the node's id is part of every name
+        let wire = wire::Wire::new(socket)
+            .map_err(|error| EngineError::Resources(format!("could not start a thread for the engine: {error}")))?;
+        let shared = Arc::new(Shared {
+            wire,
+            socket: socket.to_owned(),
+            node: node.into(),
+            logs,
+            shelf: Arc::default(),
+            bell: watch::Bell::default(),
+            arch: Mutex::default(),
+            images: image::Images::default(),
+            reach: reach::Reach::default(),
+        });
+        let watching = rt::spawn_scoped(watch::watch(shared.clone()));
+        Ok(DockerEngine { shared, _watching: watching })
+    }
+}
+
+/// The socket's path.
+fn socket(docker_host: Option<&str>) -> Result<PathBuf, EngineError> {
+    match docker_host.filter(|host| !host.is_empty()) {
+        None => Ok(DEFAULT_SOCKET.into()),
+        Some(host) => match host.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
+            Some(path) => Ok(path.into()),
+            None => Err(EngineError::Unavailable(format!(
+                "DOCKER_HOST is {host:?}, and only an engine on this machine can be used: unset it, or give a socket as \
+                 unix:///PATH"
+            ))),
+        },
+    }
+}
+
+#[async_trait::async_trait]
+impl Engine for DockerEngine {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    async fn prepare(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        image::prepare(&self.shared, &request::ImageName::parse(image)?).await
+    }
+
+    async fn start(&self, launch: Launch) -> Result<Running, EngineError> {
+        let (reply, answer) = rt::bounded(1);
+        let shared = self.shared.clone();
+        // Goes on when this future is dropped here: what the engine has begun must be known to be removed.
+        rt::spawn(async move {
+            let running = start::start(&shared, &launch, || !reply.is_closed()).await;
+            let _ = reply.try_send(running); // nobody waits any more: dropping it removes it
+        });
+        answer.recv().await.unwrap_or_else(|_| Err(EngineError::Unavailable("the start was given up".into())))
+    }
+
+    async fn adopt(&self) -> Result<Vec<Adopted>, EngineError> {
+        start::adopt(&self.shared).await
+    }
+
+    async fn changed(&self) -> Availability {
+        self.shared.bell.changed().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! A started container: waits for its end, ends it, follows its log, and sees that it is removed whatever happens. Must
+//! never leave one behind as long as the engine answers within [`REMOVE_FOR`].
+
+use super::super::output::LastWords;
+use super::super::{Control, Exit, Usage};
+use super::Shared;
+use super::answers::Stats;
+use super::frames::{Frames, Log};
+use super::held::{Claim, Held};
+use super::request::container_path;
+use super::wire::{Verb, WireError};
+use crate::clock;
+use crate::rt::{self, Receiver, Sender};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For the engine to kill and remove one: it waits for the kernel to let go.
+const REMOVE_LIMIT: Duration = Duration::from_secs(60);
+/// Tries to remove one while the engine is away; what is left then is removed when it is back (`adopt`).
+const REMOVE_FOR: Duration = Duration::from_secs(600);
+const REMOVE_AGAIN: Duration = Duration::from_secs(1);
+/// What a stop may take longer than its grace.
+const STOP_SLACK: Duration = Duration::from_secs(10);
+/// After a stop, for the word of its end to come.
+const WORD_LIMIT: Duration = Duration::from_secs(2);
+/// After the end, for the rest of its output to come.
+const DRAIN_LIMIT: Duration = Duration::from_millis(300);
+/// For what it uses: an engine that has no "one-shot" measures for a second.
+const USAGE_LIMIT: Duration = Duration::from_secs(5);
+/// Before its log is asked for again, should the engine have broken off.
+const LOG_AGAIN: Duration = Duration::from_millis(500);
+
+/// A container that is removed when this is dropped.
+pub struct Kept {
+    shared: Arc<Shared>,
+    pub held: Arc<Held>,
+    claim: Option<Claim>,
+}
+
+impl Kept {
+    pub fn new(shared: &Arc<Shared>, container: &str, claim: Claim) -> Kept {
+        Kept { shared: shared.clone(), held: shared.shelf.hold(container), claim: Some(claim) }
+    }
+
+    async fn remove(&self) -> Result<(), WireError> {
+        remove(&self.shared, &self.held.container).await
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.held.is_ours();
+        let (shared, held, claim) = (self.shared.clone(), self.held.clone(), self.claim.take());
+        rt::spawn(async move {
+            let until = clock::now() + REMOVE_FOR;
+            while let Err(error) = remove(&shared, &held.container).await {
+                if clock::now() > until {
+                    log::warn!("container {} could not be removed: {error:?}", held.container);
+                    break;
+                }
+                clock::after(REMOVE_AGAIN).await;
+            }
+            held.settle(Exit::Removed);
+            shared.shelf.let_go(&held);
+            drop(claim); // from now on it would be a leftover
+        });
+    }
+}
+
+/// Removes a container, running or not; one that is gone already is as good.
+pub async fn remove(shared: &Shared, container: &str) -> Result<(), WireError> {
+    let path = container_path(container, "?force=1&v=1");
+    match shared.wire.call(Verb::Delete, &path, None, REMOVE_LIMIT).await {
+        // 409: it is being removed already.
+        Ok(_) | Err(WireError::Refused(404 | 409, _)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps what it prints, until its end. `since`: seconds since 1970 from which on; all when `None`.
+pub fn follow(shared: &Arc<Shared>, held: &Arc<Held>, since: Option<u64>, mut log: Log) -> Receiver<()> {
+    let (open, drained): (Sender<()>, _) = rt::bounded(1);
+    let (shared, held, mut since) = (shared.clone(), held.clone(), since);
+    rt::spawn(async move {
+        loop {
+            let from = since.map(|since| format!("&since={since}")).unwrap_or_default();
+            let path = container_path(&held.container, &format!("/logs?follow=1&stdout=1&stderr=1{from}"));
+            let (mut chunks, mut frames) = (shared.wire.stream(Verb::Get, &path, None, None), Frames::default());
+            while let Some(Ok(chunk)) = chunks.next().await {
+                let mut bytes = &chunk[..];
+                while let Some((stream, piece)) = frames.next(&mut bytes) {
+                    log.add(stream, piece);
+                }
+            }
+            // It ended, or the engine broke off: then what is printed from now on is asked for.
+            since = Some(clock::unix_ms() / 1000);
+            if clock::timeout(LOG_AGAIN, held.ended()).await.is_some() {
+                break;
+            }
+        }
+        drop(log);
+        drop(open);
+    });
+    drained
+}
+
+/// Waits for a container and ends it; dropping it removes the container.
+pub struct ContainerControl {
+    pub kept: Kept,
+    pub last_words: Arc<LastWords>,
+    /// Closed when its log has been read to the end; `None` for a job, whose caller reads.
+    pub drained: Option<Receiver<()>>,
+}
+
+#[async_trait::async_trait]
+impl Control for ContainerControl {
+    async fn ended(&self) -> Exit {
+        let exit = self.kept.held.ended().await;
+        if let Some(drained) = &self.drained {
+            // Nothing is ever sent: it closes.
+            let _ = clock::timeout(DRAIN_LIMIT, drained.recv()).await;
+        }
+        exit
+    }
+
+    async fn stop(&self, grace: Duration) -> Exit {
+        let held = &self.kept.held;
+        if let Some(exit) = held.exit() {
+            return exit; // its removal need not be waited for
+        }
+        held.is_ours();
+        if !grace.is_zero() {
+            // The image's own stop signal, SIGTERM unless it says otherwise; then SIGKILL.
+            let seconds = grace.as_secs_f64().ceil();
+            let path = container_path(&held.container, &format!("/stop?t={seconds}"));
+            let stopping = self.kept.shared.wire.call(Verb::Post, &path, None, grace + STOP_SLACK);
+            // An engine that is lost tells so by the end; waiting out the grace would be for nothing.
+            let lost = async {
+                held.ended().await;
+                // The answer comes after the event.
+                clock::after(WORD_LIMIT).await;
+                Ok(String::new())
+            };
+            if let Err(error) = futures_lite::future::or(stopping, lost).await {
+                log::warn!("container {} did not stop: {error:?}", held.container);
+            }
+        }
+        if let Err(error) = self.kept.remove().await {
+            log::warn!("container {} is not yet removed: {error:?}", held.container);
+        }
+        let _ = clock::timeout(WORD_LIMIT, self.ended()).await;
+        held.settle(Exit::Signal(9)); // unless it is known better
+        held.exit().unwrap_or(Exit::Removed)
+    }
+
+    fn last_words(&self) -> String {
+        self.last_words.text()
+    }
+
+    async fn usage(&self) -> Option<Usage> {
+        let path = container_path(&self.kept.held.container, "/stats?stream=false&one-shot=true");
+        let answer = self.kept.shared.wire.call(Verb::Get, &path, None, USAGE_LIMIT).await.ok()?;
+        let stats: Stats = serde_json::from_str(&answer).ok()?;
+        let cpu_time = Duration::from_nanos(stats.cpu_stats.cpu_usage.total_usage);
+        Some(Usage { memory_bytes: stats.memory_bytes()?, cpu_time })
+    }
+}

@@ -1,0 +1,212 @@
+//! The containers this worker holds, and what became of each. The engine's events are made into an end here, once. Must
+//! never call the engine.
+
+use super::super::Exit;
+use super::answers::Event;
+use crate::rt::{self, Receiver, Sender};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All of them, and the launches under way.
+#[derive(Default)]
+pub struct Shelf {
+    containers: Mutex<HashMap<String, Arc<Held>>>,
+    claimed: Mutex<HashSet<String>>,
+}
+
+/// A launch's id, taken until its container is gone: what has one is no leftover.
+pub struct Claim {
+    id: String,
+    shelf: Arc<Shelf>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.shelf.claimed).remove(&self.id);
+    }
+}
+
+impl Shelf {
+    /// `None` when it is taken.
+    pub fn claim(self: &Arc<Self>, id: &str) -> Option<Claim> {
+        lock(&self.claimed).insert(id.into()).then(|| Claim { id: id.into(), shelf: self.clone() })
+    }
+
+    pub fn is_claimed(&self, id: &str) -> bool {
+        lock(&self.claimed).contains(id)
+    }
+
+    /// Its end is noticed from now on, until it is let go.
+    pub fn hold(&self, container: &str) -> Arc<Held> {
+        let (over, ended) = rt::bounded(1);
+        let state = State { over: Some(over), ..State::default() };
+        let held = Arc::new(Held { container: container.into(), ended, state: Mutex::new(state) });
+        lock(&self.containers).insert(container.into(), held.clone());
+        held
+    }
+
+    pub fn let_go(&self, held: &Held) {
+        lock(&self.containers).remove(&held.container);
+    }
+
+    pub fn all(&self) -> Vec<Arc<Held>> {
+        lock(&self.containers).values().cloned().collect()
+    }
+
+    pub fn get(&self, container: &str) -> Option<Arc<Held>> {
+        lock(&self.containers).get(container).cloned()
+    }
+}
+
+/// One container, as far as its end is concerned.
+pub struct Held {
+    pub container: String,
+    /// Closed at its end.
+    ended: Receiver<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    exit: Option<Exit>,
+    over: Option<Sender<()>>,
+    /// This worker is ending it.
+    ours: bool,
+    /// Someone else sent it a signal.
+    signalled: bool,
+    out_of_memory: bool,
+    /// It has died with this code; why is not yet clear.
+    died: Option<i32>,
+}
+
+/// What an event leaves to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Nothing,
+    /// It has died and more about it will come at once: settle it a moment later.
+    SettleSoon,
+}
+
+impl Held {
+    pub async fn ended(&self) -> Exit {
+        let _ = self.ended.recv().await; // nothing is ever sent
+        self.exit().unwrap_or(Exit::EngineLost)
+    }
+
+    /// How it ended, if it has.
+    pub fn exit(&self) -> Option<Exit> {
+        lock(&self.state).exit
+    }
+
+    /// What happens to it from now on is this worker's doing.
+    pub fn is_ours(&self) {
+        lock(&self.state).ours = true;
+    }
+
+    /// It has ended like this; the first to say so is right.
+    pub fn settle(&self, exit: Exit) {
+        let mut state = lock(&self.state);
+        state.exit.get_or_insert(exit);
+        state.over = None;
+    }
+
+    /// Takes note of what the engine says happened to it.
+    pub fn note(&self, event: &Event) -> Next {
+        let mut state = lock(&self.state);
+        let exit = match event.action.as_str() {
+            "kill" => {
+                state.signalled = true;
+                return Next::Nothing;
+            }
+            "oom" => {
+                state.out_of_memory = true;
+                return Next::Nothing;
+            }
+            "die" => {
+                let code = event.actor.attributes.get("exitCode").and_then(|code| code.as_deref()?.parse().ok());
+                let code = code.unwrap_or(-1);
+                // Killed, or asked to end by someone else: what comes next says by what.
+                if !state.ours && (code == KILLED || state.signalled) {
+                    state.died = Some(code);
+                    return Next::SettleSoon;
+                }
+                Exit::Code(code)
+            }
+            "destroy" => Exit::Removed,
+            "pause" if !state.ours => Exit::Paused,
+            _ => return Next::Nothing,
+        };
+        drop(state);
+        self.settle(exit);
+        Next::Nothing
+    }
+
+    /// It has died, and all that is to be known about it is here. `out_of_memory` is what the engine says when asked.
+    pub fn settle_death(&self, out_of_memory: bool) {
+        let state = lock(&self.state);
+        let Some(code) = state.died else { return };
+        let exit = if (out_of_memory || state.out_of_memory) && code == KILLED {
+            Exit::OutOfMemory
+        } else if state.signalled {
+            Exit::Stopped
+        } else {
+            Exit::Code(code)
+        };
+        drop(state);
+        self.settle(exit);
+    }
+}
+
+/// The code of what SIGKILL ended.
+pub const KILLED: i32 = 137;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(action: &str, code: &str) -> Event {
+        serde_json::from_value(json!({"Action": action, "Actor": {"Attributes": {"exitCode": code}}})).unwrap()
+    }
+
+    /// What is told when these happen, and then the moment is over.
+    fn told(ours: bool, oom_on_asking: bool, events: &[(&str, &str)]) -> Option<Exit> {
+        let held = Shelf::default().hold("c");
+        if ours {
+            held.is_ours();
+        }
+        let next: Vec<Next> = events.iter().map(|(action, code)| held.note(&event(action, code))).collect();
+        if next.contains(&Next::SettleSoon) {
+            held.settle_death(oom_on_asking);
+        }
+        held.exit()
+    }
+
+    #[test]
+    fn the_events_tell_why_it_ended() {
+        assert_eq!(told(false, false, &[("die", "3")]), Some(Exit::Code(3)));
+        assert_eq!(told(false, false, &[("kill", ""), ("die", "0"), ("stop", "")]), Some(Exit::Stopped));
+        assert_eq!(told(false, false, &[("kill", ""), ("die", "137"), ("destroy", "")]), Some(Exit::Removed));
+        assert_eq!(told(false, false, &[("oom", ""), ("die", "137")]), Some(Exit::OutOfMemory));
+        assert_eq!(told(false, false, &[("die", "137"), ("oom", "")]), Some(Exit::OutOfMemory));
+        assert_eq!(told(false, true, &[("die", "137")]), Some(Exit::OutOfMemory));
+        assert_eq!(told(false, false, &[("die", "137")]), Some(Exit::Code(137)));
+        assert_eq!(told(false, false, &[("pause", ""), ("die", "3")]), Some(Exit::Paused));
+        assert_eq!(told(true, false, &[("kill", ""), ("die", "143"), ("destroy", "")]), Some(Exit::Code(143)));
+        assert_eq!(told(false, false, &[("kill", ""), ("start", ""), ("exec_create", "")]), None);
+        assert_eq!(told(false, false, &[("destroy", "")]), Some(Exit::Removed));
+    }
+
+    #[test]
+    fn an_id_is_claimed_once() {
+        let shelf = Arc::new(Shelf::default());
+        let claim = shelf.claim("a").unwrap();
+        assert!(shelf.claim("a").is_none() && shelf.is_claimed("a"));
+        drop(claim);
+        assert!(!shelf.is_claimed("a") && shelf.claim("a").is_some());
+    }
+}
