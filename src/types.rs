@@ -187,6 +187,9 @@ pub struct Node {
     pub tools: Vec<String>,
     pub tags: BTreeMap<String, String>,
     pub engines: Vec<String>,
+    /// Why an engine that was looked for cannot be used, and the fix.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub engine_trouble: String,
     pub version: String,
     /// Percent of all cores; null when it could not be read or the node is disconnected.
     pub cpu_percent: Option<f64>,

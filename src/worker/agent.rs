@@ -1,5 +1,6 @@
 //! Membership: join, heartbeat, links, and again from the start when the connection breaks.
 
+use super::pool::Notice;
 use super::{Worker, link};
 use crate::net::Socket;
 use crate::rpc::Channel;
@@ -39,13 +40,14 @@ enum End {
 /// Runs until told to leave, which is when `leaving` closes, and all calls have ended; or until refused at first.
 pub async fn run(
     worker: Arc<Worker>,
-    endings: Receiver<proto::InstanceState>,
+    noticed: Receiver<Notice>,
     leaving: Receiver<()>,
     first: Sender<Result<(), String>>,
 ) {
     let mut bound = AGAIN_FIRST;
+    worker.pool.engines.known().await; // so that the first join is complete
     loop {
-        let end = session(&worker, &endings, &leaving, &first, &mut bound).await;
+        let end = session(&worker, &noticed, &leaving, &first, &mut bound).await;
         worker.joined.store(false, Ordering::Relaxed);
         worker.pool.fetch_from(None);
         let why = match end {
@@ -77,7 +79,7 @@ pub async fn run(
 
 async fn session(
     worker: &Arc<Worker>,
-    endings: &Receiver<proto::InstanceState>,
+    noticed: &Receiver<Notice>,
     leaving: &Receiver<()>,
     first: &Sender<Result<(), String>>,
     bound: &mut Duration,
@@ -97,7 +99,7 @@ async fn session(
         Err(status) => return strange(status.message()),
     };
     let mut client = ClusterServiceClient::new(channel);
-    let info = worker.identity.join(worker.pool.report());
+    let info = worker.identity.join(worker.pool.engines.state(), worker.pool.report());
     let ack = match clock::timeout(JOIN_LIMIT, client.join_cluster(info)).await {
         Some(Ok(ack)) => ack.into_inner(),
         Some(Err(status)) => return strange(status.message()),
@@ -127,7 +129,7 @@ async fn session(
     if !worker.ever_joined.swap(true, Ordering::Relaxed) {
         let _ = first.try_send(Ok(())); // its one message
     }
-    heart.live(every, beats, commands, endings, leaving).await
+    heart.live(every, beats, commands, noticed, leaving).await
 }
 
 /// One session's heartbeat.
@@ -142,7 +144,7 @@ struct Heart<'a> {
 
 enum Woken {
     Time,
-    Ended(proto::InstanceState),
+    Noticed(Notice),
     Command(Option<Result<proto::OrchestratorCommand, tonic::Status>>),
     Leave,
 }
@@ -153,7 +155,7 @@ impl Heart<'_> {
         every: Duration,
         beats: Sender<proto::NodeMetrics>,
         mut commands: Streaming<proto::OrchestratorCommand>,
-        endings: &Receiver<proto::InstanceState>,
+        noticed: &Receiver<Notice>,
         leaving: &Receiver<()>,
     ) -> End {
         let mut next = clock::now() + every;
@@ -165,8 +167,8 @@ impl Heart<'_> {
                     Woken::Time
                 };
                 let ended = async {
-                    match endings.recv().await {
-                        Ok(state) => Woken::Ended(state),
+                    match noticed.recv().await {
+                        Ok(notice) => Woken::Noticed(notice),
                         Err(_) => future::pending().await,
                     }
                 };
@@ -185,7 +187,7 @@ impl Heart<'_> {
                     next = clock::now() + every;
                     Vec::new()
                 }
-                Woken::Ended(state) => vec![state],
+                Woken::Noticed(notice) => vec![notice],
                 Woken::Command(Some(Ok(command))) => {
                     log::info!("The orchestrator says: {}", command.command_type);
                     self.drained |= self.leaving && command.command_type == "drained";
@@ -220,8 +222,16 @@ impl Heart<'_> {
         }
     }
 
-    async fn beat(&mut self, instances: Vec<proto::InstanceState>) -> proto::NodeMetrics {
+    async fn beat(&mut self, notices: Vec<Notice>) -> proto::NodeMetrics {
         let vitals = self.gauge.read();
+        let mut engines = None;
+        let mut instances = Vec::new();
+        for notice in notices {
+            match notice {
+                Notice::Instance(state) => instances.push(state),
+                Notice::Engines => engines = Some(self.worker.pool.engines.state()),
+            }
+        }
         proto::NodeMetrics {
             node_id: self.worker.id.clone(),
             cpu_usage: vitals.cpu_percent.unwrap_or(-1.0),
@@ -230,6 +240,7 @@ impl Heart<'_> {
             status: if self.leaving { "leaving" } else { "active" }.into(),
             session: self.session,
             instances,
+            engines,
         }
     }
 }

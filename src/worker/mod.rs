@@ -4,6 +4,7 @@
 mod agent;
 mod bundle;
 mod engine;
+mod engines;
 mod identity;
 mod instance;
 mod job;
@@ -95,16 +96,18 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let dir = config.open_data_dir().map_err(StartError::DataDir)?;
     let listener = listen(config.worker_addr)?;
     let http = listener.local_addr().map_err(io("tell the worker's address"))?;
-    let (ended, endings) = rt::unbounded(); // one entry an instance: bounded by slots
-    let pool = Pool::new(dir.path(), config.slots, config.engine, ended).map_err(StartError::Engine)?;
-    let identity = Identity::read(dir.path(), config, http, pool.engines()).map_err(io("keep the node's identity"))?;
+    let identity = Identity::read(dir.path(), config, http).map_err(io("keep the node's identity"))?;
+    let (notices, noticed) = rt::unbounded(); // an entry an instance or a change of an engine: few
+    let pool = Pool::new(dir.path(), &identity.id, config.slots, config.engine, notices);
+    let pool = Arc::new(pool.map_err(StartError::Engine)?);
+    pool.watch_engines();
     let worker = Arc::new(Worker {
         id: identity.id.clone(),
         name: identity.name.clone(),
         orchestrator: config.orchestrator.clone(),
         open: config.open,
         identity,
-        pool: Arc::new(pool),
+        pool,
         joined: AtomicBool::new(false),
         ever_joined: AtomicBool::new(false),
     });
@@ -117,7 +120,7 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let (tell_joined, first_join) = rt::bounded(1);
     let member = worker.clone();
     rt::spawn(async move {
-        agent::run(member, endings, leaving, tell_joined).await;
+        agent::run(member, noticed, leaving, tell_joined).await;
         drop(told_left);
     });
     Ok(Running { worker, http, first_join, leave, left, stop_http, rest, _dir: dir })
