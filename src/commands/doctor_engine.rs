@@ -14,7 +14,10 @@ pub fn ask(docker_host: Option<&str>) -> Result<String, (String, String)> {
     let socket = match docker_host.filter(|host| !host.is_empty()) {
         None => DEFAULT_SOCKET,
         Some(host) => host.strip_prefix("unix://").ok_or_else(|| {
-            (format!("DOCKER_HOST is {host}"), "CARES talks to engines over unix sockets: DOCKER_HOST=unix:///PATH".into())
+            (
+                format!("DOCKER_HOST is {host}"),
+                "CARES talks to engines over unix sockets: DOCKER_HOST=unix:///PATH".into(),
+            )
         })?,
     };
     match version(socket) {
