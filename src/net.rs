@@ -1,19 +1,23 @@
 //! Sockets as hyper wants them: reading, writing, waiting and spawning. Knows nothing of what is said over them.
 
-use crate::{clock, rt};
+use crate::clock;
+use crate::rt::{self, Receiver};
 use async_io::Async;
+use futures_lite::future;
 use futures_lite::io::AsyncWrite;
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice, Read as _};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+/// After a connection could not be taken.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -207,6 +211,24 @@ impl Write for Socket {
     ) -> Poll<io::Result<usize>> {
         let result = ready!(self.as_mut().writer().poll_write_vectored(cx, bytes));
         Poll::Ready(self.written(result, bytes.iter().map(|b| b.len()).sum()))
+    }
+}
+
+/// The next connection; `None` once `stop` closes. Where none can be taken, as when out of files, it waits for others to
+/// close.
+pub async fn accept(listener: &Async<TcpListener>, stop: &Receiver<()>) -> Option<(Async<TcpStream>, SocketAddr)> {
+    loop {
+        let accepted = future::or(async { Some(listener.accept().await) }, async {
+            let _ = stop.recv().await; // closed
+            None
+        });
+        match accepted.await? {
+            Ok(accepted) => return Some(accepted),
+            Err(error) => {
+                log::warn!("cannot take a connection: {error}");
+                clock::after(ACCEPT_AGAIN).await;
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The `echo` example: an http function that answers with what it was sent.
 
 use crate::body::Body;
-use crate::net::{Socket, Timers};
+use crate::net::{self, Socket, Timers};
 use crate::{output, rt};
 use async_io::Async;
 use hyper::body::Incoming;
@@ -12,7 +12,6 @@ use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Serves on $PORT (8080 when unset) until it is ended.
 pub fn run() -> ExitCode {
@@ -25,12 +24,11 @@ pub fn run() -> ExitCode {
         }
     };
     rt::block_on(async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => rt::spawn(serve(stream)),
-                Err(_) => rt::sleep(Duration::from_millis(100)).await, // out of files: others must close first
-            }
+        let (_never, stop) = rt::bounded(1);
+        while let Some((stream, _)) = net::accept(&listener, &stop).await {
+            rt::spawn(serve(stream));
         }
+        ExitCode::SUCCESS
     })
 }
 

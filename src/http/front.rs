@@ -7,10 +7,9 @@ use super::rest::Rest;
 use super::route::{self, Face, Handler, Streamed};
 use crate::body::{self, Body, CollectError};
 use crate::clock;
-use crate::net::{Socket, Timers};
+use crate::net::{self, Socket, Timers};
 use crate::rt::{self, Receiver};
 use async_io::Async;
-use futures_lite::future;
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::server::conn::http1;
@@ -61,21 +60,10 @@ struct Door<S> {
 /// Serves until `stop` closes; then finishes the requests under way.
 pub async fn listen<S: Face>(face: Arc<S>, rest: Arc<Rest>, listener: Async<TcpListener>, stop: Receiver<()>) {
     let door = Arc::new(Door { face, rest, connected: Mutex::default() });
-    loop {
-        let accepted = future::or(async { Some(listener.accept().await) }, async {
-            let _ = stop.recv().await;
-            None
-        });
-        match accepted.await {
-            None => return,
-            Some(Ok((stream, peer))) => match door.enter(peer.ip()) {
-                Some(pass) => rt::spawn(door.clone().serve(stream, peer, stop.clone(), pass)),
-                None => rt::spawn(turn_away(stream)),
-            },
-            Some(Err(error)) => {
-                log::warn!("HTTP: cannot accept a connection: {error}");
-                rt::sleep(Duration::from_millis(100)).await; // out of files: others must close first
-            }
+    while let Some((stream, peer)) = net::accept(&listener, &stop).await {
+        match door.enter(peer.ip()) {
+            Some(pass) => rt::spawn(door.clone().serve(stream, peer, stop.clone(), pass)),
+            None => rt::spawn(turn_away(stream)),
         }
     }
 }

@@ -5,12 +5,12 @@ use super::dispatch::link::Changed;
 use super::members::Outgoing;
 use crate::clock;
 use crate::cluster::{Command, Event, InstanceKey, NodeKey, NodeSpec, Reach, Refusal, Reported};
-use crate::net::Socket;
+use crate::net::{self, Socket};
 use crate::rt::{self, Receiver};
 use crate::wire::proto::{self, cluster_service_server::ClusterService};
 use crate::{names, rpc, wire};
 use async_io::Async;
-use futures_lite::{Stream, StreamExt, future};
+use futures_lite::{Stream, StreamExt};
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -30,19 +30,8 @@ const REPORTED_MAX: usize = 10_000;
 
 /// Accepts workers until `stop` closes.
 pub async fn listen(app: Arc<Orchestrator>, listener: Async<TcpListener>, stop: Receiver<()>) {
-    loop {
-        let accepted = future::or(async { Some(listener.accept().await) }, async {
-            let _ = stop.recv().await;
-            None
-        });
-        match accepted.await {
-            None => return,
-            Some(Ok((stream, _))) => rt::spawn(connection(app.clone(), stream, stop.clone())),
-            Some(Err(error)) => {
-                log::warn!("gRPC: cannot accept a connection: {error}");
-                rt::sleep(Duration::from_millis(100)).await; // out of files: others must close first
-            }
-        }
+    while let Some((stream, _)) = net::accept(&listener, &stop).await {
+        rt::spawn(connection(app.clone(), stream, stop.clone()));
     }
 }
 

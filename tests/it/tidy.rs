@@ -128,7 +128,6 @@ fn nothing_stands_at_the_root_beside_the_layout() {
         "Cargo.toml",
         "Cargo.lock",
         "build.rs",
-        "rustfmt.toml",
         "src",
         "proto",
         "scripts",
