@@ -7,9 +7,12 @@ mod engine;
 mod identity;
 mod instance;
 mod job;
+mod legacy;
 mod link;
 mod logs;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod vitals;
 
 use crate::config::WorkerConfig;
@@ -38,6 +41,8 @@ pub struct Worker {
     /// Of the orchestrator's gRPC port.
     pub orchestrator: String,
     pub open: bool,
+    /// Runs images for an orchestrator of the first CARES.
+    legacy: bool,
     identity: Identity,
     pool: Arc<Pool>,
     joined: AtomicBool,
@@ -95,14 +100,17 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let dir = config.open_data_dir().map_err(StartError::DataDir)?;
     let listener = listen(config.worker_addr)?;
     let http = listener.local_addr().map_err(io("tell the worker's address"))?;
+    let legacy = config.legacy_grpc_addr.map(legacy::bind).transpose()?;
     let (ended, endings) = rt::unbounded(); // one entry an instance: bounded by slots
     let pool = Pool::new(dir.path(), config.slots, config.engine, ended).map_err(StartError::Engine)?;
-    let identity = Identity::read(dir.path(), config, http, pool.engines()).map_err(io("keep the node's identity"))?;
+    let called_at = legacy.as_ref().map_or(http, |(_, at)| *at);
+    let identity = Identity::read(dir.path(), config, called_at, pool.engines()).map_err(io("keep the node's identity"))?;
     let worker = Arc::new(Worker {
         id: identity.id.clone(),
         name: identity.name.clone(),
         orchestrator: config.orchestrator.clone(),
         open: config.open,
+        legacy: legacy.is_some(),
         identity,
         pool: Arc::new(pool),
         joined: AtomicBool::new(false),
@@ -111,6 +119,9 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let rest = Rest::start(worker.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     let (stop_http, stopped) = rt::bounded(1);
     let listener = Async::new(listener).map_err(io("listen"))?;
+    if let Some((listener, _)) = legacy {
+        rt::spawn(legacy::listen(worker.pool.clone(), listener, stopped.clone()));
+    }
     rt::spawn(front::listen(worker.clone(), rest.clone(), listener, stopped));
     let (leave, leaving) = rt::bounded(1);
     let (told_left, left) = rt::bounded::<()>(1);
