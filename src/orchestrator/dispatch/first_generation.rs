@@ -130,7 +130,8 @@ fn authority(address: &str) -> &str {
 }
 
 fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(WHY_BYTES));
+    let boundary = (0..=WHY_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(boundary.unwrap_or(0));
     text
 }
 
