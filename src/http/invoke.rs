@@ -122,12 +122,7 @@ struct Call {
 }
 
 impl Call {
-    async fn run(
-        mut self,
-        place: Place,
-        body: Body,
-        deadline: Instant,
-    ) -> Result<(Response<Body>, Guard), Problem> {
+    async fn run(mut self, place: Place, body: Body, deadline: Instant) -> Result<(Response<Body>, Guard), Problem> {
         let answered = clock::timeout_at(deadline, self.answered(place, body)).await;
         match answered.unwrap_or_else(|| Err(self.timed_out(deadline))) {
             Ok(answer) => Ok((answer, self.guard)),

@@ -126,14 +126,8 @@ async fn session(
         0 => HEARTBEAT_UNSAID,
         ms => Duration::from_millis(u64::from(ms.clamp(100, 60_000))),
     };
-    let mut heart = Heart {
-        worker,
-        session: ack.session,
-        first_generation,
-        gauge: Gauge::new(),
-        leaving: false,
-        drained: false,
-    };
+    let mut heart =
+        Heart { worker, session: ack.session, first_generation, gauge: Gauge::new(), leaving: false, drained: false };
     let (beats, outgoing) = rt::bounded(16);
     if beats.try_send(heart.beat(Vec::new()).await).is_err() {
         return End::Broken("the first heartbeat was not taken".into());
@@ -231,7 +225,10 @@ impl Heart<'_> {
                         true => log::info!("The orchestrator says: {kind}"),
                         false => {
                             let kind: String = kind.chars().take(COMMAND_SHOWN).collect();
-                            log::warn!("The orchestrator says '{}', which this worker does not know: ignored", kind.escape_debug());
+                            log::warn!(
+                                "The orchestrator says '{}', which this worker does not know: ignored",
+                                kind.escape_debug()
+                            );
                             continue;
                         }
                     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
 /// What a gRPC client takes unless told otherwise is 4 MiB, frame and all.
-const OUTPUT_BYTES: usize = (4 << 20) - (16 << 10);
+pub(super) const OUTPUT_BYTES: usize = (4 << 20) - (16 << 10);
 /// An image's and a function's name need far less.
 const REQUEST_BYTES: usize = 16 << 10;
 const READ_BYTES: usize = 32 << 10;
@@ -125,7 +125,12 @@ async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, Stri
     let id = format!("legacy-{}", ids::random_hex(8));
     log::info!("Function '{}': {id} runs image '{}'", revision.function, revision.image.escape_debug());
     let started = pool.launch(&id, &revision, &bundle, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
-    let Running { stdin, stdout, control, .. } = started.map_err(|e| e.to_string())?;
+    output_of(started.map_err(|e| e.to_string())?).await
+}
+
+/// What a job without input has written, once it has ended well.
+pub(super) async fn output_of(job: Running) -> Result<String, String> {
+    let Running { stdin, stdout, control, .. } = job;
     drop(stdin);
     let mut output = Vec::new();
     if let Some(stdout) = stdout {
@@ -163,7 +168,9 @@ async fn read(
             _ => return Ok(()),
         }
         if output.len() > OUTPUT_BYTES {
-            return Err(format!("the job wrote more than {OUTPUT_BYTES} bytes, and the first protocol carries no more"));
+            return Err(format!(
+                "the job wrote more than {OUTPUT_BYTES} bytes, and the first protocol carries no more"
+            ));
         }
     }
 }

@@ -104,7 +104,8 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let (ended, endings) = rt::unbounded(); // one entry an instance: bounded by slots
     let pool = Pool::new(dir.path(), config.slots, config.engine, ended).map_err(StartError::Engine)?;
     let called_at = legacy.as_ref().map_or(http, |(_, at)| *at);
-    let identity = Identity::read(dir.path(), config, called_at, pool.engines()).map_err(io("keep the node's identity"))?;
+    let identity =
+        Identity::read(dir.path(), config, called_at, pool.engines()).map_err(io("keep the node's identity"))?;
     let worker = Arc::new(Worker {
         id: identity.id.clone(),
         name: identity.name.clone(),

@@ -58,8 +58,10 @@ impl FirstGeneration {
             return Err(NoOutput::NotSent("its node went away".into()));
         }
         let mut client = ClusterServiceClient::new(kept.channel.clone()).max_decoding_message_size(OUTPUT_BYTES);
-        let request =
-            proto::FunctionRequest { docker_image: revision.image.clone(), function_name: revision.function.to_string() };
+        let request = proto::FunctionRequest {
+            docker_image: revision.image.clone(),
+            function_name: revision.function.to_string(),
+        };
         let result = match client.execute_function(request).await {
             Ok(result) => result.into_inner(),
             Err(status) => return Err(told(&address, &status)),
@@ -98,7 +100,8 @@ impl FirstGeneration {
             let channel = Channel::over(socket, authority).await.map_err(|s| failed(s.message()))?;
             Ok(Arc::new(Kept { session, channel, cutter: Mutex::new(Some(cutter)) }))
         };
-        let made = clock::timeout(CONNECT_LIMIT, connecting).await.unwrap_or_else(|| Err(failed("no answer in time")))?;
+        let made =
+            clock::timeout(CONNECT_LIMIT, connecting).await.unwrap_or_else(|| Err(failed("no answer in time")))?;
         let mut all = lock(&self.kept);
         if let Some(kept) = all.get(&node).filter(|kept| kept.serves(session)) {
             return Ok(kept.clone()); // another call was faster

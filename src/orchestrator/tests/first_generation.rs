@@ -105,7 +105,10 @@ impl ClusterService for Runs {
 
     type FetchBundleStream = Nothing<proto::BundleChunk>;
 
-    async fn fetch_bundle(&self, _: Request<proto::BundleRequest>) -> Result<Response<Self::FetchBundleStream>, Status> {
+    async fn fetch_bundle(
+        &self,
+        _: Request<proto::BundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
         Err(Status::unimplemented(""))
     }
 }
@@ -120,7 +123,9 @@ fn serve(runs: Runs) -> (String, Sender<()>) {
             let service = ClusterServiceServer::new(runs.clone());
             let stopped = stopped.clone();
             rt::spawn(async move {
-                let stopped = async { drop(stopped.recv().await) };
+                let stopped = async move {
+                    let _ = stopped.recv().await; // closed
+                };
                 let _ = rpc::serve(Socket::accepted(stream).unwrap(), service, stopped).await;
             });
         }

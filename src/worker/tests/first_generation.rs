@@ -9,6 +9,8 @@ use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceS
 use crate::wire::proto::{
     self, Acknowledgement, FunctionRequest, FunctionResult, NodeInfo, NodeMetrics, OrchestratorCommand,
 };
+use crate::worker::engine::{Control, Exit, Running};
+use crate::worker::legacy::{OUTPUT_BYTES, output_of};
 use crate::{cli, clock, worker};
 use async_io::Async;
 use futures_lite::StreamExt;
@@ -68,7 +70,10 @@ impl ClusterService for Old {
 
     type FetchBundleStream = Messages<proto::BundleChunk>;
 
-    async fn fetch_bundle(&self, _: Request<proto::BundleRequest>) -> Result<Response<Self::FetchBundleStream>, Status> {
+    async fn fetch_bundle(
+        &self,
+        _: Request<proto::BundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
         Err(Status::unimplemented(""))
     }
 }
@@ -172,4 +177,38 @@ fn execute_function_is_served_at_its_own_address_only_when_asked_for() {
     let refused = rt::block_on(client.heartbeat(futures_lite::stream::empty())).unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
     rt::block_on(worker.stop());
+}
+
+/// A job that has ended.
+struct Ended(Exit, &'static str);
+
+#[tonic::async_trait]
+impl Control for Ended {
+    async fn ended(&self) -> Exit {
+        self.0
+    }
+
+    async fn stop(&self, _: Duration) -> Exit {
+        self.0
+    }
+
+    fn last_words(&self) -> String {
+        self.1.into()
+    }
+}
+
+#[test]
+fn a_jobs_output_is_the_result_and_its_last_words_the_error() {
+    let of = |stdout: Vec<u8>, exit, words| {
+        let stdout = futures_lite::io::Cursor::new(stdout);
+        let control = Box::new(Ended(exit, words));
+        rt::block_on(output_of(Running { address: None, stdin: None, stdout: Some(Box::new(stdout)), control }))
+    };
+    assert_eq!(of(b"hello\n".to_vec(), Exit::Code(0), "noise"), Ok("hello\n".into()));
+    assert_eq!(of(vec![b'a', 0xff], Exit::Code(0), ""), Ok("a\u{fffd}".into()));
+    let error = of(b"half".to_vec(), Exit::Code(3), "no such file\n").unwrap_err();
+    assert!(error.contains("exited with code 3") && error.contains("no such file"), "{error}");
+    assert!(of(vec![b'x'; OUTPUT_BYTES], Exit::Code(0), "").is_ok());
+    let error = of(vec![b'x'; OUTPUT_BYTES + 1], Exit::Code(0), "").unwrap_err();
+    assert!(error.contains(&OUTPUT_BYTES.to_string()), "{error}");
 }
