@@ -71,6 +71,7 @@ pub enum LogLevel {
 /// What runs functions; `auto` is every engine that works here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromArgValue)]
 pub enum Engine {
+    Docker,
     Process,
     #[default]
     Auto,
@@ -178,7 +179,7 @@ pub struct Worker {
     /// calls at once, 1 to 65536 (default 256)
     #[argh(option, arg_name = "n")]
     pub slots: Option<u32>,
-    /// process or auto (default auto: every engine that works here)
+    /// docker, process or auto (default auto: every engine that works here)
     #[argh(option, arg_name = "engine", default = "Engine::Auto")]
     pub engine: Engine,
     /// also run images for an orchestrator of the first CARES, which calls this address (default: no); whoever reaches

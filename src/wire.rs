@@ -25,6 +25,10 @@ pub const HEADER_INSTANCE: &str = "cares-instance";
 pub const HEADER_FUNCTION: &str = "cares-function";
 pub const HEADER_REVISION: &str = "cares-revision";
 pub const HEADER_CALL: &str = "cares-call";
+/// In the answer to a revision that was sent: how its image is run.
+pub const HEADER_MODE: &str = "cares-mode";
+pub const MODE_HTTP: &str = "http";
+pub const MODE_JOB: &str = "job";
 /// Present when both logs tell this call's story.
 pub const HEADER_STORY: &str = "cares-story";
 /// In a worker's answer, when it is not the function's own: one of `Outcome`'s words. The body says why.

@@ -51,6 +51,25 @@ impl Cluster {
         Ok(())
     }
 
+    pub(super) fn resolve_mode(
+        &mut self,
+        now: Millis,
+        name: &str,
+        number: u64,
+        mode: Mode,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
+        let Some(function) = self.functions.get_mut(&key) else { return Err(Refusal::UnknownFunction) };
+        let unresolved = |r: &&mut Arc<Revision>| r.number == number && r.mode == Mode::Auto;
+        let Some(revision) = function.revisions.iter_mut().find(unresolved) else { return Ok(()) }; // told twice
+        *revision = Arc::new(Revision { mode, ..(**revision).clone() });
+        out.push(Event::ModeResolved { revision: revision.clone() });
+        self.pump(now, key, out);
+        self.keep_minimum(now, out);
+        Ok(())
+    }
+
     pub(super) fn delete_function(&mut self, name: &Arc<str>, out: &mut Vec<Event>) -> Result<(), Refusal> {
         let key = self.function_names.remove(name).ok_or(Refusal::UnknownFunction)?;
         out.push(Event::FunctionDeleted { name: name.clone() });

@@ -1,6 +1,7 @@
 //! Every write. Commands that come late, twice or out of order are refused or do nothing; none may break an invariant.
 
-use super::{InstanceKey, InvocationKey, NodeKey, NodeSpec, Reach, Revision};
+use super::{InstanceKey, InvocationKey, Mode, NodeKey, NodeSpec, Reach, Revision};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A change asked for, by a person or by something that happened.
@@ -24,6 +25,19 @@ pub enum Command {
         session: u64,
         cpu_percent: Option<f64>,
         memory_percent: Option<f64>,
+    },
+    /// What the node can run things with has changed. `trouble`: why not with more, for people.
+    SetEngines {
+        node: NodeKey,
+        session: u64,
+        engines: BTreeSet<String>,
+        trouble: String,
+    },
+    /// The node has found instances that still run.
+    Report {
+        node: NodeKey,
+        session: u64,
+        instances: Vec<Reported>,
     },
     /// The node will go once its calls have ended.
     Leave {
@@ -57,6 +71,12 @@ pub enum Command {
     },
     DeleteFunction {
         name: Arc<str>,
+    },
+    /// A node has looked at the image of a revision whose mode was not known.
+    ResolveMode {
+        function: Arc<str>,
+        revision: u64,
+        mode: Mode,
     },
 
     /// A call was accepted. Answered by `InvocationAssigned` or `InvocationQueued`.

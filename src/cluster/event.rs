@@ -35,6 +35,10 @@ pub enum Event {
     NodeDrained {
         node: NodeKey,
     },
+    /// What it can run things with has changed.
+    NodeEngines {
+        node: NodeKey,
+    },
     NodeRemoved {
         node: NodeKey,
         id: String,
@@ -44,6 +48,10 @@ pub enum Event {
     FunctionPut {
         revision: Arc<Revision>,
         first: bool,
+    },
+    /// The image was looked at: this is how it is run.
+    ModeResolved {
+        revision: Arc<Revision>,
     },
     FunctionDeleted {
         name: Arc<str>,

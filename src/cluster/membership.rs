@@ -81,6 +81,41 @@ impl Cluster {
         Ok(())
     }
 
+    pub(super) fn set_engines(
+        &mut self,
+        now: Millis,
+        key: NodeKey,
+        session: u64,
+        engines: BTreeSet<String>,
+        trouble: String,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let spec = &mut self.in_session(key, session)?.spec;
+        if spec.engines != engines || spec.engine_trouble != trouble {
+            (spec.engines, spec.engine_trouble) = (engines, trouble);
+            out.push(Event::NodeEngines { node: key });
+            self.pump_all(now, out);
+            self.keep_minimum(now, out);
+        }
+        Ok(())
+    }
+
+    pub(super) fn report(
+        &mut self,
+        now: Millis,
+        key: NodeKey,
+        session: u64,
+        instances: Vec<Reported>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        self.in_session(key, session)?;
+        for instance in instances {
+            self.adopt(now, key, instance, out);
+        }
+        self.pump_all(now, out);
+        Ok(())
+    }
+
     pub(super) fn leave(
         &mut self,
         now: Millis,

@@ -121,6 +121,10 @@ impl Cluster {
             Command::Beat { node, session, cpu_percent, memory_percent } => {
                 self.beat(now, node, session, cpu_percent, memory_percent)?
             }
+            Command::SetEngines { node, session, engines, trouble } => {
+                self.set_engines(now, node, session, engines, trouble, &mut out)?
+            }
+            Command::Report { node, session, instances } => self.report(now, node, session, instances, &mut out)?,
             Command::Leave { node, session } => self.leave(now, node, session, &mut out)?,
             Command::Disconnect { node, session, why } => self.disconnect(now, node, session, why, &mut out)?,
             Command::Cordon { node } => self.cordon(now, node, &mut out)?,
@@ -129,6 +133,9 @@ impl Cluster {
             Command::RemoveNode { node } => self.remove_node(node, &mut out)?,
             Command::PutFunction { revision, put } => self.put_function(now, *revision, put, &mut out)?,
             Command::DeleteFunction { name } => self.delete_function(&name, &mut out)?,
+            Command::ResolveMode { function, revision, mode } => {
+                self.resolve_mode(now, &function, revision, mode, &mut out)?
+            }
             Command::Invoke { function } => self.invoke(now, &function, &mut out)?,
             Command::Refuse { invocation, why } => self.refuse(now, invocation, why, &mut out)?,
             Command::Finish { invocation, success } => self.finish(now, invocation, success, &mut out)?,

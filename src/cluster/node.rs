@@ -22,6 +22,8 @@ pub struct NodeSpec {
     pub tags: BTreeMap<String, String>,
     /// Engines that work there: `process`, `docker`.
     pub engines: BTreeSet<String>,
+    /// Why an engine that was looked for cannot be used, for people; empty when all is well.
+    pub engine_trouble: String,
     /// Invocations at once.
     pub slots: u32,
     /// Of these, jobs at once.

@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Reach};
+use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Mode, Reach};
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::first_generation::NoOutput;
 use crate::orchestrator::dispatch::link::{self, LinkError, Session};
@@ -222,10 +222,16 @@ impl Call {
     }
 
     async fn send_on_link(&mut self, to: &Assigned, body: Body) -> Sent {
-        if to.instance.is_none()
-            && let Err(why) = self.app.links.prepare(to.node, &to.revision).await
-        {
-            return Sent::Refused(why, Some(body));
+        if to.instance.is_none() {
+            let mode = match self.app.links.prepare(to.node, &to.revision).await {
+                Ok(mode) => mode,
+                Err(why) => return Sent::Refused(why, Some(body)),
+            };
+            if let (Mode::Auto, Some(mode)) = (to.revision.mode, mode)
+                && self.resolved(to, mode).await == Mode::Http
+            {
+                return Sent::Refused("it is an http function, and has no instance yet".into(), Some(body));
+            }
         }
         let Some(request) = self.request(to, body) else {
             return Sent::Failed(Problem::invalid("the path cannot be passed on"));
@@ -252,6 +258,17 @@ impl Call {
                 Sent::Unprepared
             }
         }
+    }
+
+    /// The image was looked at for the first time: what it is, is kept.
+    async fn resolved(&self, to: &Assigned, mode: Mode) -> Mode {
+        let (function, revision) = (to.revision.function.clone(), to.revision.number);
+        if let Ok(applied) = self.app.state.apply(Command::ResolveMode { function, revision, mode })
+            && let Err(error) = applied.kept().await
+        {
+            log::warn!("{error}"); // it will be looked at again after a restart
+        }
+        mode
     }
 
     /// An instance that has ended is not to be picked again, though its node has not told yet.

@@ -146,6 +146,15 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
         Fact::NodeDrained { node: key } => {
             node("node.drained", "info", *key, format!("Node '{}' is drained: nothing runs there", name(*key)))
         }
+        Fact::NodeEngines { node: key } => {
+            let spec = cluster.node(*key).map(|n| n.spec.clone()).unwrap_or_default();
+            let engines: Vec<&str> = spec.engines.iter().map(String::as_str).collect();
+            let text = format!("Node '{}' can run functions with: {}", spec.name, engines.join(", "));
+            match spec.engine_trouble.as_str() {
+                "" => node("node.engines", "info", *key, text),
+                trouble => node("node.engines", "warn", *key, format!("{text} ({trouble})")),
+            }
+        }
         Fact::NodeRemoved { id, name, .. } => Told {
             kind: "node.removed",
             level: "info",
@@ -161,6 +170,16 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
                 false => {
                     format!("Function '{}' has revision {} ({})", revision.function, revision.number, revision.image)
                 }
+            },
+            node: None,
+            function: Some(revision.function.to_string()),
+        },
+        Fact::ModeResolved { revision } => Told {
+            kind: "function.resolved",
+            level: "info",
+            message: match revision.is_job() {
+                true => format!("Function '{}' is a job: its image exposes no port", revision.function),
+                false => format!("Function '{}' is an http function: its image exposes a port", revision.function),
             },
             node: None,
             function: Some(revision.function.to_string()),

@@ -24,6 +24,7 @@ const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// A peer's words are bounded: they end up in listings.
 const TEXT_MAX: usize = 256;
 const ENTRIES_MAX: usize = 64;
+const TROUBLE_MAX: usize = 1_024;
 const SLOTS_MAX: u32 = 65_536;
 const REPORTED_MAX: usize = 10_000;
 /// Jobs at once on a worker of the first CARES, which does not say: what it can take is unknown, so few.
@@ -198,7 +199,17 @@ impl Service {
         if beat.status == "leaving" {
             self.app.state.apply(Command::Leave { node, session }).map_err(stale)?;
         }
-        for ended in beat.instances.into_iter().filter(|i| i.gone).take(REPORTED_MAX) {
+        if let Some(proto::Engines { names, trouble }) = beat.engines {
+            let engines = names.into_iter().take(ENTRIES_MAX).map(|name| cut(name, TEXT_MAX)).collect();
+            let trouble = cut(trouble, TROUBLE_MAX);
+            self.app.state.apply(Command::SetEngines { node, session, engines, trouble }).map_err(stale)?;
+        }
+        let (ended, found): (Vec<_>, Vec<_>) = beat.instances.into_iter().take(REPORTED_MAX).partition(|i| i.gone);
+        if !found.is_empty() {
+            let instances = found.into_iter().filter_map(reported).collect();
+            self.app.state.apply(Command::Report { node, session, instances }).map_err(stale)?;
+        }
+        for ended in ended {
             let Ok(instance) = ended.id.parse::<InstanceKey>() else { continue };
             let on_it = self.app.state.read(|c| c.instance(instance).is_some_and(|i| i.node == node));
             if on_it {
@@ -252,11 +263,7 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
     if info.slots > SLOTS_MAX || info.instances.len() > REPORTED_MAX {
         return Err(format!("a node may offer {SLOTS_MAX} slots and report {REPORTED_MAX} instances"));
     }
-    let reported = info
-        .instances
-        .into_iter()
-        .filter_map(|i| Some(Reported { instance: i.id.parse().ok()?, function: i.function, revision: i.revision }));
-    let instances = reported.collect();
+    let instances = info.instances.into_iter().filter_map(reported).collect();
     let mut spec = NodeSpec {
         id: info.node_id,
         name,
@@ -267,6 +274,7 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
         tools: info.tools.into_iter().collect(),
         tags: info.tags.into_iter().collect(),
         engines: info.engines.into_iter().collect(),
+        engine_trouble: cut(info.engine_trouble, TROUBLE_MAX),
         slots: info.slots,
         job_slots: info.job_slots.min(info.slots),
         cpus: info.cpus,
@@ -280,6 +288,10 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
         spec.engines.insert(FIRST_GENERATION_ENGINE.into());
     }
     Ok((spec, instances))
+}
+
+fn reported(found: proto::InstanceState) -> Option<Reported> {
+    Some(Reported { instance: found.id.parse().ok()?, function: found.function, revision: found.revision })
 }
 
 fn join_refused(refusal: &Refusal) -> String {

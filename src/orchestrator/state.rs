@@ -175,7 +175,7 @@ impl State {
 fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
     let node = |key| cluster.node(key).map(|n| Write::Node(n.spec.clone(), n.cordoned));
     match event {
-        Event::FunctionPut { revision, .. } => {
+        Event::FunctionPut { revision, .. } | Event::ModeResolved { revision } => {
             cluster.function(&revision.function).map(|f| Write::Function(f.revisions.iter().cloned().collect()))
         }
         Event::FunctionDeleted { name } => Some(Write::FunctionGone(name.clone())),

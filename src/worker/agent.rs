@@ -1,5 +1,6 @@
 //! Membership: join, heartbeat, links, and again from the start when the connection breaks.
 
+use super::pool::Notice;
 use super::{Worker, link};
 use crate::net::Socket;
 use crate::rpc::Channel;
@@ -48,13 +49,14 @@ enum End {
 /// Runs until told to leave, which is when `leaving` closes, and all calls have ended; or until refused at first.
 pub async fn run(
     worker: Arc<Worker>,
-    endings: Receiver<proto::InstanceState>,
+    noticed: Receiver<Notice>,
     leaving: Receiver<()>,
     first: Sender<Result<(), String>>,
 ) {
     let mut bound = AGAIN_FIRST;
+    worker.pool.engines.known().await; // so that the first join is complete
     loop {
-        let end = session(&worker, &endings, &leaving, &first, &mut bound).await;
+        let end = session(&worker, &noticed, &leaving, &first, &mut bound).await;
         worker.joined.store(false, Ordering::Relaxed);
         worker.pool.fetch_from(None);
         let why = match end {
@@ -86,7 +88,7 @@ pub async fn run(
 
 async fn session(
     worker: &Arc<Worker>,
-    endings: &Receiver<proto::InstanceState>,
+    noticed: &Receiver<Notice>,
     leaving: &Receiver<()>,
     first: &Sender<Result<(), String>>,
     bound: &mut Duration,
@@ -107,7 +109,7 @@ async fn session(
         Err(status) => return strange(status.message()),
     };
     let mut client = ClusterServiceClient::new(channel);
-    let mut info = worker.identity.join(worker.pool.report());
+    let mut info = worker.identity.join(worker.pool.engines.state(), worker.pool.report());
     info.address = reachable(info.address, here);
     let ack = match clock::timeout(JOIN_LIMIT, client.join_cluster(info)).await {
         Some(Ok(ack)) => ack.into_inner(),
@@ -150,7 +152,7 @@ async fn session(
     if !worker.ever_joined.swap(true, Ordering::Relaxed) {
         let _ = first.try_send(Ok(())); // its one message
     }
-    heart.live(every, beats, commands, endings, leaving).await
+    heart.live(every, beats, commands, noticed, leaving).await
 }
 
 /// An address that listens everywhere is told as the one this machine has on the way to the orchestrator.
@@ -175,7 +177,7 @@ struct Heart<'a> {
 
 enum Woken {
     Time,
-    Ended(proto::InstanceState),
+    Noticed(Notice),
     Command(Option<Result<proto::OrchestratorCommand, tonic::Status>>),
     Leave,
 }
@@ -186,7 +188,7 @@ impl Heart<'_> {
         every: Duration,
         beats: Sender<proto::NodeMetrics>,
         mut commands: Streaming<proto::OrchestratorCommand>,
-        endings: &Receiver<proto::InstanceState>,
+        noticed: &Receiver<Notice>,
         leaving: &Receiver<()>,
     ) -> End {
         let mut next = clock::now() + every;
@@ -198,8 +200,8 @@ impl Heart<'_> {
                     Woken::Time
                 };
                 let ended = async {
-                    match endings.recv().await {
-                        Ok(state) => Woken::Ended(state),
+                    match noticed.recv().await {
+                        Ok(notice) => Woken::Noticed(notice),
                         Err(_) => future::pending().await,
                     }
                 };
@@ -218,7 +220,7 @@ impl Heart<'_> {
                     next = clock::now() + every;
                     Vec::new()
                 }
-                Woken::Ended(state) => vec![state],
+                Woken::Noticed(notice) => vec![notice],
                 Woken::Command(Some(Ok(command))) => {
                     let kind = command.command_type;
                     match KNOWN_COMMANDS.contains(&kind.as_str()) {
@@ -265,8 +267,16 @@ impl Heart<'_> {
         }
     }
 
-    async fn beat(&mut self, instances: Vec<proto::InstanceState>) -> proto::NodeMetrics {
+    async fn beat(&mut self, notices: Vec<Notice>) -> proto::NodeMetrics {
         let vitals = self.gauge.read();
+        let mut engines = None;
+        let mut instances = Vec::new();
+        for notice in notices {
+            match notice {
+                Notice::Instance(state) => instances.push(state),
+                Notice::Engines => engines = Some(self.worker.pool.engines.state()),
+            }
+        }
         let unknown = if self.first_generation { UNKNOWN_PERCENT } else { -1.0 };
         proto::NodeMetrics {
             node_id: self.worker.id.clone(),
@@ -276,6 +286,7 @@ impl Heart<'_> {
             status: if self.leaving { "leaving" } else { "active" }.into(),
             session: self.session,
             instances,
+            engines,
         }
     }
 }

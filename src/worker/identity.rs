@@ -49,7 +49,7 @@ pub struct Identity {
 
 impl Identity {
     /// Reads the id, or makes one and keeps it; looks at the machine.
-    pub fn read(dir: &Path, config: &WorkerConfig, address: SocketAddr, engines: Vec<String>) -> io::Result<Self> {
+    pub fn read(dir: &Path, config: &WorkerConfig, address: SocketAddr) -> io::Result<Self> {
         let id = read_id(dir)?;
         let hostname = sysinfo::System::host_name().unwrap_or_else(|_| "node".into());
         let name = config.name.clone().unwrap_or_else(|| default_name(&hostname, &id));
@@ -66,7 +66,8 @@ impl Identity {
             tags: config.tags.clone().into_iter().collect(),
             slots: config.slots,
             job_slots: gauge.cpus().min(config.slots),
-            engines,
+            engines: Vec::new(),
+            engine_trouble: String::new(),
             memory_bytes: gauge.memory_bytes(),
             cpus: gauge.cpus(),
             version: version::VERSION.into(),
@@ -75,9 +76,11 @@ impl Identity {
         Ok(Identity { id, name, info })
     }
 
-    /// The join message, with what runs here now.
-    pub fn join(&self, instances: Vec<proto::InstanceState>) -> proto::NodeInfo {
-        proto::NodeInfo { timestamp: clock::unix_ms() as i64, instances, ..self.info.clone() }
+    /// The join message, with what this node can run things with and what runs here now.
+    pub fn join(&self, engines: proto::Engines, instances: Vec<proto::InstanceState>) -> proto::NodeInfo {
+        let timestamp = clock::unix_ms() as i64;
+        let proto::Engines { names: engines, trouble: engine_trouble } = engines;
+        proto::NodeInfo { timestamp, engines, engine_trouble, instances, ..self.info.clone() }
     }
 }
 

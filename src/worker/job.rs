@@ -1,8 +1,7 @@
 //! A job: a process for one call, the request's body its stdin, its stdout the answer. Ends with its call.
 
-use super::bundle::Unpacked;
-use super::engine::{Control, Exit, Kind, Running};
-use super::pool::{Pool, Slot};
+use super::engine::{Control, EngineError, Exit, Kind, Running};
+use super::pool::{Pool, Runnable, Slot};
 use crate::body::{Body, BoxError};
 use crate::rt::{self, Scoped};
 use crate::wire::proto::Revision;
@@ -37,15 +36,18 @@ pub async fn run(
     revision: Arc<Revision>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, JobError> {
-    let bundle = pool.unpacked(&revision).await.map_err(JobError::NotStarted)?;
+    let runnable = pool.runnable(&revision).await.map_err(JobError::NotStarted)?;
     let env = [
         ("CARES_CALL_ID", call.clone()),
         ("CARES_METHOD", request.method().to_string()),
         ("CARES_PATH", request.uri().path().to_string()),
         ("CARES_QUERY", request.uri().query().unwrap_or("").to_string()),
     ];
-    let started = pool.launch(&call, &revision, &bundle, Kind::Job, &env).await;
-    let Running { stdin, stdout, control, .. } = started.map_err(|e| JobError::Failed(e.to_string()))?;
+    let started = pool.launch(&call, &revision, &runnable, Kind::Job, &env).await;
+    let Running { stdin, stdout, control, .. } = started.map_err(|e| match e {
+        EngineError::Unavailable(why) => JobError::NotStarted(why),
+        other => JobError::Failed(other.to_string()),
+    })?;
     let feeding = stdin.map(|stdin| rt::spawn_scoped(feed(request.into_body(), stdin)));
     let mut output = stdout.unwrap_or_else(|| Box::new(futures_lite::io::empty()));
     let mut held = BytesMut::new();
@@ -58,7 +60,7 @@ pub async fn run(
         Some(exit) => Err(JobError::Failed(failure(exit, &*control))),
         None => {
             let answer = answer(&held, Body::Empty);
-            let rest = Rest { first: Some(held.freeze()), output, control, _kept: (feeding, bundle, slot) };
+            let rest = Rest { first: Some(held.freeze()), output, control, _kept: (feeding, runnable, slot) };
             Ok(answer.map(|_| Body::unfold(Some(rest), more)))
         }
     }
@@ -69,7 +71,7 @@ struct Rest {
     first: Option<Bytes>,
     output: Output,
     control: Box<dyn Control>,
-    _kept: (Option<Scoped>, Arc<Unpacked>, Slot),
+    _kept: (Option<Scoped>, Runnable, Slot),
 }
 
 /// The next piece of a long answer; at the end of a job that failed, what breaks the connection.

@@ -121,10 +121,11 @@ async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, Stri
     }
     let _slot = pool.take_slot().ok_or("all slots of this node are taken: try again, or elsewhere")?;
     let revision = Revision { function, image, ..Default::default() };
-    let bundle = pool.unpacked(&revision).await?;
+    let not_here = |why| format!("image '{}' cannot be run on this node: {why}", revision.image);
+    let runnable = pool.runnable(&revision).await.map_err(not_here)?;
     let id = format!("legacy-{}", ids::random_hex(8));
     log::info!("Function '{}': {id} runs image '{}'", revision.function, revision.image.escape_debug());
-    let started = pool.launch(&id, &revision, &bundle, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
+    let started = pool.launch(&id, &revision, &runnable, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
     output_of(started.map_err(|e| e.to_string())?).await
 }
 

@@ -1,6 +1,7 @@
 //! Links, the worker's end: connections it dials and serves calls on.
 
 use super::Worker;
+use super::engine::ImageFacts;
 use super::instance::CallError;
 use super::job::{self, JobError};
 use super::logs::Line;
@@ -137,14 +138,15 @@ async fn control(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> 
     match (request.method(), parts.as_slice()) {
         (&Method::POST, ["instances", id, "start"]) => {
             let id = id.to_string();
-            with_revision(request, |revision| pool.start(id, revision)).await
+            let started = |revision| async { pool.start(id, revision).await.map(|()| Response::new(Body::Empty)) };
+            with_revision(request, started).await
         }
         (&Method::POST, ["instances", id, "stop"]) => {
             pool.stop(id);
             Response::new(Body::Empty)
         }
         (&Method::POST, ["revisions"]) => {
-            with_revision(request, |revision| async move { pool.prepare(revision).await }).await
+            with_revision(request, |revision| async move { pool.prepare(revision).await.map(prepared) }).await
         }
         (&Method::GET, ["logs", function]) => logs(&pool, function, request.uri().query().unwrap_or("")),
         _ => status(
@@ -157,7 +159,7 @@ async fn control(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> 
 async fn with_revision<F, Fut>(request: Request<Incoming>, then: F) -> Response<Body>
 where
     F: FnOnce(proto::Revision) -> Fut,
-    Fut: Future<Output = Result<(), String>>,
+    Fut: Future<Output = Result<Response<Body>, String>>,
 {
     let Ok(bytes) = body::collect(request.into_body(), REVISION_BYTES).await else {
         return status(StatusCode::BAD_REQUEST, "the revision did not come whole".into());
@@ -166,9 +168,19 @@ where
         return status(StatusCode::BAD_REQUEST, "the revision cannot be read".into());
     };
     match then(revision).await {
-        Ok(()) => Response::new(Body::Empty),
+        Ok(answer) => answer,
         Err(why) => status(StatusCode::INTERNAL_SERVER_ERROR, why),
     }
+}
+
+/// Ready to run; what an image says of itself is told.
+fn prepared(facts: Option<ImageFacts>) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    if let Some(facts) = facts {
+        let mode = if facts.http { wire::MODE_HTTP } else { wire::MODE_JOB };
+        response.headers_mut().insert(wire::HEADER_MODE, HeaderValue::from_static(mode));
+    }
+    response
 }
 
 /// What a function printed: the past, an empty line, and then, if asked for, what comes.

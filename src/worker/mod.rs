@@ -4,6 +4,7 @@
 mod agent;
 mod bundle;
 mod engine;
+mod engines;
 mod identity;
 mod instance;
 mod job;
@@ -20,6 +21,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::http::front;
 use crate::http::rest::Rest;
 use crate::rt::{self, Receiver, Sender};
+use crate::types::RunningInstance;
 use async_io::Async;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -53,6 +55,23 @@ impl Worker {
     /// Whether it is a member now.
     pub fn joined(&self) -> bool {
         self.joined.load(Ordering::Relaxed)
+    }
+
+    /// What runs here, and what it uses.
+    pub async fn instances(&self) -> Vec<RunningInstance> {
+        let mut all = Vec::new();
+        for instance in self.pool.warm() {
+            let usage = instance.usage().await;
+            all.push(RunningInstance {
+                id: instance.id.clone(),
+                function: instance.function.clone(),
+                revision: instance.revision,
+                memory_bytes: usage.map(|u| u.memory_bytes),
+                cpu_seconds: usage.map(|u| u.cpu_time.as_secs_f64()),
+            });
+        }
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
     }
 }
 
@@ -101,11 +120,12 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let listener = listen(config.worker_addr)?;
     let http = listener.local_addr().map_err(io("tell the worker's address"))?;
     let legacy = config.legacy_grpc_addr.map(legacy::bind).transpose()?;
-    let (ended, endings) = rt::unbounded(); // one entry an instance: bounded by slots
-    let pool = Pool::new(dir.path(), config.slots, config.engine, ended).map_err(StartError::Engine)?;
     let called_at = legacy.as_ref().map_or(http, |(_, at)| *at);
-    let identity =
-        Identity::read(dir.path(), config, called_at, pool.engines()).map_err(io("keep the node's identity"))?;
+    let identity = Identity::read(dir.path(), config, called_at).map_err(io("keep the node's identity"))?;
+    let (notices, noticed) = rt::unbounded(); // an entry an instance or a change of an engine: few
+    let pool = Pool::new(dir.path(), &identity.id, config.slots, config.engine, notices);
+    let pool = Arc::new(pool.map_err(StartError::Engine)?);
+    pool.watch_engines();
     let worker = Arc::new(Worker {
         id: identity.id.clone(),
         name: identity.name.clone(),
@@ -113,7 +133,7 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         open: config.open,
         legacy: legacy.is_some(),
         identity,
-        pool: Arc::new(pool),
+        pool,
         joined: AtomicBool::new(false),
         ever_joined: AtomicBool::new(false),
     });
@@ -129,7 +149,7 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let (tell_joined, first_join) = rt::bounded(1);
     let member = worker.clone();
     rt::spawn(async move {
-        agent::run(member, endings, leaving, tell_joined).await;
+        agent::run(member, noticed, leaving, tell_joined).await;
         drop(told_left);
     });
     Ok(Running { worker, http, first_join, leave, left, stop_http, rest, _dir: dir })

@@ -2,8 +2,8 @@
 //! where something runs is decided elsewhere.
 
 use super::bundle::{BundleCache, Unpacked};
-use super::engine::process::ProcessEngine;
-use super::engine::{Engine, EngineError, Kind, Launch, Program, Running};
+use super::engine::{Adopted, Engine, EngineError, ImageFacts, Kind, Launch, Program, Running};
+use super::engines::{self, Change, Engines};
 use super::instance::Instance;
 use super::logs::LogBook;
 use crate::net::Socket;
@@ -32,7 +32,7 @@ type Client = ClusterServiceClient<Channel>;
 
 /// The pool.
 pub struct Pool {
-    engine: Arc<dyn Engine>,
+    pub engines: Arc<Engines>,
     bundles: BundleCache,
     pub logs: Arc<LogBook>,
     slots: u32,
@@ -41,7 +41,23 @@ pub struct Pool {
     instances: Mutex<HashMap<String, Entry>>,
     revisions: Mutex<HashMap<(String, u64), Arc<Revision>>>,
     in_flight: AtomicU32,
-    ended: Sender<proto::InstanceState>,
+    notices: Sender<Notice>,
+}
+
+/// What the orchestrator is to be told before the next beat is due.
+pub enum Notice {
+    /// It ended by itself, or was found running.
+    Instance(proto::InstanceState),
+    /// What this worker can run things with has changed.
+    Engines,
+}
+
+/// What runs a revision, and what it runs.
+pub struct Runnable {
+    engine: Arc<dyn Engine>,
+    program: Program,
+    /// Keeps the bundle on disk.
+    _bundle: Option<Arc<Unpacked>>,
 }
 
 enum Entry {
@@ -60,21 +76,19 @@ impl Drop for Slot {
 }
 
 impl Pool {
-    /// Cleans up what a worker before this one left in `dir`. Instances that end by themselves are told to `ended`.
+    /// Cleans up what a worker of this node before this one left in `dir`. Blocks.
     pub fn new(
         dir: &Path,
+        node: &str,
         slots: u32,
-        engine: config::Engine,
-        ended: Sender<proto::InstanceState>,
+        which: config::Engine,
+        notices: Sender<Notice>,
     ) -> Result<Self, String> {
         let logs = Arc::new(LogBook::new(clock::unix_ms));
-        let engine = match engine {
-            config::Engine::Process | config::Engine::Auto => ProcessEngine::new(dir, logs.clone()),
-        };
-        let engine = engine.map_err(|e| e.to_string())?;
+        let engines = Arc::new(Engines::start(dir, node, which, &logs)?);
         let bundles = rt::block_on(BundleCache::open(dir.join("bundles"))).map_err(|e| e.to_string())?;
         Ok(Pool {
-            engine: Arc::new(engine),
+            engines,
             bundles,
             logs,
             slots,
@@ -82,13 +96,28 @@ impl Pool {
             instances: Mutex::default(),
             revisions: Mutex::default(),
             in_flight: AtomicU32::new(0),
-            ended,
+            notices,
         })
     }
 
-    /// What it can run things with, as nodes report it.
-    pub fn engines(&self) -> Vec<String> {
-        vec![self.engine.name().into()]
+    /// Keeps an eye on the container engine, and takes over what an earlier worker left running there.
+    pub fn watch_engines(self: &Arc<Self>) {
+        let pool = self.clone();
+        engines::keep_watching(self.engines.clone(), move |change| match change {
+            Change::Availability => drop(pool.notices.try_send(Notice::Engines)), // closed when the worker ends
+            Change::Found(adopted) => pool.take_over(*adopted),
+        });
+    }
+
+    fn take_over(self: &Arc<Self>, found: Adopted) {
+        let Adopted { id, function, revision, running } = found;
+        let Some(address) = running.address else { return };
+        log::info!("Function '{function}': instance {id} still runs");
+        let state = proto::InstanceState { id: id.clone(), function: function.clone(), revision, ..Default::default() };
+        let instance = Arc::new(Instance::new(id.clone(), function, revision, address, running.control));
+        lock(&self.instances).insert(id, Entry::Warm(instance.clone()));
+        rt::spawn(self.clone().watch(instance, None));
+        let _ = self.notices.try_send(Notice::Instance(state)); // closed when the worker ends
     }
 
     /// Bundles are fetched over this connection from now on.
@@ -116,20 +145,24 @@ impl Pool {
         }
     }
 
+    /// All warm instances.
+    pub fn warm(&self) -> Vec<Arc<Instance>> {
+        let warm = |entry: &Entry| match entry {
+            Entry::Warm(instance) => Some(instance.clone()),
+            Entry::Starting(_) => None,
+        };
+        lock(&self.instances).values().filter_map(warm).collect()
+    }
+
     /// What runs here, for a join.
     pub fn report(&self) -> Vec<proto::InstanceState> {
-        let running = lock(&self.instances);
-        let warm = running.values().filter_map(|entry| match entry {
-            Entry::Warm(i) => Some(i.clone()),
-            Entry::Starting(_) => None,
-        });
-        warm.map(|i| proto::InstanceState {
+        let state = |i: Arc<Instance>| proto::InstanceState {
             id: i.id.clone(),
             function: i.function.clone(),
             revision: i.revision,
             ..Default::default()
-        })
-        .collect()
+        };
+        self.warm().into_iter().map(state).collect()
     }
 
     /// A revision it was sent.
@@ -137,15 +170,33 @@ impl Pool {
         lock(&self.revisions).get(&(function.to_string(), number)).cloned()
     }
 
-    /// Takes a revision in and gets what it needs.
-    pub async fn prepare(&self, revision: Revision) -> Result<(), String> {
-        drop(self.unpacked(&revision).await?);
+    /// Takes a revision in and gets what it needs; for an image, what it says of itself.
+    pub async fn prepare(&self, revision: Revision) -> Result<Option<ImageFacts>, String> {
+        let facts = match bundle::digest_in(&revision.image) {
+            Some(_) => {
+                drop(self.runnable(&revision).await?);
+                None
+            }
+            None => Some(self.pulled(&revision.image).await?),
+        };
         let mut known = lock(&self.revisions);
         if known.len() >= REVISIONS {
             known.clear();
         }
         known.insert((revision.function.clone(), revision.number), Arc::new(revision));
-        Ok(())
+        Ok(facts)
+    }
+
+    /// Sees that an image is here. Goes on when the caller gives up, so that a long pull ends some time.
+    async fn pulled(&self, image: &str) -> Result<ImageFacts, String> {
+        let engine = self.engines.containers()?.clone();
+        let (tell, told) = rt::bounded(1);
+        let image = image.to_string();
+        rt::spawn(async move {
+            let facts = engine.prepare(&image).await.map_err(|e| e.to_string());
+            let _ = tell.send(facts).await; // given up
+        });
+        told.recv().await.unwrap_or_else(|_| Err("the pull was given up".into()))
     }
 
     /// Starts an instance and waits until it listens.
@@ -162,7 +213,7 @@ impl Pool {
             Err("it was stopped while it started".to_string())
         };
         let started = future::or(stopped, self.listening(&id, &revision)).await;
-        let (address, running, bundle) = match started {
+        let (address, running, runnable) = match started {
             Ok(started) => started,
             Err(why) => {
                 log::warn!("Function '{}': instance {id} did not start: {why}", revision.function);
@@ -174,13 +225,13 @@ impl Pool {
         lock(&self.instances).insert(id.clone(), Entry::Warm(instance.clone()));
         std::mem::forget(mark); // it is warm now: there is no mark to remove
         log::info!("Function '{}': instance {id} is warm", revision.function);
-        rt::spawn(self.clone().watch(instance, bundle));
+        rt::spawn(self.clone().watch(instance, Some(runnable)));
         Ok(())
     }
 
-    async fn listening(&self, id: &str, revision: &Revision) -> Result<(SocketAddr, Running, Arc<Unpacked>), String> {
-        let bundle = self.unpacked(revision).await?;
-        let running = self.launch(id, revision, &bundle, Kind::Http, &[]).await.map_err(|e| e.to_string())?;
+    async fn listening(&self, id: &str, revision: &Revision) -> Result<(SocketAddr, Running, Runnable), String> {
+        let runnable = self.runnable(revision).await?;
+        let running = self.launch(id, revision, &runnable, Kind::Http, &[]).await.map_err(|e| e.to_string())?;
         let address = running.address.ok_or("its engine gave it no address")?;
         let ended = async {
             let exit = running.control.ended().await;
@@ -201,7 +252,7 @@ impl Pool {
             Ok(())
         };
         future::or(ended, listens).await?;
-        Ok((address, running, bundle))
+        Ok((address, running, runnable))
     }
 
     /// Starts the process of an instance or a job.
@@ -209,7 +260,7 @@ impl Pool {
         &self,
         id: &str,
         revision: &Revision,
-        bundle: &Unpacked,
+        runnable: &Runnable,
         kind: Kind,
         env: &[(&str, String)],
     ) -> Result<Running, EngineError> {
@@ -220,12 +271,13 @@ impl Pool {
         ];
         let given = revision.env.iter().map(|(k, v)| (k.clone(), v.clone()));
         let ours = own.into_iter().chain(env.iter().map(|(k, v)| (*k, v.clone()))).map(|(k, v)| (k.to_string(), v));
-        self.engine
+        runnable
+            .engine
             .start(Launch {
                 id: id.to_string(),
                 function: revision.function.clone(),
                 revision: revision.number,
-                program: Program::Bundle(bundle.path.clone()),
+                program: runnable.program.clone(),
                 command: revision.command.clone(),
                 env: given.chain(ours).collect(),
                 memory_bytes: (revision.memory_bytes > 0).then_some(revision.memory_bytes),
@@ -235,12 +287,18 @@ impl Pool {
             .await
     }
 
-    /// Where a revision's bundle is, fetched if need be.
-    pub async fn unpacked(&self, revision: &Revision) -> Result<Arc<Unpacked>, String> {
-        let digest = bundle::digest_in(&revision.image)
-            .ok_or_else(|| format!("this node has no engine for image '{}'", revision.image))?;
+    /// What runs a revision, fetched or pulled if need be.
+    pub async fn runnable(&self, revision: &Revision) -> Result<Runnable, String> {
+        let Some(digest) = bundle::digest_in(&revision.image) else {
+            self.pulled(&revision.image).await?;
+            let engine = self.engines.containers()?.clone();
+            return Ok(Runnable { engine, program: Program::Image(revision.image.clone()), _bundle: None });
+        };
+        let engine = self.engines.processes()?.clone();
         let orchestrator = lock(&self.orchestrator).clone();
-        self.bundles.get(digest, |into| fetch(orchestrator, digest.to_string(), into)).await.map_err(|e| e.to_string())
+        let fetched = self.bundles.get(digest, |into| fetch(orchestrator, digest.to_string(), into)).await;
+        let bundle = fetched.map_err(|e| e.to_string())?;
+        Ok(Runnable { engine, program: Program::Bundle(bundle.path.clone()), _bundle: Some(bundle) })
     }
 
     /// Ends an instance, or gives its start up; returns at once.
@@ -268,9 +326,9 @@ impl Pool {
         let _ = ended.recv().await; // closed when the last has ended
     }
 
-    async fn watch(self: Arc<Self>, instance: Arc<Instance>, bundle: Arc<Unpacked>) {
+    async fn watch(self: Arc<Self>, instance: Arc<Instance>, runnable: Option<Runnable>) {
         let reason = instance.ended().await;
-        drop(bundle);
+        drop(runnable);
         if lock(&self.instances).remove(&instance.id).is_none() {
             return; // it was stopped
         }
@@ -282,7 +340,7 @@ impl Pool {
             gone: true,
             reason,
         };
-        let _ = self.ended.send(state).await; // nobody listens when the worker ends
+        let _ = self.notices.send(Notice::Instance(state)).await; // nobody listens when the worker ends
     }
 }
 

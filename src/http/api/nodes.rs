@@ -88,6 +88,7 @@ fn view(node: &Node) -> types::Node {
         tools: spec.tools.iter().cloned().collect(),
         tags: spec.tags.clone(),
         engines: spec.engines.iter().cloned().collect(),
+        engine_trouble: spec.engine_trouble.clone(),
         version: spec.version.clone(),
         cpu_percent: node.cpu_percent.filter(|_| there),
         memory_percent: node.memory_percent.filter(|_| there),

@@ -1,7 +1,7 @@
 //! Links: HTTP/2 connections that a worker dialled and serves. This side is the client on them.
 
 use crate::body::{self, Body};
-use crate::cluster::{InstanceKey, NodeKey, Revision};
+use crate::cluster::{InstanceKey, Mode, NodeKey, Revision};
 use crate::net::{Cutter, Socket, Spawn, Timers};
 use crate::rt::{self, Scoped};
 use crate::wire::{self, Outcome, proto};
@@ -10,7 +10,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::{Method, Request, Response};
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -30,6 +30,9 @@ pub struct Links {
     tickets: Mutex<HashMap<String, NodeKey>>,
 }
 
+/// A function's name and a revision's number.
+type RevisionId = (Arc<str>, u64);
+
 /// Those of one session of one node.
 struct NodeLinks {
     session: u64,
@@ -37,7 +40,7 @@ struct NodeLinks {
     links: Mutex<Vec<Link>>,
     next: AtomicUsize,
     /// Revisions the worker has been sent, by function and number.
-    known: Mutex<HashSet<(Arc<str>, u64)>>,
+    known: Mutex<HashMap<RevisionId, Option<Mode>>>,
 }
 
 struct Link {
@@ -185,26 +188,31 @@ impl Links {
     pub async fn start(&self, to: Session, instance: InstanceKey, revision: &Revision) -> Result<(), String> {
         let body = Body::full(to_proto(revision).encode_to_vec());
         self.in_session(to)?;
-        self.control(to.node, Method::POST, &format!("/instances/{instance}/start"), body).await
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/start"), body).await.map(drop)
     }
 
     /// Has an instance stopped; returns at once.
     pub async fn stop(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
         self.in_session(to)?;
-        self.control(to.node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await.map(drop)
     }
 
-    /// Sees that the worker knows a revision, so that jobs of it may be sent.
-    pub async fn prepare(&self, node: NodeKey, revision: &Revision) -> Result<(), String> {
+    /// Sees that the worker knows a revision, so that jobs of it may be sent; for an image, how it is run.
+    pub async fn prepare(&self, node: NodeKey, revision: &Revision) -> Result<Option<Mode>, String> {
         let links = self.of(node).ok_or("its node is not connected")?;
         let key = (revision.function.clone(), revision.number);
-        if lock(&links.known).contains(&key) {
-            return Ok(());
+        if let Some(mode) = lock(&links.known).get(&key) {
+            return Ok(*mode);
         }
         let body = Body::full(to_proto(revision).encode_to_vec());
-        self.control(node, Method::POST, "/revisions", body).await?;
-        lock(&links.known).insert(key);
-        Ok(())
+        let answer = self.control(node, Method::POST, "/revisions", body).await?;
+        let mode = match answer.headers().get(wire::HEADER_MODE).and_then(|v| v.to_str().ok()) {
+            Some(wire::MODE_HTTP) => Some(Mode::Http),
+            Some(wire::MODE_JOB) => Some(Mode::Job),
+            _ => None,
+        };
+        lock(&links.known).insert(key, mode);
+        Ok(mode)
     }
 
     /// The worker has forgotten a revision.
@@ -230,13 +238,19 @@ impl Links {
         }
     }
 
-    async fn control(&self, node: NodeKey, method: Method, path: &str, body: Body) -> Result<(), String> {
+    async fn control(
+        &self,
+        node: NodeKey,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<Response<Incoming>, String> {
         let answer = match self.send(node, control_request(method, path, body)?).await {
             Ok(answer) => answer,
             Err(LinkError::NotSent(_, why) | LinkError::Broken(why)) => return Err(why),
         };
         if answer.status().is_success() {
-            return Ok(());
+            return Ok(answer);
         }
         Err(why(answer).await)
     }

@@ -1,7 +1,6 @@
 //! What a worker can run things with. An engine starts a revision and hands back something to talk to and to end;
 //! it knows nothing of the cluster, of calls or of warm and cold.
 
-#[allow(dead_code)] // until the pool makes one
 pub mod docker;
 mod output;
 pub mod process;

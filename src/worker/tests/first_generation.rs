@@ -112,6 +112,7 @@ impl Bench {
         let mut flags = cli::Worker {
             address: self.address.clone(),
             worker_addr: Some("127.0.0.1:0".into()),
+            engine: cli::Engine::Process, // so that a machine with containers answers the same
             data_dir: Some(self.dir.path().display().to_string()),
             ..Default::default()
         };
