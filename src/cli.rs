@@ -182,6 +182,10 @@ pub struct Worker {
     /// docker, process or auto (default auto: every engine that works here)
     #[argh(option, arg_name = "engine", default = "Engine::Auto")]
     pub engine: Engine,
+    /// also run images for an orchestrator of the first CARES, which calls this address (default: no); whoever reaches
+    /// it can run programs here
+    #[argh(option, arg_name = "addr")]
+    pub legacy_grpc_addr: Option<String>,
     /// its folder (default: the first free $XDG_DATA_HOME/cares/worker-N, or $CARES_DATA_DIR)
     #[argh(option, arg_name = "dir")]
     pub data_dir: Option<String>,

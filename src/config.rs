@@ -57,6 +57,8 @@ pub struct WorkerConfig {
     pub name: Option<String>,
     /// `None`: 127.0.0.1:9000, else a free port there.
     pub worker_addr: Option<SocketAddr>,
+    /// Where an orchestrator of the first CARES has images run; `None`: nowhere.
+    pub legacy_grpc_addr: Option<SocketAddr>,
     /// `None`: the first default place no other worker uses.
     pub data_dir: Option<PathBuf>,
     /// Where the default places are.
@@ -274,12 +276,13 @@ impl WorkerConfig {
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(ConfigError::Slots(slots));
         }
-        let listen = |value: &String| listen_address("--worker-addr", value, flags.open);
+        let listen = |flag, value: Option<&String>| value.map(|v| listen_address(flag, v, flags.open)).transpose();
         let data_dir = env.data_dir(flags.data_dir.as_ref());
         Ok(WorkerConfig {
             orchestrator: join_address(&flags.address)?,
             name: flags.name.clone(),
-            worker_addr: flags.worker_addr.as_ref().map(listen).transpose()?,
+            worker_addr: listen("--worker-addr", flags.worker_addr.as_ref())?,
+            legacy_grpc_addr: listen("--legacy-grpc-addr", flags.legacy_grpc_addr.as_ref())?,
             data_base: base_of(data_dir.as_ref(), env)?,
             data_dir,
             tags: tags(&flags.tag)?,
@@ -324,6 +327,7 @@ impl UpConfig {
             orchestrator: join.to_string(),
             name: None,
             worker_addr: None,
+            legacy_grpc_addr: None,
             data_dir: None,
             data_base: orchestrator.data_base.clone(),
             tags: BTreeMap::new(),
@@ -414,6 +418,7 @@ mod tests {
         assert!(text(|w| w.slots = Some(65_537)).starts_with("--slots 65537"));
         assert!(text(|w| w.tag = vec![("a".into(), "1".into()), ("a".into(), "2".into())]).starts_with("--tag 'a'"));
         assert!(text(|w| w.worker_addr = Some("0.0.0.0:9".to_string())).starts_with("--worker-addr"));
+        assert!(text(|w| w.legacy_grpc_addr = Some("0.0.0.0:9".to_string())).starts_with("--legacy-grpc-addr"));
         assert!(ConfigError::NoHome.to_string().contains("--data-dir"));
     }
 

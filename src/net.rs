@@ -9,7 +9,7 @@ use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice, Read as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
@@ -98,6 +98,14 @@ impl Socket {
         match result {
             Err(error) if self.forgiving && matches!(error.kind(), BrokenPipe | ConnectionReset) => Ok(bytes),
             result => result,
+        }
+    }
+
+    /// This machine's address on the connection.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.get_ref().local_addr().ok().map(|a| a.ip()),
+            Stream::Unix(_) => None,
         }
     }
 

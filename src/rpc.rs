@@ -119,6 +119,11 @@ impl Channel {
         });
         Ok(Channel { requests, authority })
     }
+
+    /// Whether it takes no more calls.
+    pub fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
 }
 
 fn unavailable(error: hyper::Error) -> tonic::Status {

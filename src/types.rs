@@ -216,7 +216,8 @@ pub struct Node {
     pub failed: u64,
     /// RFC 3339, UTC.
     pub last_seen: String,
-    /// How calls reach it: `links` (its own connections), or `none` before it opened one.
+    /// How calls reach it: `links` (its own connections), `first-generation` (a worker of the first CARES, called at its
+    /// address; it runs images as jobs, without command, env and body), or `none` before either is known.
     pub reach: String,
 }
 

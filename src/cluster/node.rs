@@ -30,8 +30,15 @@ pub struct NodeSpec {
     pub job_slots: u32,
     pub cpus: u32,
     pub memory_bytes: u64,
-    /// Of its program.
+    /// Of its program; empty for a worker of the first CARES.
     pub version: String,
+}
+
+impl NodeSpec {
+    /// A worker of the first CARES: it knows no sessions and opens no links.
+    pub fn first_generation(&self) -> bool {
+        self.version.is_empty()
+    }
 }
 
 /// Whether a node may be given work.
@@ -75,6 +82,8 @@ pub enum Reach {
     None,
     /// HTTP/2 connections that the node opened.
     Links,
+    /// A worker of the first CARES, called at its own address: it runs an image by name, and takes nothing else.
+    FirstGeneration,
 }
 
 impl Reach {
@@ -82,6 +91,7 @@ impl Reach {
         match self {
             Reach::None => "none",
             Reach::Links => "links",
+            Reach::FirstGeneration => "first-generation",
         }
     }
 }

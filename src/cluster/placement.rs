@@ -1,6 +1,6 @@
 //! Where something new goes: filters first, then the lowest score. Reads the cluster, changes only its own index.
 
-use super::{Cluster, Function, Node, NodeKey, NodeStatus, Reach, Revision};
+use super::{Cluster, Function, Mode, Node, NodeKey, NodeStatus, Reach, Revision};
 use std::collections::BTreeSet;
 
 /// A node's place among those that take work. Ordered: best first; equal scores by how full, then whose turn it is.
@@ -118,6 +118,11 @@ impl Cluster {
                     `cares describe` and `cares node list -o wide`"
                 .into();
         }
+        if there.iter().all(|n| !n.spec.engines.contains(engine) || !carried(n, revision)) {
+            return "the active nodes that have its engine are of the first CARES, which run images as jobs and take no \
+                    command, no env and no http function: start a worker of this version"
+                .into();
+        }
         "every node that could take it is cordoned, has no slots for it, or no connection for calls yet: see `cares node list`"
             .into()
     }
@@ -126,7 +131,13 @@ impl Cluster {
 /// Could take it when it is empty.
 pub(super) fn satisfies(node: &Node, revision: &Revision) -> bool {
     let slots = if revision.is_job() { node.spec.slots.min(node.spec.job_slots) } else { node.spec.slots };
-    slots > 0 && node.spec.engines.contains(revision.engine()) && matches(node, revision)
+    slots > 0 && node.spec.engines.contains(revision.engine()) && carried(node, revision) && matches(node, revision)
+}
+
+/// Whether the way to the node carries all that the revision asks for: the first protocol knows an image's name alone.
+fn carried(node: &Node, revision: &Revision) -> bool {
+    node.reach != Reach::FirstGeneration
+        || (revision.mode != Mode::Http && revision.command.is_empty() && revision.env.is_empty())
 }
 
 fn could_take(node: &Node, revision: &Revision) -> bool {

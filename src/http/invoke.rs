@@ -6,8 +6,9 @@ use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, Command, InvocationKey, Mode};
+use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Mode, Reach};
 use crate::orchestrator::Orchestrator;
+use crate::orchestrator::dispatch::first_generation::NoOutput;
 use crate::orchestrator::dispatch::link::{self, LinkError, Session};
 use crate::orchestrator::state::{Place, Placed};
 use crate::rt;
@@ -62,10 +63,10 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKe
     prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
     let call = Call { app: app.clone(), function, head, path, guard };
     let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
-        let (mut head, incoming) = answer.into_parts();
+        let (mut head, body) = answer.into_parts();
         headers::strip(&mut head.headers);
         head.version = Version::HTTP_11;
-        let answer = Answer::new(head.status, incoming, guard, idle);
+        let answer = Answer::new(head.status, body, guard, idle);
         Response::from_parts(head, Body::stream(answer))
     });
     Ok((invocation, answered))
@@ -121,12 +122,7 @@ struct Call {
 }
 
 impl Call {
-    async fn run(
-        mut self,
-        place: Place,
-        body: Body,
-        deadline: Instant,
-    ) -> Result<(Response<Incoming>, Guard), Problem> {
+    async fn run(mut self, place: Place, body: Body, deadline: Instant) -> Result<(Response<Body>, Guard), Problem> {
         let answered = clock::timeout_at(deadline, self.answered(place, body)).await;
         match answered.unwrap_or_else(|| Err(self.timed_out(deadline))) {
             Ok(answer) => Ok((answer, self.guard)),
@@ -145,7 +141,7 @@ impl Call {
         Problem::new(504, "function_timeout", detail)
     }
 
-    async fn answered(&mut self, place: Place, body: Body) -> Result<Response<Incoming>, Problem> {
+    async fn answered(&mut self, place: Place, body: Body) -> Result<Response<Body>, Problem> {
         let copy = match &body {
             Body::Empty => Some(Body::Empty),
             Body::Full(bytes) => Some(Body::Full(bytes.clone())),
@@ -198,7 +194,34 @@ impl Call {
         waiting.await.map_err(|_| Problem::new(503, "stopping", "the orchestrator is stopping").retry_after(2))
     }
 
+    /// By the way that leads to the node. Instances are only where links are.
     async fn send(&mut self, to: &Assigned, body: Body) -> Sent {
+        let reach = |c: &Cluster| c.node(to.node).map(|n| n.reach);
+        match to.instance.is_none().then(|| self.app.state.read(reach)).flatten() {
+            Some(Reach::FirstGeneration) => self.run_there(to, body).await,
+            _ => self.send_on_link(to, body).await,
+        }
+    }
+
+    /// On a worker of the first CARES, which takes no body and answers when all is done.
+    async fn run_there(&self, to: &Assigned, body: Body) -> Sent {
+        match self.app.first_generation.run(&self.app.state, to.node, &to.revision).await {
+            Ok(output) => {
+                let mut answer = Response::new(Body::from(output));
+                let text = HeaderValue::from_static("text/plain; charset=utf-8");
+                answer.headers_mut().insert(header::CONTENT_TYPE, text);
+                Sent::Answered(answer)
+            }
+            Err(NoOutput::NotSent(why)) => Sent::Refused(why, Some(body)),
+            Err(NoOutput::Broken(why)) => Sent::Failed(Problem::node_lost(&self.function, &why)),
+            Err(NoOutput::Failed(why)) => {
+                let detail = format!("function '{}': {why}", self.function);
+                Sent::Failed(Problem::new(502, "function_failed", detail))
+            }
+        }
+    }
+
+    async fn send_on_link(&mut self, to: &Assigned, body: Body) -> Sent {
         if to.instance.is_none() {
             let mode = match self.app.links.prepare(to.node, &to.revision).await {
                 Ok(mode) => mode,
@@ -219,7 +242,7 @@ impl Call {
             Err(LinkError::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
         };
         match link::outcome(&answer) {
-            None => Sent::Answered(answer),
+            None => Sent::Answered(answer.map(Body::Incoming)),
             Some(Outcome::Failed) => {
                 let detail = format!("function '{}': {}", self.function, link::why(answer).await);
                 Sent::Failed(Problem::new(502, "function_failed", detail))
@@ -281,7 +304,7 @@ impl Call {
 }
 
 enum Sent {
-    Answered(Response<Incoming>),
+    Answered(Response<Body>),
     Failed(Problem),
     /// Nothing was started. The body comes back when none of it was read.
     Refused(String, Option<Body>),
@@ -357,7 +380,7 @@ impl Story {
 
 /// An answer's body on its way to the caller. Ends the call at its end, or when the caller leaves.
 struct Answer {
-    body: Incoming,
+    body: Body,
     guard: Option<Guard>,
     success: bool,
     idle: Duration,
@@ -365,7 +388,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(status: StatusCode, body: Incoming, mut guard: Guard, idle: Duration) -> Self {
+    fn new(status: StatusCode, body: Body, mut guard: Guard, idle: Duration) -> Self {
         let success = status.as_u16() < 500;
         if let Some(story) = &mut guard.story {
             story.status = status.as_u16();
@@ -403,7 +426,7 @@ impl HttpBody for Answer {
                         }
                     }
                 }
-                Poll::Ready(frame.map(|f| f.map_err(Into::into)))
+                Poll::Ready(frame)
             }
             Poll::Pending => {
                 let idle = this.idle;

@@ -4,7 +4,7 @@ use super::Orchestrator;
 use super::dispatch::link::Session;
 use super::events::describe;
 use crate::clock;
-use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeStatus, Revision};
+use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision};
 use crate::rt::{self, Receiver};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +13,9 @@ use std::time::Duration;
 /// An http function must answer on its port within this: beyond it a person has given up, and a hung start would hold
 /// waiting calls.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A worker of ours dials its links at once; one that has none by now never will.
+const LINKS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A node that joined opens its links within this, or never.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -27,18 +30,45 @@ pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
         }
         let of = |node: NodeKey| Session { node, session: sessions.get(&node).copied().unwrap_or(0) };
         match fact {
-            Event::NodeJoined { node, session, .. } => drop(sessions.insert(node, session)),
+            Event::NodeJoined { node, session, .. } => {
+                sessions.insert(node, session);
+                app.first_generation.close(node, session);
+                rt::spawn(look_for_links(app.clone(), Session { node, session }));
+            }
             Event::InstanceStarting { instance, node, revision } => {
                 rt::spawn(start(app.clone(), instance, of(node), revision));
             }
             Event::InstanceStopping { instance, node } => rt::spawn(stop(app.clone(), instance, of(node))),
-            Event::NodeLost { node, .. } | Event::NodeLeft { node, .. } => app.links.close(node, of(node).session),
+            Event::NodeLost { node, .. } | Event::NodeLeft { node, .. } => {
+                app.links.close(node, of(node).session);
+                app.first_generation.close(node, of(node).session);
+            }
             Event::NodeRemoved { node, .. } => drop(sessions.remove(&node)),
             Event::NodeDraining { node } => app.members.command(node, "drain", ""),
             Event::NodeDrained { node } => app.members.command(node, "drained", ""),
             Event::NodeUncordoned { node } => app.members.command(node, "resume", ""),
             _ => {}
         }
+    }
+}
+
+/// A worker of the first CARES opens no links: it is called at the address it gave. One of this version is not, however
+/// late its links are, for what listens at its address is no gRPC.
+async fn look_for_links(app: Arc<Orchestrator>, of: Session) {
+    if !app.state.read(|c| c.node(of.node).is_some_and(|n| n.spec.first_generation())) {
+        return;
+    }
+    clock::after(LINKS_WITHIN).await;
+    let unlinked = |n: &Node| n.session == of.session && n.reach == Reach::None;
+    let found = app.state.read(|c| c.node(of.node).filter(|n| unlinked(n)).map(|n| n.spec.clone()));
+    let Some(NodeSpec { name, address, .. }) = found else { return };
+    if address.is_empty() {
+        log::warn!("Node '{name}' opened no links and gave no address: no calls reach it");
+        return;
+    }
+    let command = Command::SetReach { node: of.node, session: of.session, reach: Reach::FirstGeneration };
+    if app.state.apply(command).is_ok() {
+        log::info!("Node '{name}' is a worker of the first CARES: it runs images as jobs, called at {address}");
     }
 }
 

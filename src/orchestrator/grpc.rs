@@ -4,7 +4,7 @@ use super::Orchestrator;
 use super::dispatch::link::Changed;
 use super::members::Outgoing;
 use crate::clock;
-use crate::cluster::{Command, Event, InstanceKey, NodeKey, NodeSpec, Reach, Refusal, Reported};
+use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeSpec, Reach, Refusal, Reported};
 use crate::net::{self, Socket};
 use crate::rt::{self, Receiver};
 use crate::wire::proto::{self, cluster_service_server::ClusterService};
@@ -27,6 +27,10 @@ const ENTRIES_MAX: usize = 64;
 const TROUBLE_MAX: usize = 1_024;
 const SLOTS_MAX: u32 = 65_536;
 const REPORTED_MAX: usize = 10_000;
+/// Jobs at once on a worker of the first CARES, which does not say: what it can take is unknown, so few.
+const FIRST_GENERATION_SLOTS: u32 = 4;
+/// And what it runs them with: images were all it knew.
+const FIRST_GENERATION_ENGINE: &str = "docker";
 
 /// Accepts workers until `stop` closes.
 pub async fn listen(app: Arc<Orchestrator>, listener: Async<TcpListener>, stop: Receiver<()>) {
@@ -165,9 +169,12 @@ impl ClusterService for Service {
 
 impl Service {
     fn membership(&self, beat: &proto::NodeMetrics) -> Result<(NodeKey, u64), Status> {
-        let found = self.app.state.read(|c| c.find_node(&beat.node_id).map(|n| (n.key, n.session)));
-        match found {
-            Some((node, session)) if beat.session == session => Ok((node, session)),
+        let current = |n: &Node| {
+            let sessionless = beat.session == 0 && n.spec.first_generation(); // it knows no sessions: the current one is meant
+            (n.key, n.session, sessionless || beat.session == n.session)
+        };
+        match self.app.state.read(|c| c.find_node(&beat.node_id).map(current)) {
+            Some((node, session, true)) => Ok((node, session)),
             Some(_) => Err(Status::aborted("another join of this node is current: join again")),
             None => Err(Status::not_found("unknown node: join first")),
         }
@@ -229,7 +236,10 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
     if info.node_id.is_empty() || info.node_id.len() > TEXT_MAX || !info.node_id.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!("node_id: must be 1 to {TEXT_MAX} printable characters"));
     }
-    let name = if info.name.is_empty() { info.node_id.to_lowercase() } else { info.name };
+    let name = match info.name.is_empty() {
+        true => names::suggest_name(&info.node_id).unwrap_or_else(|| "node".into()), // the first CARES had ids alone
+        false => info.name,
+    };
     if let Err(why) = names::check_name(&name) {
         return Err(format!("name '{}': {why}", cut(name, 80)));
     }
@@ -243,7 +253,7 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
         return Err(format!("a node may offer {SLOTS_MAX} slots and report {REPORTED_MAX} instances"));
     }
     let instances = info.instances.into_iter().filter_map(reported).collect();
-    let spec = NodeSpec {
+    let mut spec = NodeSpec {
         id: info.node_id,
         name,
         address: info.address,
@@ -260,6 +270,12 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
         memory_bytes: info.memory_bytes,
         version: info.version,
     };
+    if spec.first_generation() && spec.slots == 0 {
+        (spec.slots, spec.job_slots) = (FIRST_GENERATION_SLOTS, FIRST_GENERATION_SLOTS);
+    }
+    if spec.first_generation() && spec.engines.is_empty() {
+        spec.engines.insert(FIRST_GENERATION_ENGINE.into());
+    }
     Ok((spec, instances))
 }
 

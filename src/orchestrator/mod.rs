@@ -10,6 +10,8 @@ pub mod spec;
 pub mod state;
 pub mod store;
 mod stories;
+#[cfg(test)]
+mod tests;
 mod ticker;
 
 use crate::cluster::{Cluster, Limits, Millis};
@@ -20,6 +22,7 @@ use crate::http::rest::Rest;
 use crate::rt::{self, Sender};
 use async_io::Async;
 use bundles::Bundles;
+use dispatch::first_generation::FirstGeneration;
 use dispatch::link::Links;
 use events::EventLog;
 use members::Members;
@@ -43,6 +46,7 @@ pub struct Orchestrator {
     pub open: bool,
     pub state: Arc<State>,
     pub links: Arc<Links>,
+    pub first_generation: FirstGeneration,
     pub members: Members,
     pub events: Arc<EventLog>,
     pub bundles: Bundles,
@@ -116,6 +120,7 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         open: config.open,
         state: Arc::new(State::new(cluster, store.clone(), outbox, earlier)),
         links: Arc::default(),
+        first_generation: FirstGeneration::default(),
         members: Members::default(),
         events: Arc::new(EventLog::new(kept.epoch << EVENT_EPOCH_SHIFT)),
         bundles,

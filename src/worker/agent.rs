@@ -9,6 +9,7 @@ use crate::wire::proto::{self, cluster_service_client::ClusterServiceClient};
 use crate::worker::vitals::Gauge;
 use crate::{clock, ids};
 use futures_lite::{StreamExt, future};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,6 +27,14 @@ const LEAVING_EVERY: Duration = Duration::from_millis(100);
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
 /// Links at most, whatever is asked for.
 const LINKS_MAX: u32 = 16;
+/// Between heartbeats to an orchestrator of the first CARES, which does not say how many it wants: as ours does.
+const HEARTBEAT_UNSAID: Duration = Duration::from_secs(1);
+/// What it is told when a percent cannot be read: neither best nor worst, as less than 0 means nothing to it.
+const UNKNOWN_PERCENT: f64 = 50.0;
+/// All that an orchestrator may say; ours or an older one.
+const KNOWN_COMMANDS: [&str; 5] = ["drain", "drained", "resume", "stop_instance", "forget"];
+/// Characters of an unknown command that are logged.
+const COMMAND_SHOWN: usize = 80;
 
 /// Why a session ended or never was.
 enum End {
@@ -94,12 +103,14 @@ async fn session(
     let strange = |why: &str| {
         End::Broken(format!("{address} does not answer as an orchestrator's gRPC port ({why}); its default is 50051"))
     };
+    let here = socket.local_ip();
     let channel = match Channel::over(socket, address).await {
         Ok(channel) => channel,
         Err(status) => return strange(status.message()),
     };
     let mut client = ClusterServiceClient::new(channel);
-    let info = worker.identity.join(worker.pool.engines.state(), worker.pool.report());
+    let mut info = worker.identity.join(worker.pool.engines.state(), worker.pool.report());
+    info.address = reachable(info.address, here);
     let ack = match clock::timeout(JOIN_LIMIT, client.join_cluster(info)).await {
         Some(Ok(ack)) => ack.into_inner(),
         Some(Err(status)) => return strange(status.message()),
@@ -108,12 +119,17 @@ async fn session(
     if !ack.success {
         return End::Refused(format!("the orchestrator at {address} refused this worker: {}", ack.message));
     }
-    worker.pool.fetch_from(Some(client.clone()));
-    let links = 1..=ack.links.clamp(1, LINKS_MAX);
+    let first_generation = ack.link_ticket.is_empty();
+    worker.pool.fetch_from(Some(client.clone()).filter(|_| !first_generation));
+    let links = if first_generation { 0 } else { ack.links.clamp(1, LINKS_MAX) };
     let _links: Vec<Scoped> =
-        links.map(|_| rt::spawn_scoped(link::keep(worker.clone(), ack.link_ticket.clone()))).collect();
-    let every = Duration::from_millis(u64::from(ack.heartbeat_ms.clamp(100, 60_000)));
-    let mut heart = Heart { worker, session: ack.session, gauge: Gauge::new(), leaving: false, drained: false };
+        (0..links).map(|_| rt::spawn_scoped(link::keep(worker.clone(), ack.link_ticket.clone()))).collect();
+    let every = match ack.heartbeat_ms {
+        0 => HEARTBEAT_UNSAID,
+        ms => Duration::from_millis(u64::from(ms.clamp(100, 60_000))),
+    };
+    let mut heart =
+        Heart { worker, session: ack.session, first_generation, gauge: Gauge::new(), leaving: false, drained: false };
     let (beats, outgoing) = rt::bounded(16);
     if beats.try_send(heart.beat(Vec::new()).await).is_err() {
         return End::Broken("the first heartbeat was not taken".into());
@@ -124,6 +140,13 @@ async fn session(
         None => return strange("no answer to the first heartbeat"),
     };
     log::info!("Joined cluster {} at {address} as '{}' ({})", ack.cluster_id, worker.name, worker.id);
+    if first_generation {
+        let calls = match worker.legacy {
+            true => "it calls this worker at the address of --legacy-grpc-addr",
+            false => "it can have nothing run here unless this worker is started with --legacy-grpc-addr",
+        };
+        log::info!("That is an orchestrator of the first CARES: it has no links; {calls}");
+    }
     worker.joined.store(true, Ordering::Relaxed);
     *bound = AGAIN_FIRST;
     if !worker.ever_joined.swap(true, Ordering::Relaxed) {
@@ -132,10 +155,20 @@ async fn session(
     heart.live(every, beats, commands, noticed, leaving).await
 }
 
+/// An address that listens everywhere is told as the one this machine has on the way to the orchestrator.
+fn reachable(address: String, here: Option<IpAddr>) -> String {
+    match (address.parse::<SocketAddr>(), here) {
+        (Ok(all), Some(here)) if all.ip().is_unspecified() => SocketAddr::new(here, all.port()).to_string(),
+        _ => address,
+    }
+}
+
 /// One session's heartbeat.
 struct Heart<'a> {
     worker: &'a Arc<Worker>,
     session: u64,
+    /// Of the first CARES: it tells nobody to go, and knows only percents.
+    first_generation: bool,
     gauge: Gauge,
     leaving: bool,
     /// The orchestrator has heard that it leaves and has all answers: a call that was on its way has come by then.
@@ -189,8 +222,19 @@ impl Heart<'_> {
                 }
                 Woken::Noticed(notice) => vec![notice],
                 Woken::Command(Some(Ok(command))) => {
-                    log::info!("The orchestrator says: {}", command.command_type);
-                    self.drained |= self.leaving && command.command_type == "drained";
+                    let kind = command.command_type;
+                    match KNOWN_COMMANDS.contains(&kind.as_str()) {
+                        true => log::info!("The orchestrator says: {kind}"),
+                        false => {
+                            let kind: String = kind.chars().take(COMMAND_SHOWN).collect();
+                            log::warn!(
+                                "The orchestrator says '{}', which this worker does not know: ignored",
+                                kind.escape_debug()
+                            );
+                            continue;
+                        }
+                    }
+                    self.drained |= self.leaving && kind == "drained";
                     if !self.drained {
                         continue;
                     }
@@ -203,6 +247,7 @@ impl Heart<'_> {
                 Woken::Leave => {
                     log::info!("Leaving: no new calls, waiting for {} to end", self.worker.pool.in_flight());
                     self.leaving = true;
+                    self.drained = self.first_generation; // there, nobody would say so
                     Vec::new()
                 }
             };
@@ -232,10 +277,11 @@ impl Heart<'_> {
                 Notice::Engines => engines = Some(self.worker.pool.engines.state()),
             }
         }
+        let unknown = if self.first_generation { UNKNOWN_PERCENT } else { -1.0 };
         proto::NodeMetrics {
             node_id: self.worker.id.clone(),
-            cpu_usage: vitals.cpu_percent.unwrap_or(-1.0),
-            memory_usage: vitals.memory_percent.unwrap_or(-1.0),
+            cpu_usage: vitals.cpu_percent.unwrap_or(unknown),
+            memory_usage: vitals.memory_percent.unwrap_or(unknown),
             timestamp: clock::unix_ms() as i64,
             status: if self.leaving { "leaving" } else { "active" }.into(),
             session: self.session,

@@ -8,9 +8,12 @@ mod engines;
 mod identity;
 mod instance;
 mod job;
+mod legacy;
 mod link;
 mod logs;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod vitals;
 
 use crate::config::WorkerConfig;
@@ -40,6 +43,8 @@ pub struct Worker {
     /// Of the orchestrator's gRPC port.
     pub orchestrator: String,
     pub open: bool,
+    /// Runs images for an orchestrator of the first CARES.
+    legacy: bool,
     identity: Identity,
     pool: Arc<Pool>,
     joined: AtomicBool,
@@ -114,7 +119,9 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let dir = config.open_data_dir().map_err(StartError::DataDir)?;
     let listener = listen(config.worker_addr)?;
     let http = listener.local_addr().map_err(io("tell the worker's address"))?;
-    let identity = Identity::read(dir.path(), config, http).map_err(io("keep the node's identity"))?;
+    let legacy = config.legacy_grpc_addr.map(legacy::bind).transpose()?;
+    let called_at = legacy.as_ref().map_or(http, |(_, at)| *at);
+    let identity = Identity::read(dir.path(), config, called_at).map_err(io("keep the node's identity"))?;
     let (notices, noticed) = rt::unbounded(); // an entry an instance or a change of an engine: few
     let pool = Pool::new(dir.path(), &identity.id, config.slots, config.engine, notices);
     let pool = Arc::new(pool.map_err(StartError::Engine)?);
@@ -124,6 +131,7 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         name: identity.name.clone(),
         orchestrator: config.orchestrator.clone(),
         open: config.open,
+        legacy: legacy.is_some(),
         identity,
         pool,
         joined: AtomicBool::new(false),
@@ -132,6 +140,9 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     let rest = Rest::start(worker.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     let (stop_http, stopped) = rt::bounded(1);
     let listener = Async::new(listener).map_err(io("listen"))?;
+    if let Some((listener, _)) = legacy {
+        rt::spawn(legacy::listen(worker.pool.clone(), listener, stopped.clone()));
+    }
     rt::spawn(front::listen(worker.clone(), rest.clone(), listener, stopped));
     let (leave, leaving) = rt::bounded(1);
     let (told_left, left) = rt::bounded::<()>(1);

@@ -176,3 +176,35 @@ fn a_node_without_slots_for_it_is_no_hope() {
     assert!(matches!(rig.try_invoke("j"), Err(Refusal::NoNode { .. })), "would wait for ever");
     rig.warm("h");
 }
+
+#[test]
+fn a_worker_of_the_first_cares_gets_images_that_run_by_their_name_alone() {
+    let mut rig = Rig::new();
+    let engines = BTreeSet::from(["docker".to_string()]);
+    let old = NodeSpec { engines, cpus: 0, memory_bytes: 0, version: String::new(), ..spec("old", 4) };
+    let joined = rig.join(old, Vec::new()).unwrap();
+    rig.reach(joined, Reach::FirstGeneration);
+    let image = |name: &str, mode| Revision { image: "hello-world".into(), mode, ..job(name) };
+    for (name, mode) in [("auto", Mode::Auto), ("job", Mode::Job)] {
+        rig.put(Revision { command: Vec::new(), ..image(name, mode) });
+        let call = rig.invoke(name);
+        assert_eq!(rig.at(call), Some(joined.node), "{name}");
+    }
+    let more = [
+        image("http", Mode::Http),
+        Revision { command: vec!["true".into()], ..image("command", Mode::Job) },
+        Revision { env: [("A".to_string(), "1".to_string())].into(), ..image("env", Mode::Job) },
+        Revision { memory_bytes: 1, ..image("memory", Mode::Job) },
+        Revision { cpu: 0.1, ..image("cpu", Mode::Job) },
+        job("bundle"),
+    ];
+    for revision in more {
+        let name = revision.function.to_string();
+        rig.put(revision);
+        assert!(matches!(rig.try_invoke(&name), Err(Refusal::NoNode { .. })), "{name}");
+    }
+    let new = rig.join(NodeSpec { engines: ["docker".to_string()].into(), ..spec("new", 4) }, Vec::new()).unwrap();
+    rig.reach(new, Reach::Links);
+    let call = rig.invoke("env");
+    assert_eq!(rig.at(call), Some(new.node));
+}

@@ -1,0 +1,3 @@
+//! What the orchestrator does beyond the core, over real sockets.
+
+mod first_generation;

@@ -1,0 +1,177 @@
+//! `--legacy-grpc-addr`: an orchestrator of the first CARES has images run here. Remote execution for whoever reaches the
+//! address, so it is off unless asked for. Serves ExecuteFunction and nothing else of the protocol.
+
+use super::StartError;
+use super::engine::{Control, Kind, Running};
+use super::pool::Pool;
+use crate::net::Socket;
+use crate::rt::{self, Receiver};
+use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceServer};
+use crate::wire::proto::{self, Revision};
+use crate::{ids, names, rpc};
+use async_io::Async;
+use futures_lite::future;
+use futures_lite::io::{AsyncRead, AsyncReadExt};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Response, Status, Streaming};
+
+/// What a gRPC client takes unless told otherwise is 4 MiB, frame and all.
+pub(super) const OUTPUT_BYTES: usize = (4 << 20) - (16 << 10);
+/// An image's and a function's name need far less.
+const REQUEST_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 32 << 10;
+/// Before another try to accept, when files have run out.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Opens the address; answers where that is.
+pub fn bind(address: SocketAddr) -> Result<(Async<TcpListener>, SocketAddr), StartError> {
+    let failed = |e: std::io::Error| StartError::Listen { flag: "--legacy-grpc-addr", address, why: e.to_string() };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let at = listener.local_addr().map_err(failed)?;
+    Ok((Async::new(listener).map_err(failed)?, at))
+}
+
+/// Serves until `stop` closes.
+pub async fn listen(pool: Arc<Pool>, listener: Async<TcpListener>, stop: Receiver<()>) {
+    if let Ok(at) = listener.get_ref().local_addr() {
+        log::info!("An orchestrator of the first CARES can have images run at {at}");
+    }
+    loop {
+        let stopped = async {
+            let _ = stop.recv().await;
+            None
+        };
+        match future::or(async { Some(listener.accept().await) }, stopped).await {
+            None => return,
+            Some(Ok((stream, _))) => rt::spawn(connection(pool.clone(), stream, stop.clone())),
+            Some(Err(error)) => {
+                log::warn!("--legacy-grpc-addr: cannot accept a connection: {error}");
+                rt::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn connection(pool: Arc<Pool>, stream: Async<TcpStream>, stop: Receiver<()>) {
+    let Ok(socket) = Socket::accepted(stream) else { return };
+    let service = ClusterServiceServer::new(Legacy { pool }).max_decoding_message_size(REQUEST_BYTES);
+    let stopped = async move {
+        let _ = stop.recv().await; // closed
+    };
+    if let Err(error) = rpc::serve(socket, service, stopped).await {
+        log::debug!("--legacy-grpc-addr: a connection ended: {error}");
+    }
+}
+
+#[derive(Clone)]
+struct Legacy {
+    pool: Arc<Pool>,
+}
+
+type Nothing<T> = futures_lite::stream::Empty<Result<T, Status>>;
+
+fn a_worker(it: &str) -> Status {
+    Status::unimplemented(format!("this is a worker's address: {it}"))
+}
+
+#[tonic::async_trait]
+impl ClusterService for Legacy {
+    async fn join_cluster(&self, _: Request<proto::NodeInfo>) -> Result<Response<proto::Acknowledgement>, Status> {
+        Err(a_worker("join at the orchestrator's"))
+    }
+
+    type HeartbeatStream = Nothing<proto::OrchestratorCommand>;
+
+    async fn heartbeat(
+        &self,
+        _: Request<Streaming<proto::NodeMetrics>>,
+    ) -> Result<Response<Self::HeartbeatStream>, Status> {
+        Err(a_worker("heartbeats go to the orchestrator's"))
+    }
+
+    async fn execute_function(
+        &self,
+        request: Request<proto::FunctionRequest>,
+    ) -> Result<Response<proto::FunctionResult>, Status> {
+        let proto::FunctionRequest { docker_image, function_name } = request.into_inner();
+        let result = match run(&self.pool, docker_image, &function_name).await {
+            Ok(output) => proto::FunctionResult { output, success: true, error: String::new() },
+            Err(error) => proto::FunctionResult { output: String::new(), success: false, error },
+        };
+        Ok(Response::new(result))
+    }
+
+    type FetchBundleStream = Nothing<proto::BundleChunk>;
+
+    async fn fetch_bundle(
+        &self,
+        _: Request<proto::BundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
+        Err(a_worker("bundles are the orchestrator's"))
+    }
+}
+
+/// Runs an image as a job without input, to its end; it ends early when its caller goes away.
+async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, String> {
+    let function = names::suggest_name(name).unwrap_or_else(|| "function".into()); // the first CARES took any
+    if image.trim().is_empty() {
+        return Err("docker_image is empty: name the image to run".into());
+    }
+    let _slot = pool.take_slot().ok_or("all slots of this node are taken: try again, or elsewhere")?;
+    let revision = Revision { function, image, ..Default::default() };
+    let not_here = |why| format!("image '{}' cannot be run on this node: {why}", revision.image);
+    let runnable = pool.runnable(&revision).await.map_err(not_here)?;
+    let id = format!("legacy-{}", ids::random_hex(8));
+    log::info!("Function '{}': {id} runs image '{}'", revision.function, revision.image.escape_debug());
+    let started = pool.launch(&id, &revision, &runnable, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
+    output_of(started.map_err(|e| e.to_string())?).await
+}
+
+/// What a job without input has written, once it has ended well.
+pub(super) async fn output_of(job: Running) -> Result<String, String> {
+    let Running { stdin, stdout, control, .. } = job;
+    drop(stdin);
+    let mut output = Vec::new();
+    if let Some(stdout) = stdout {
+        read(stdout, &*control, &mut output).await?;
+    }
+    let exit = control.ended().await;
+    let words = control.last_words();
+    match (exit.success(), words.trim()) {
+        (true, _) => Ok(String::from_utf8_lossy(&output).into_owned()),
+        (false, "") => Err(format!("the job {exit} and said nothing on stderr")),
+        (false, words) => Err(format!("the job {exit}; it last said:\n{words}")),
+    }
+}
+
+/// Reads to the end of the output. A job that has ended but left something running that holds its output open has that
+/// ended too.
+async fn read(
+    mut stdout: Box<dyn AsyncRead + Send + Unpin>,
+    control: &dyn Control,
+    output: &mut Vec<u8>,
+) -> Result<(), String> {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let ended = async {
+            control.ended().await;
+            control.stop(Duration::ZERO).await;
+            None
+        };
+        let read = match future::or(async { Some(stdout.read(&mut buffer).await) }, ended).await {
+            Some(read) => read,
+            None => stdout.read(&mut buffer).await,
+        };
+        match read {
+            Ok(n) if n > 0 => output.extend_from_slice(&buffer[..n]),
+            _ => return Ok(()),
+        }
+        if output.len() > OUTPUT_BYTES {
+            return Err(format!(
+                "the job wrote more than {OUTPUT_BYTES} bytes, and the first protocol carries no more"
+            ));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What a worker does as a whole, over real sockets.
+
+mod first_generation;
