@@ -1,0 +1,82 @@
+//! Engines that cannot be used: the node says why, and does what it can without. These need no engine.
+
+use crate::harness::{Cluster, Role};
+
+/// A worker that looks for its engine at a socket.
+fn worker(cluster: &mut Cluster, name: &str, socket: &str, args: &[&str]) {
+    let dir = cluster.dir.path().join(name);
+    let mut all = vec!["worker", cluster.head.ready("grpc"), "--name", name, "--worker-addr", "127.0.0.1:0"];
+    all.extend(["--data-dir", dir.to_str().expect("UTF-8")]);
+    all.extend(args);
+    let worker = Role::start_with(&all, |command| drop(command.env("DOCKER_HOST", socket)));
+    cluster.wait_linked(name);
+    cluster.workers.push(worker);
+}
+
+fn register(cluster: &Cluster, name: &str) {
+    let spec = cares::types::FunctionSpec {
+        name: name.into(),
+        image: "cares-test/upper:1".into(),
+        ..cares::types::FunctionSpec::default()
+    };
+    cluster.client.register(&spec).expect("registered");
+}
+
+#[test]
+fn a_node_whose_engine_is_not_there_says_so_and_runs_bundles() {
+    let mut cluster = Cluster::start(0);
+    worker(&mut cluster, "w1", "unix:///nowhere/docker.sock", &[]);
+    let node = cluster.client.node("w1").expect("the node");
+    assert_eq!(node.engines, ["process"]);
+    for says in ["/nowhere/docker.sock does not exist", "DOCKER_HOST"] {
+        assert!(node.engine_trouble.contains(says), "{}", node.engine_trouble);
+    }
+    register(&cluster, "image");
+    let problem = cluster.problem("image", "");
+    assert_eq!(problem.status, 503, "{}", problem.detail);
+    assert!(problem.detail.contains("/nowhere/docker.sock does not exist"), "{}", problem.detail);
+    assert!(problem.detail.contains("w1"), "it says which node: {}", problem.detail);
+    cluster.deploy_script("bundle", "cat");
+    assert_eq!(cluster.call("bundle", "works"), (200, "works".into()));
+}
+
+#[test]
+fn an_engine_elsewhere_is_refused_with_what_to_give() {
+    let mut cluster = Cluster::start(0);
+    worker(&mut cluster, "w1", "tcp://10.0.0.1:2375", &[]);
+    let node = cluster.client.node("w1").expect("the node");
+    assert_eq!(node.engines, ["process"]);
+    for says in ["tcp://10.0.0.1:2375", "unix:///PATH"] {
+        assert!(node.engine_trouble.contains(says), "{}", node.engine_trouble);
+    }
+}
+
+#[test]
+fn engine_process_ignores_docker() {
+    let mut cluster = Cluster::start(0);
+    worker(&mut cluster, "w1", "unix:///nowhere/docker.sock", &["--engine", "process"]);
+    // Also where there is one.
+    let plain = cluster.start_worker("w2", &["--engine", "process"]);
+    cluster.workers.push(plain);
+    cluster.wait_linked("w2");
+    for name in ["w1", "w2"] {
+        let node = cluster.client.node(name).expect("the node");
+        assert_eq!((node.engines, node.engine_trouble.as_str()), (vec!["process".to_string()], ""), "{name}");
+    }
+    register(&cluster, "image");
+    let problem = cluster.problem("image", "");
+    assert_eq!(problem.status, 503, "{}", problem.detail);
+    assert!(problem.detail.contains("container engine"), "{}", problem.detail);
+}
+
+#[test]
+fn engine_docker_takes_no_bundles_and_is_in_trouble_without_one() {
+    let mut cluster = Cluster::start(0);
+    worker(&mut cluster, "w1", "unix:///nowhere/docker.sock", &["--engine", "docker"]);
+    let node = cluster.client.node("w1").expect("the node");
+    assert!(node.engines.is_empty(), "{:?}", node.engines);
+    assert!(node.engine_trouble.contains("/nowhere/docker.sock"), "{}", node.engine_trouble);
+    cluster.deploy_script("bundle", "cat");
+    let problem = cluster.problem("bundle", "");
+    assert_eq!(problem.status, 503, "{}", problem.detail);
+}
