@@ -1,6 +1,8 @@
-//! Engines that cannot be used: the node says why, and does what it can without. These need no engine.
+//! Engines that cannot be used: the node says why, does what it can without, and recovers by itself. Most need no engine.
 
-use crate::harness::{Cluster, Role};
+use super::{Docked, containers_of, docker};
+use crate::harness::{Cluster, Role, wait_for};
+use std::os::unix::fs::symlink;
 
 /// A worker that looks for its engine at a socket.
 fn worker(cluster: &mut Cluster, name: &str, socket: &str, args: &[&str]) {
@@ -79,4 +81,46 @@ fn engine_docker_takes_no_bundles_and_is_in_trouble_without_one() {
     cluster.deploy_script("bundle", "cat");
     let problem = cluster.problem("bundle", "");
     assert_eq!(problem.status, 503, "{}", problem.detail);
+}
+
+#[test]
+fn an_engine_that_comes_and_goes_is_used_while_it_is_there() {
+    let Some(mut docked) = Docked::start(0) else { return };
+    let socket = docked.cluster.dir.path().join("docker.sock");
+    let appear = || symlink("/var/run/docker.sock", &socket).expect("a link");
+    let vanish = || std::fs::remove_file(&socket).expect("no link");
+    worker(&mut docked.cluster, "w1", &format!("unix://{}", socket.display()), &[]);
+    docked.nodes.push(docked.cluster.workers[0].ready("node").to_string());
+    let trouble = |docked: &Docked| docked.client().node("w1").expect("the node").engine_trouble;
+    assert!(trouble(&docked).contains("does not exist"), "{}", trouble(&docked));
+    docked.register("job", "upper");
+    docked.register("http", "echo");
+    docked.cluster.deploy_script("bundle", "cat");
+    for round in 1..=2 {
+        appear();
+        docked.wait_docked("w1");
+        assert_eq!(trouble(&docked), "");
+        assert_eq!(docked.call("job", "works"), "WORKS");
+        docked.call("http", "works");
+        wait_for("one container is left of all", || docked.containers(0).len() == 1);
+        let id = docked.container(0);
+
+        vanish();
+        wait_for("the node says that its engine is gone", || trouble(&docked).contains("does not exist"));
+        assert_eq!(docked.client().node("w1").expect("the node").engines, ["process"], "round {round}");
+        let problem = docked.problem("job");
+        assert_eq!(problem.status, 503, "{}", problem.detail);
+        assert!(problem.detail.contains("does not exist"), "{}", problem.detail);
+        assert_eq!(docked.call("bundle", "works"), "works");
+        wait_for("what ran there is taken for lost", || docked.function("http").instances.is_empty());
+
+        appear();
+        wait_for("what was taken for lost is removed", || !containers_of(&docked.nodes[0]).contains(&id));
+        docked.wait_docked("w1");
+        docked.call("http", "works again");
+        docker(&["rm", "--force", &docked.container(0)]);
+        wait_for("its end is noticed", || docked.function("http").instances.is_empty());
+        vanish();
+        wait_for("the node says so again", || trouble(&docked).contains("does not exist"));
+    }
 }
