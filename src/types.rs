@@ -169,6 +169,18 @@ pub struct Instance {
     pub in_flight: u32,
 }
 
+/// One instance as its worker sees it: `GET /instances` on the worker's own address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunningInstance {
+    pub id: String,
+    pub function: String,
+    pub revision: u64,
+    /// In use now; null where the engine cannot tell.
+    pub memory_bytes: Option<u64>,
+    /// Of all cores together, since its start; null where the engine cannot tell.
+    pub cpu_seconds: Option<f64>,
+}
+
 /// One node, as `GET /nodes` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {

@@ -4,7 +4,7 @@
 //! No orchestrator at the default address is a warning, since one may be started yet, and what needs one is left out;
 //! none at an address that was given is a failure. Warnings leave the exit code at 0, a failure makes it 1.
 
-use super::{FAILED, Failure, Outcome, connect, url};
+use super::{FAILED, Failure, Outcome, connect, doctor_engine, url};
 use crate::cli::{Doctor, Format};
 use crate::config::{DEFAULT_GRPC_ADDR, DEFAULT_HTTP_ADDR, Env};
 use crate::errors::Error;
@@ -63,6 +63,10 @@ pub fn run(flags: &Doctor) -> Outcome {
     checks.push(port("http port", "--http-addr", "CARES_HTTP_ADDR", DEFAULT_HTTP_ADDR, running));
     checks.push(port("grpc port", "--grpc-addr", "CARES_GRPC_ADDR", DEFAULT_GRPC_ADDR, running));
     checks.push(engine());
+    checks.push(match doctor_engine::ask(std::env::var("DOCKER_HOST").ok().as_deref()) {
+        Ok(version) => ok("docker engine", version),
+        Err((why, fix)) => warn("docker engine", why, fix),
+    });
     kernel(Path::new("/proc"), Path::new("/sys/fs/cgroup"), &mut checks);
 
     let text = match options.output.unwrap_or_default() {

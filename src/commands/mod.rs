@@ -8,6 +8,7 @@ mod demo_function;
 mod deploy;
 mod describe;
 mod doctor;
+mod doctor_engine;
 mod events;
 mod howto;
 mod invoke;

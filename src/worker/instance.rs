@@ -1,6 +1,6 @@
 //! One running http instance: connections to it, kept while they are good, and calls over them.
 
-use super::engine::Control;
+use super::engine::{Control, Usage};
 use super::pool::Slot;
 use crate::body::{Body, BoxError};
 use crate::net::Socket;
@@ -49,6 +49,11 @@ impl Instance {
             "" => exit.to_string(),
             words => format!("{exit}; it last said:\n{words}"),
         }
+    }
+
+    /// What it uses now, where its engine can tell.
+    pub async fn usage(&self) -> Option<Usage> {
+        self.control.usage().await
     }
 
     /// Asks it to end, and sees to it.

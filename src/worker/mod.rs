@@ -18,6 +18,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::http::front;
 use crate::http::rest::Rest;
 use crate::rt::{self, Receiver, Sender};
+use crate::types::RunningInstance;
 use async_io::Async;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -49,6 +50,23 @@ impl Worker {
     /// Whether it is a member now.
     pub fn joined(&self) -> bool {
         self.joined.load(Ordering::Relaxed)
+    }
+
+    /// What runs here, and what it uses.
+    pub async fn instances(&self) -> Vec<RunningInstance> {
+        let mut all = Vec::new();
+        for instance in self.pool.warm() {
+            let usage = instance.usage().await;
+            all.push(RunningInstance {
+                id: instance.id.clone(),
+                function: instance.function.clone(),
+                revision: instance.revision,
+                memory_bytes: usage.map(|u| u.memory_bytes),
+                cpu_seconds: usage.map(|u| u.cpu_time.as_secs_f64()),
+            });
+        }
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
     }
 }
 

@@ -149,20 +149,24 @@ impl Pool {
         }
     }
 
+    /// All warm instances.
+    pub fn warm(&self) -> Vec<Arc<Instance>> {
+        let warm = |entry: &Entry| match entry {
+            Entry::Warm(instance) => Some(instance.clone()),
+            Entry::Starting(_) => None,
+        };
+        lock(&self.instances).values().filter_map(warm).collect()
+    }
+
     /// What runs here, for a join.
     pub fn report(&self) -> Vec<proto::InstanceState> {
-        let running = lock(&self.instances);
-        let warm = running.values().filter_map(|entry| match entry {
-            Entry::Warm(i) => Some(i.clone()),
-            Entry::Starting(_) => None,
-        });
-        warm.map(|i| proto::InstanceState {
+        let state = |i: Arc<Instance>| proto::InstanceState {
             id: i.id.clone(),
             function: i.function.clone(),
             revision: i.revision,
             ..Default::default()
-        })
-        .collect()
+        };
+        self.warm().into_iter().map(state).collect()
     }
 
     /// A revision it was sent.

@@ -80,13 +80,38 @@ impl World {
 
     fn operate(&mut self) -> Result<(), String> {
         let node = self.some_node();
-        let command = match self.dice.between(0, 6) {
+        let command = match self.dice.between(0, 9) {
+            7 => return self.engines(node),
+            8.. => return self.resolve(),
             0 => Command::Cordon { node },
             1 => Command::Drain { node },
             2..5 => Command::Uncordon { node },
             _ => Command::RemoveNode { node },
         };
         self.core(None, command)
+    }
+
+    /// A node's container engine comes or goes.
+    fn engines(&mut self, node: NodeKey) -> Result<(), String> {
+        let session = self.cluster.node(node).map_or(0, |n| n.session);
+        let names: &[&str] = self.dice.one_of(&[&["process"], &["process", "docker"]]);
+        let engines: std::collections::BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+        let there = self.cluster.node(node).is_some_and(|n| n.status != NodeStatus::Disconnected);
+        if let Some(worker) = self.by_node.get(&node).filter(|_| there) {
+            self.workers[*worker].spec.engines = engines.clone();
+        }
+        self.core(None, Command::SetEngines { node, session, engines, trouble: String::new() })
+    }
+
+    /// Someone has looked at an image, perhaps of a revision that is current no more.
+    fn resolve(&mut self) -> Result<(), String> {
+        let puts: Vec<(Arc<str>, u64)> = self.puts.iter().map(|(name, number)| (name.clone(), *number)).collect();
+        if puts.is_empty() {
+            return Ok(());
+        }
+        let (function, revision) = self.dice.one_of(&puts);
+        let mode = self.dice.one_of(&[Mode::Http, Mode::Job]);
+        self.core(None, Command::ResolveMode { function, revision, mode })
     }
 
     fn trouble(&mut self) -> Result<(), String> {

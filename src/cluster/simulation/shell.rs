@@ -70,6 +70,11 @@ impl World {
             match event {
                 Event::NodeJoined { .. } | Event::NodeCordoned { .. } | Event::NodeUncordoned { .. } => {}
                 Event::NodeDraining { .. } | Event::NodeLost { .. } => {}
+                Event::NodeEngines { .. } => self.saw("engines"),
+                Event::ModeResolved { revision } => {
+                    ensure!(revision.mode != Mode::Auto, "{} resolved to auto", revision.function);
+                    self.saw("resolved");
+                }
                 Event::NodeLeft { .. } => self.saw("left"),
                 Event::NodeDrained { node } => {
                     self.saw("drained");
@@ -149,7 +154,7 @@ impl World {
         let (wanted, spec) = (&revision.constraints, &node.spec);
         let fits = wanted.arch.as_ref().is_none_or(|arch| *arch == spec.arch)
             && wanted.tags.iter().all(|(k, v)| spec.tags.get(k) == Some(v))
-            && spec.engines.contains(revision.engine());
+            && (!new || spec.engines.contains(revision.engine())); // a warm instance may outlast its engine
         ensure!(fits, "{:?} gets work that it does not fit: {wanted:?}", node.key);
         Ok(())
     }

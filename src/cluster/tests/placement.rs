@@ -18,6 +18,37 @@ fn the_lowest_score_wins() {
 }
 
 #[test]
+fn an_image_waits_for_nobody_without_an_engine_and_goes_where_one_appears() {
+    let mut rig = Rig::new();
+    let node = rig.worker("a", 4);
+    rig.put(Revision { image: "hello-world".into(), mode: Mode::Auto, ..job("j") });
+    let function: Arc<str> = "j".into();
+    let refused = rig.try_apply(Command::Invoke { function: function.clone() });
+    assert!(matches!(refused, Err(Refusal::NoNode { why }) if why.contains("container engine")));
+    let engines = ["process", "docker"].map(String::from).into();
+    let Joined { node, session } = node;
+    rig.apply(Command::SetEngines { node, session, engines, trouble: String::new() });
+    let call = rig.invoke("j");
+    assert_eq!(rig.at(call), Some(node));
+}
+
+#[test]
+fn a_call_goes_on_as_http_once_its_image_says_so() {
+    let mut rig = Rig::new();
+    let node = rig.worker("a", 4);
+    rig.put(Revision { mode: Mode::Auto, ..http("f") });
+    let call = rig.invoke("f");
+    assert_eq!(rig.at(call), Some(node.node));
+    rig.apply(Command::ResolveMode { function: "f".into(), revision: 1, mode: Mode::Http });
+    rig.apply(Command::Refuse { invocation: call, why: "it is an http function".into() });
+    assert!(rig.events.iter().any(|e| matches!(e, Event::InstanceStarting { .. })), "{:?}", rig.events);
+    let revision = rig.cluster.function("f").expect("f").current().clone();
+    assert_eq!((revision.mode, revision.number), (Mode::Http, 1));
+    rig.apply(Command::ResolveMode { function: "f".into(), revision: 1, mode: Mode::Job }); // said once
+    assert_eq!(rig.cluster.function("f").expect("f").current().mode, Mode::Http);
+}
+
+#[test]
 fn a_burst_between_two_beats_spreads_over_equal_nodes() {
     let mut rig = Rig::new();
     let nodes = ["a", "b", "c"].map(|name| rig.worker(name, 8));

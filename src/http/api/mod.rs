@@ -3,6 +3,7 @@
 pub mod events;
 pub mod functions;
 pub mod health;
+pub mod instances;
 pub mod logs;
 pub mod nodes;
 
@@ -45,6 +46,7 @@ impl Face for Worker {
         rest("GET", "/healthz", |_, _| health::alive()),
         rest("GET", "/readyz", |worker, _| health::worker_ready(worker)),
         rest("GET", "/version", |worker, _| health::worker_version(worker)),
+        rest("GET", "/instances", |worker, _| instances::list(worker)),
     ];
 
     fn open(&self) -> bool {

@@ -30,6 +30,9 @@ pub struct Links {
     tickets: Mutex<HashMap<String, NodeKey>>,
 }
 
+/// A function's name and a revision's number.
+type RevisionId = (Arc<str>, u64);
+
 /// Those of one session of one node.
 struct NodeLinks {
     session: u64,
@@ -37,7 +40,7 @@ struct NodeLinks {
     links: Mutex<Vec<Link>>,
     next: AtomicUsize,
     /// Revisions the worker has been sent, by function and number.
-    known: Mutex<HashMap<(Arc<str>, u64), Option<Mode>>>,
+    known: Mutex<HashMap<RevisionId, Option<Mode>>>,
 }
 
 struct Link {
