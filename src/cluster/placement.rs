@@ -104,13 +104,18 @@ impl Cluster {
         }
         let engine = revision.engine();
         if !there.iter().any(|n| n.spec.engines.contains(engine)) {
-            return match engine {
-                "docker" => format!(
+            let trouble = |n: &&&Node| n.spec.engine_trouble.as_str() != "";
+            return match (engine, there.iter().find(trouble)) {
+                ("docker", Some(node)) => format!(
+                    "no active node has a container engine that can be used, which image '{}' needs; node '{}' says: {}",
+                    revision.image, node.spec.name, node.spec.engine_trouble
+                ),
+                ("docker", None) => format!(
                     "no active node has a container engine, which image '{}' needs: install one on a node, or deploy a \
                      folder with `cares deploy`",
                     revision.image
                 ),
-                engine => format!("no active node has the {engine} engine: start a worker that has it"),
+                (engine, _) => format!("no active node has the {engine} engine: start a worker that has it"),
             };
         }
         if !there.iter().any(|n| matches(n, revision)) {

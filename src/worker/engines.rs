@@ -15,6 +15,8 @@ use std::time::Duration;
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// For a container engine to say whether it is there, before the worker joins without it.
 const FIRST_WORD: Duration = Duration::from_secs(1);
+/// For the container engine to remove what was being removed when the worker ends.
+const EMPTIED: Duration = Duration::from_secs(15);
 
 /// The engines.
 pub struct Engines {
@@ -117,6 +119,15 @@ impl Engines {
         clock::after(LOOK_AGAIN).await;
         if let Ok(engine) = self.containers() {
             self.adopt(engine, &tell).await;
+        }
+    }
+
+    /// Waits until what is being removed is gone, but not for ever; for the worker's end.
+    pub async fn emptied(&self) {
+        if let Ok(engine) = self.containers()
+            && clock::timeout(EMPTIED, engine.emptied()).await.is_none()
+        {
+            log::warn!("containers are left; this node's next worker removes them");
         }
     }
 

@@ -8,7 +8,7 @@ use super::instance::Instance;
 use super::logs::LogBook;
 use crate::net::Socket;
 use crate::rpc::Channel;
-use crate::rt::{self, Sender};
+use crate::rt::{self, Receiver, Sender};
 use crate::wire::proto::{self, Revision, cluster_service_client::ClusterServiceClient};
 use crate::{bundle, clock, config};
 use futures_lite::{StreamExt, future};
@@ -42,6 +42,8 @@ pub struct Pool {
     revisions: Mutex<HashMap<(String, u64), Arc<Revision>>>,
     in_flight: AtomicU32,
     notices: Sender<Notice>,
+    /// Each instance being ended holds a clone of the first; the second closes when the last is gone.
+    ending: (Mutex<Option<Sender<()>>>, Receiver<()>),
 }
 
 /// What the orchestrator is to be told before the next beat is due.
@@ -87,6 +89,7 @@ impl Pool {
         let logs = Arc::new(LogBook::new(clock::unix_ms));
         let engines = Arc::new(Engines::start(dir, node, which, &logs)?);
         let bundles = rt::block_on(BundleCache::open(dir.join("bundles"))).map_err(|e| e.to_string())?;
+        let (hold, ended) = rt::bounded(1);
         Ok(Pool {
             engines,
             bundles,
@@ -97,6 +100,7 @@ impl Pool {
             revisions: Mutex::default(),
             in_flight: AtomicU32::new(0),
             notices,
+            ending: (Mutex::new(Some(hold)), ended),
         })
     }
 
@@ -305,25 +309,29 @@ impl Pool {
     pub fn stop(self: &Arc<Self>, id: &str) {
         if let Some(Entry::Warm(instance)) = lock(&self.instances).remove(id) {
             log::info!("Function '{}': stopping instance {id}", instance.function);
-            rt::spawn(async move { instance.stop(GRACE).await });
+            self.end(instance);
         }
     }
 
-    /// Ends everything, and returns when it has ended.
+    fn end(&self, instance: Arc<Instance>) {
+        let hold = lock(&self.ending.0).clone();
+        rt::spawn(async move {
+            instance.stop(GRACE).await;
+            drop(hold);
+        });
+    }
+
+    /// Ends everything, and returns when it has ended, also what was being stopped already. For the worker's end.
     pub async fn stop_all(&self) {
         let all: Vec<Entry> = lock(&self.instances).drain().map(|(_, entry)| entry).collect();
-        let (done, ended) = rt::bounded::<()>(1);
         for entry in all {
             if let Entry::Warm(instance) = entry {
-                let done = done.clone();
-                rt::spawn(async move {
-                    instance.stop(GRACE).await;
-                    drop(done);
-                });
+                self.end(instance);
             }
         }
-        drop(done);
-        let _ = ended.recv().await; // closed when the last has ended
+        lock(&self.ending.0).take();
+        let _ = self.ending.1.recv().await; // closed when the last has ended
+        self.engines.emptied().await;
     }
 
     async fn watch(self: Arc<Self>, instance: Arc<Instance>, runnable: Option<Runnable>) {

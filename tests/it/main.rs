@@ -3,6 +3,7 @@
 mod bundles;
 mod cli;
 mod cluster;
+mod docker;
 mod durability;
 mod events;
 mod failures;

@@ -150,6 +150,10 @@ fn the_reason_for_no_node_says_what_to_do() {
     assert!(why(&mut rig).contains("cares worker"));
     let a = rig.worker("a", 1);
     assert!(why(&mut rig).contains("container engine"));
+    let broken = NodeSpec { engine_trouble: "it is stopped; start it".into(), ..spec("b", 1) };
+    let b = rig.join(broken, Vec::new()).unwrap();
+    assert!(why(&mut rig).contains("node 'b' says: it is stopped; start it"));
+    rig.apply(disconnect(b));
     rig.apply(disconnect(a));
     assert!(why(&mut rig).contains("active"));
 }

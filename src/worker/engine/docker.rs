@@ -14,13 +14,16 @@ mod watch;
 mod wire;
 
 use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
-use crate::rt;
 use crate::worker::logs::LogBook;
+use crate::{clock, rt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Where engines listen, unless `DOCKER_HOST` says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+/// Between two looks whether all containers are gone.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A Docker engine, there or not: it is looked for all the time.
 pub struct DockerEngine {
@@ -120,6 +123,12 @@ impl Engine for DockerEngine {
 
     async fn changed(&self) -> Availability {
         self.shared.bell.changed().await
+    }
+
+    async fn emptied(&self) {
+        while !self.shared.shelf.is_empty() {
+            clock::after(LOOK_EVERY).await;
+        }
     }
 }
 

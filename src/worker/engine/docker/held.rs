@@ -36,6 +36,11 @@ impl Shelf {
         lock(&self.claimed).contains(id)
     }
 
+    /// Nothing is held, and no launch is under way.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.claimed).is_empty()
+    }
+
     /// Its end is noticed from now on, until it is let go.
     pub fn hold(&self, container: &str) -> Arc<Held> {
         let (over, ended) = rt::bounded(1);
