@@ -10,7 +10,9 @@ fn worker(cluster: &mut Cluster, name: &str, socket: &str, args: &[&str]) {
     let mut all = vec!["worker", cluster.head.ready("grpc"), "--name", name, "--worker-addr", "127.0.0.1:0"];
     all.extend(["--data-dir", dir.to_str().expect("UTF-8")]);
     all.extend(args);
-    let worker = Role::start_with(&all, |command| drop(command.env("DOCKER_HOST", socket)));
+    let worker = Role::start_with(&all, |command| {
+        command.env("DOCKER_HOST", socket);
+    });
     cluster.wait_linked(name);
     cluster.workers.push(worker);
 }
