@@ -188,8 +188,13 @@ fn take(shared: &Arc<Shared>, event: &Event) {
         let shared = shared.clone();
         rt::spawn(async move {
             clock::after(SETTLE).await;
-            let asked = if held.exit().is_none() { inspect(&shared, &held).await.ok() } else { None };
-            held.settle_death(asked.is_some_and(|container| container.state.oom_killed));
+            let asked = if held.exit().is_none() { inspect(&shared, &held).await } else { return };
+            match asked {
+                // Its removal takes a moment: the word of it comes last.
+                Err(WireError::Refused(404, _)) => held.settle(Exit::Removed),
+                Ok(container) if container.state.status == "removing" => held.settle(Exit::Removed),
+                asked => held.settle_death(asked.is_ok_and(|container| container.state.oom_killed)),
+            }
         });
     }
 }
