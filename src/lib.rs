@@ -25,6 +25,7 @@ mod orchestrator;
 mod output;
 mod rpc;
 mod rt;
+mod tui;
 mod wire;
 mod worker;
 

@@ -19,10 +19,12 @@ pub(crate) mod canned;
 mod tests;
 
 pub use invoke::{Answer, Body, Invoke, problem_in};
-pub use stream::{Events, Logs};
+pub use stream::{Events, Logs, OwnLog, Watch};
 
 use crate::errors::Error;
-use crate::types::{BundleStored, Function, FunctionSpec, Health, Node, Registered, Version};
+use crate::types::{
+    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Version,
+};
 use http::{Ask, Http, Limit, Sent};
 use serde::de::DeserializeOwned;
 use std::io::Read;
@@ -165,6 +167,48 @@ impl Orchestrator {
         Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
+    /// `GET /cluster`.
+    pub fn cluster(&self) -> Result<Cluster, Error> {
+        self.get("/cluster")
+    }
+
+    /// `GET /calls`: those of late, newest first, at most `limit`; of one function or node if named.
+    pub fn calls(&self, function: Option<&str>, node: Option<&str>, limit: u32) -> Result<Vec<CallRecord>, Error> {
+        let mut path = format!("/calls?limit={limit}");
+        for (key, value) in [("function", function), ("node", node)] {
+            path.extend(value.map(|value| format!("&{key}={}", url::encode(value))));
+        }
+        self.get(&path)
+    }
+
+    /// `GET /status` of a worker, when this is the address of one.
+    pub fn member(&self) -> Result<Member, Error> {
+        self.get("/status")
+    }
+
+    /// `GET /nodes?watch=true`: all nodes, and then what changes. Ends when the orchestrator ends.
+    pub fn watch_nodes(&self) -> Result<Watch<Node>, Error> {
+        self.watch("/nodes?watch=true")
+    }
+
+    /// `GET /functions?watch=true`: all functions, and then what changes. Ends when the orchestrator ends.
+    pub fn watch_functions(&self) -> Result<Watch<Function>, Error> {
+        self.watch("/functions?watch=true")
+    }
+
+    /// `GET /status?watch=true` of a worker: once a second, and when it joins or loses its orchestrator.
+    pub fn watch_member(&self) -> Result<Watch<Member>, Error> {
+        self.watch("/status?watch=true")
+    }
+
+    /// `GET /log`: the program's own last `tail` lines, then new ones if `follow`.
+    pub fn own_log(&self, tail: u64, follow: bool) -> Result<OwnLog, Error> {
+        let path = format!("/log?format=json&tail={tail}&follow={follow}");
+        let limit = Limit::Steps(self.timeout);
+        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        Ok(OwnLog::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
     /// `GET /healthz`; a status other than `ok` says what is wrong.
     pub fn healthz(&self) -> Result<Health, Error> {
         self.health("/healthz")
@@ -185,6 +229,13 @@ impl Orchestrator {
         headers.extend(last_id.map(|id| ("last-event-id".to_string(), id.to_string())));
         let ask = Ask { method: "GET", url: self.at("/events"), headers, body: Sent::Nothing, limit };
         Ok(Events::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
+    fn watch<T: DeserializeOwned>(&self, path: &str) -> Result<Watch<T>, Error> {
+        let headers = vec![("accept".to_string(), "text/event-stream".to_string())];
+        let limit = Limit::Steps(self.timeout);
+        let ask = Ask { method: "GET", url: self.at(path), headers, body: Sent::Nothing, limit };
+        Ok(Watch::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
     fn at(&self, path: &str) -> String {

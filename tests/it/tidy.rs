@@ -49,7 +49,9 @@ fn forbid(rule: &str, words: &[&str], concerns: impl Fn(&str) -> bool) {
 }
 
 fn test_file(name: &str) -> bool {
-    ["tests.rs", "/tests/", "simulation", "invariants.rs", "canned.rs"].iter().any(|part| name.contains(part))
+    ["tests.rs", "/tests/", "simulation", "invariants.rs", "canned.rs", "puppet.rs"]
+        .iter()
+        .any(|part| name.contains(part))
 }
 
 #[test]
@@ -81,6 +83,14 @@ fn commands_reach_the_cluster_through_the_client() {
     let roles = ["src/commands/up.rs", "src/commands/orchestrator.rs", "src/commands/worker.rs"]; // these start one
     let concerns = |name: &str| name.starts_with("src/commands/") && !roles.contains(&name);
     forbid("use crate::client", &["crate::orchestrator", "{orchestrator", "crate::cluster", "crate::worker"], concerns);
+}
+
+#[test]
+fn screens_reach_the_cluster_through_the_client() {
+    let concerns = |name: &str| name.starts_with("src/tui/");
+    let others = ["crate::orchestrator", "crate::cluster", "crate::worker", "crate::http", "crate::commands"];
+    forbid("use crate::client", &others, concerns);
+    forbid("only tui/ names cursive", &["cursive"], |name| !name.starts_with("src/tui/"));
 }
 
 #[test]

@@ -213,6 +213,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         in_flight: function.running + function.queue.len() as u64,
         calls: function.calls,
         failures: function.failures,
+        p50_ms: None,
         last_error: function.last_error.clone(),
         revisions: function.revisions.iter().rev().map(revision_view).collect(),
     }

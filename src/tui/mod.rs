@@ -1,0 +1,19 @@
+//! The terminal: screens over the client library. Must never name the orchestrator, a worker or the core, so that it
+//! shows a cluster elsewhere the same way.
+#![allow(dead_code)] // while the screens are built
+
+mod add;
+mod ask;
+mod bars;
+mod command_line;
+mod help;
+mod invoke;
+mod keymap;
+mod log;
+mod orchestrator;
+#[cfg(test)]
+mod puppet;
+mod session;
+mod text;
+mod theme;
+mod viewer;

@@ -1,0 +1,110 @@
+//! A screen for tests: cursive's puppet backend, keys in, text out. Must never be in the program.
+
+use super::session::{Session, Ui};
+use super::theme;
+use crate::client::Orchestrator;
+use cursive::backends::puppet::{self, observed::ObservedScreen};
+use cursive::event::{Event, Key};
+use cursive::reexports::crossbeam_channel::{Receiver, Sender};
+use cursive::{Cursive, CursiveRunner, Vec2};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what other threads do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A screen nobody looks at.
+pub struct Puppet {
+    pub runner: CursiveRunner<Cursive>,
+    keys: Sender<Option<Event>>,
+    frames: Receiver<ObservedScreen>,
+    cells: Vec<Vec<String>>,
+}
+
+impl Puppet {
+    /// Of this many columns and rows.
+    pub fn new(columns: usize, rows: usize) -> Puppet {
+        let backend = puppet::Backend::init(Some(Vec2::new(columns, rows)));
+        let (keys, frames) = (backend.input(), backend.stream());
+        let mut siv = Cursive::new();
+        siv.set_theme(theme::theme());
+        let runner = siv.into_runner(backend);
+        Puppet { runner, keys, frames, cells: vec![vec![" ".into(); columns]; rows] }
+    }
+
+    /// A session on this screen, of the orchestrator at `url` (which need not exist).
+    pub fn session(&self, url: &str) -> Session {
+        let (wake, _) = mpsc::sync_channel(1);
+        let ui = Ui::new(self.runner.cb_sink().clone(), wake);
+        Session::new(Orchestrator::new(url).expect("an address"), ui)
+    }
+
+    /// Types text; `\n` is Enter, `\t` Tab, `\x1b` Escape, `\x7f` Backspace.
+    pub fn types(&mut self, text: &str) {
+        for c in text.chars() {
+            self.press(match c {
+                '\n' => Event::Key(Key::Enter),
+                '\t' => Event::Key(Key::Tab),
+                '\x1b' => Event::Key(Key::Esc),
+                '\x7f' => Event::Key(Key::Backspace),
+                c => Event::Char(c),
+            });
+        }
+    }
+
+    /// Presses one key.
+    pub fn press(&mut self, event: Event) {
+        self.keys.send(Some(event)).expect("the screen lives");
+        self.settle();
+    }
+
+    /// What is shown, row by row, without blanks at the ends.
+    pub fn text(&mut self) -> String {
+        self.settle();
+        self.runner.refresh();
+        // Frames hold only the cells that changed.
+        for frame in self.frames.try_iter() {
+            let size = frame.size();
+            for y in 0..size.y.min(self.cells.len()) {
+                for x in 0..size.x.min(self.cells[y].len()) {
+                    if let Some(cell) = &frame[Vec2::new(x, y)] {
+                        self.cells[y][x] = cell.letter.as_option().cloned().unwrap_or_default();
+                    }
+                }
+            }
+        }
+        self.cells.iter().map(|row| row.concat().trim_end().to_string() + "\n").collect()
+    }
+
+    /// Waits until it shows `what`; fails with what it shows instead.
+    #[track_caller]
+    pub fn shows(&mut self, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        let mut text = self.text();
+        while !text.contains(what) {
+            assert!(Instant::now() < until, "never showed '{what}', but:\n{text}");
+            std::thread::sleep(Duration::from_millis(5));
+            text = self.text();
+        }
+    }
+
+    /// Fails when it shows `what`.
+    #[track_caller]
+    pub fn lacks(&mut self, what: &str) {
+        let text = self.text();
+        assert!(!text.contains(what), "shows '{what}':\n{text}");
+    }
+
+    fn settle(&mut self) {
+        while self.runner.process_events() {}
+    }
+}
+
+#[test]
+fn it_shows_what_is_drawn() {
+    let mut puppet = Puppet::new(30, 8);
+    puppet.runner.add_layer(cursive::views::Dialog::info("hello"));
+    puppet.shows("hello");
+    puppet.types("\n");
+    puppet.lacks("hello");
+}
