@@ -112,7 +112,7 @@ async fn read_until_end(output: &mut Output, control: &dyn Control, held: &mut B
 
 /// Reads once; `None` at the end of the output. A job that has ended but left something running that holds its output
 /// open has that ended too.
-async fn next(output: &mut Output, control: &dyn Control, buffer: &mut [u8]) -> Option<usize> {
+pub(super) async fn next(output: &mut Output, control: &dyn Control, buffer: &mut [u8]) -> Option<usize> {
     let ended = async {
         control.ended().await;
         control.stop(Duration::ZERO).await;
@@ -125,7 +125,8 @@ async fn next(output: &mut Output, control: &dyn Control, buffer: &mut [u8]) -> 
     read.ok().filter(|n| *n > 0)
 }
 
-fn failure(exit: Exit, control: &dyn Control) -> String {
+/// What it is called when it fails.
+pub(super) fn failure(exit: Exit, control: &dyn Control) -> String {
     let words = control.last_words();
     match words.trim() {
         "" => format!("the job {exit} and said nothing on stderr"),

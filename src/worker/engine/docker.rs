@@ -133,4 +133,4 @@ impl Engine for DockerEngine {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
