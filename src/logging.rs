@@ -14,11 +14,19 @@ pub enum Format {
     Json,
 }
 
-struct Logger(Format);
+/// Where lines go beside the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Stderr,
+    /// Nowhere: a screen has the terminal.
+    Ring,
+}
+
+struct Logger(Format, Output);
 
 /// Sets the program's logger; a second call does nothing.
-pub fn start(format: Format, level: LevelFilter) {
-    if log::set_boxed_logger(Box::new(Logger(format))).is_ok() {
+pub fn start(format: Format, level: LevelFilter, output: Output) {
+    if log::set_boxed_logger(Box::new(Logger(format, output))).is_ok() {
         log::set_max_level(level);
     }
 }
@@ -29,7 +37,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
+        if !self.enabled(record.metadata()) || self.1 == Output::Ring {
             return;
         }
         let time = clock::rfc3339(clock::unix_ms());

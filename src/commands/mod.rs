@@ -15,9 +15,11 @@ mod invoke;
 mod list;
 mod logs;
 mod node;
+mod node_status;
 mod orchestrator;
 mod register;
 mod role;
+mod tui;
 mod up;
 mod usage;
 mod version;
@@ -94,7 +96,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         return finish(output::print(&format!("cares {}\n", crate::version::long())).map_err(Failure::from));
     }
     match cli.verb {
-        None => finish(howto::run()),
+        None => finish(tui::start()),
         Some(verb) => dispatch(verb),
     }
 }
@@ -114,6 +116,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Tui(flags) => tui::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Version(flags) => version::run(&flags.client()),
     })

@@ -4,16 +4,33 @@
 
 mod add;
 mod ask;
+mod backend;
 mod bars;
 mod command_line;
+mod footer;
 mod help;
 mod invoke;
+mod join;
 mod keymap;
+mod keys;
 mod log;
+mod opened;
 mod orchestrator;
+mod paste;
 #[cfg(test)]
 mod puppet;
+mod select;
 mod session;
+mod starting;
+mod terminal;
 mod text;
 mod theme;
+mod too_small;
 mod viewer;
+mod worker;
+mod worker_feed;
+mod worker_model;
+
+pub use opened::{Program, show, start};
+pub use starting::{Roles, Started};
+pub use terminal::Closed;
