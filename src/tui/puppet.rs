@@ -32,6 +32,15 @@ impl Puppet {
         Puppet { runner, keys, frames, cells: vec![vec![" ".into(); columns]; rows] }
     }
 
+    /// With something below that says "dashboard" and ends at `q`, as dashboards do.
+    pub fn over_a_dashboard(columns: usize, rows: usize) -> Puppet {
+        let mut puppet = Puppet::new(columns, rows);
+        let text = "dashboard ".repeat(columns * rows / 10 + 1);
+        puppet.runner.add_fullscreen_layer(cursive::views::TextView::new(text));
+        puppet.runner.add_global_callback('q', Cursive::quit);
+        puppet
+    }
+
     /// A session on this screen, of the orchestrator at `url` (which need not exist).
     pub fn session(&self, url: &str) -> Session {
         let (wake, _) = mpsc::sync_channel(1);
@@ -93,6 +102,16 @@ impl Puppet {
     pub fn lacks(&mut self, what: &str) {
         let text = self.text();
         assert!(!text.contains(what), "shows '{what}':\n{text}");
+    }
+
+    /// Waits until it does not show `what` any more.
+    #[track_caller]
+    pub fn gone(&mut self, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.text().contains(what) {
+            assert!(Instant::now() < until, "never stopped showing '{what}':\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn settle(&mut self) {
