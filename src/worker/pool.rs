@@ -234,7 +234,7 @@ impl Pool {
         match lock(&self.instances).entry(id.clone()) {
             std::collections::hash_map::Entry::Occupied(_) => return Err(format!("instance {id} is there already")),
             std::collections::hash_map::Entry::Vacant(room) => {
-                room.insert(Entry::Starting(starting, revision.function.clone()))
+                room.insert(Entry::Starting(starting, revision.function.clone()));
             }
         }
         let mark = Mark { pool: &self, id: &id };
