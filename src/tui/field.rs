@@ -1,6 +1,7 @@
 //! A text field: what was typed, where the cursor is, and how much it takes. It swallows every character; which key
 //! leaves it is the form's business.
 
+use super::paste;
 use super::theme::Tone;
 use cursive::Printer;
 use cursive::event::{Event, Key};
@@ -60,6 +61,7 @@ impl Field {
         let several = self.rows > 1;
         match event {
             Event::Char(c) if !c.is_control() => self.insert(*c),
+            Event::Unknown(pasted) => paste::text(pasted, !several).chars().for_each(|c| self.insert(c)),
             Event::Key(Key::Enter) if several => self.insert('\n'),
             Event::Key(Key::Backspace) | Event::CtrlChar('h') => self.erase(self.before()),
             Event::Key(Key::Del) | Event::CtrlChar('d') => {

@@ -1,16 +1,14 @@
 //! The form that joins a cluster: one address. What was typed stays until it worked.
 
+use super::field::Field;
 use super::footer;
-use super::paste::Pasted;
 use super::session::Ui;
 use super::starting::Starting;
 use super::text;
 use super::theme::Tone;
 use cursive::event::{Event, EventResult, Key};
 use cursive::traits::Nameable;
-use cursive::view::CannotFocus;
-use cursive::views::EditView;
-use cursive::{Cursive, Printer, Vec2, View, direction::Direction};
+use cursive::{Cursive, Printer, Vec2, View};
 
 const NAME: &str = "join";
 const LABEL: &str = "Orchestrator address";
@@ -21,8 +19,9 @@ const KEYS: [(&str, &str); 2] = [("enter", "join"), ("esc", "back")];
 
 /// Shows it.
 pub fn open(siv: &mut Cursive, ui: &Ui, starting: &Starting) {
-    let field = EditView::new().max_content_width(ADDRESS_MAX).content(PREFILLED);
-    let form = Join { field: Pasted::new(field), state: State::Typing, ui: ui.clone(), starting: starting.clone() };
+    let mut field = Field::line(ADDRESS_MAX);
+    field.set(PREFILLED);
+    let form = Join { field, state: State::Typing, ui: ui.clone(), starting: starting.clone() };
     siv.add_fullscreen_layer(form.with_name(NAME));
 }
 
@@ -33,7 +32,7 @@ enum State {
 }
 
 struct Join {
-    field: Pasted<EditView>,
+    field: Field,
     state: State,
     ui: Ui,
     starting: Starting,
@@ -44,7 +43,7 @@ impl Join {
         if matches!(self.state, State::Joining) {
             return;
         }
-        let address = self.field.inner().get_content().trim().to_string();
+        let address = self.field.text().trim().to_string();
         self.state = State::Joining;
         self.starting.worker(&self.ui, address, |siv, why| {
             siv.call_on_name(NAME, |form: &mut Join| form.state = State::Failed(why));
@@ -66,7 +65,8 @@ impl View for Join {
         };
         say(0, Tone::Title, "Join an existing cluster (Worker)");
         say(2, Tone::Plain, LABEL);
-        self.field.draw(&printer.offset((at.x, at.y + 3)).cropped((width, 1)).focused(true));
+        let typing = !matches!(self.state, State::Joining);
+        self.field.draw(&printer.offset((at.x, at.y + 3)).cropped((width, 1)), typing);
         match &self.state {
             State::Typing => say(5, Tone::Dim, "its gRPC address: HOST or HOST:PORT"),
             State::Joining => say(5, Tone::Accent, "Joining…"),
@@ -81,17 +81,8 @@ impl View for Join {
         footer::keys(printer, KEYS.into_iter());
     }
 
-    fn layout(&mut self, size: Vec2) {
-        let (_, width) = Join::place(size);
-        self.field.layout(Vec2::new(width, 1));
-    }
-
     fn required_size(&mut self, room: Vec2) -> Vec2 {
         room
-    }
-
-    fn take_focus(&mut self, from: Direction) -> Result<EventResult, CannotFocus> {
-        self.field.take_focus(from)
     }
 
     fn on_event(&mut self, event: Event) -> EventResult {
@@ -106,13 +97,11 @@ impl View for Join {
             }
             Event::CtrlChar('c') => EventResult::Ignored,
             _ if matches!(self.state, State::Joining) => EventResult::consumed(), // the text stays what is being tried
-            event => {
-                let result = self.field.on_event(event);
-                if result.is_consumed() && matches!(self.state, State::Failed(_)) {
-                    self.state = State::Typing;
-                }
-                result
+            event if self.field.takes(&event) => {
+                self.state = State::Typing;
+                EventResult::consumed()
             }
+            _ => EventResult::Ignored,
         }
     }
 }

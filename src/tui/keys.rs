@@ -30,7 +30,7 @@ enum Parsed {
 
 impl Keys {
     /// Takes what was read, and gives what it means. A paste comes as `Event::Unknown` with its text, so that only a
-    /// text field takes it (`paste::Pasted`).
+    /// text field takes it.
     pub fn take(&mut self, read: &[u8]) -> Vec<Event> {
         let cut = read.len() >= WHOLE_READ;
         self.held.extend_from_slice(read);

@@ -60,15 +60,14 @@ impl Select {
 impl View for Select {
     fn draw(&self, printer: &Printer) {
         let size = printer.size;
-        let column = |line: &str| size.x.saturating_sub(text::width(line)) / 2;
+        let left = size.x.saturating_sub(CHOICES[0].len()) / 2;
         let say = |y: usize, tone: Tone, line: &str| {
-            let line = text::cut(line, size.x.saturating_sub(2));
-            printer.with_style(tone.style(), |p| p.print((column(&line), y), &line));
+            let line = text::cut(line, size.x.saturating_sub(left));
+            printer.with_style(tone.style(), |p| p.print((left, y), &line));
         };
         let step = self.step;
         say(self.top.saturating_sub(3), Tone::Title, &format!("CARES {}", version::VERSION));
-        say(self.top.saturating_sub(2), Tone::Dim, "functions and containers on the machines you have");
-        let left = column(CHOICES[0]);
+        say(self.top.saturating_sub(2), Tone::Dim, "functions on the machines you have");
         for (n, choice) in CHOICES.iter().enumerate() {
             let tone = if n == self.at { Tone::Selected } else { Tone::Plain };
             let y = self.top + n * step;

@@ -15,8 +15,9 @@ use cursive::{Cursive, Printer, Vec2, View};
 
 /// From this width on, what runs stands beside the vitals.
 const WIDE: usize = 80;
-/// Rows of the vitals: CPU, memory, slots.
+/// Rows of the vitals: CPU, memory, slots; and the engines from this height on.
 const VITALS: usize = 3;
+const TALL: usize = 14;
 /// Cells of `Memory Usage: `.
 const LABEL: usize = 14;
 
@@ -46,6 +47,8 @@ struct Screen {
 /// Where the panes are: first row, height; without their headings.
 #[derive(Clone, Copy, Default)]
 struct Panes {
+    /// Rows of the vitals.
+    vitals: usize,
     /// Its first column too.
     work: (usize, usize, usize),
     log: (usize, usize),
@@ -53,17 +56,18 @@ struct Panes {
 
 impl Panes {
     fn of(size: Vec2, work: usize) -> Panes {
-        let vitals_end = 3 + VITALS;
+        let vitals = VITALS + usize::from(size.y >= TALL);
+        let vitals_end = 3 + vitals;
         let end = size.y.saturating_sub(1);
         if size.x >= WIDE {
             let log = vitals_end + 1;
-            return Panes { work: (size.x / 2 + 1, 3, VITALS), log: (log, end.saturating_sub(log)) };
+            return Panes { vitals, work: (size.x / 2 + 1, 3, vitals), log: (log, end.saturating_sub(log)) };
         }
         // Stacked: as many rows as there is work, but the log keeps half of what is left.
         let left = end.saturating_sub(vitals_end + 2);
         let rows = if left < 4 { 0 } else { work.clamp(1, left / 2) };
         let log = if rows == 0 { vitals_end + 1 } else { vitals_end + 1 + rows + 1 };
-        Panes { work: (0, vitals_end + 1, rows), log: (log, end.saturating_sub(log)) }
+        Panes { vitals, work: (0, vitals_end + 1, rows), log: (log, end.saturating_sub(log)) }
     }
 }
 
@@ -127,12 +131,13 @@ impl Screen {
             let line = bars::sparkline(&past, history);
             printer.with_style(Tone::Dim.style(), |p| p.print((width - history, y), &line));
         }
-        let (tone, slots) = match member {
-            None => (Tone::Dim, "N/A".to_string()),
-            Some(m) => (Tone::Plain, slots(m)),
-        };
-        printer.print((1, 2), "Slots:");
-        printer.with_style(tone.style(), |p| p.print((1 + LABEL, 2), &text::cut(&slots, room)));
+        let rows: [(&str, fn(&Member) -> String); 2] = [("Slots:", slots), ("Engines:", engines)];
+        for (y, (label, words)) in (2..printer.size.y).zip(rows) {
+            let tone = if member.is_some() { Tone::Plain } else { Tone::Dim };
+            let words = member.map_or("N/A".to_string(), words);
+            printer.print((1, y), label);
+            printer.with_style(tone.style(), |p| p.print((1 + LABEL, y), &text::cut(&words, room)));
+        }
     }
 
     fn draw_work(&self, printer: &Printer, model: &WorkerModel) {
@@ -162,14 +167,14 @@ impl Screen {
 }
 
 fn slots(member: &Member) -> String {
-    let jobs = format!("{}/{} in use, jobs {}/{}", member.running, member.slots, member.jobs, member.job_slots);
-    let engines = match member.engines.is_empty() {
-        true => "no engine".to_string(),
-        false => member.engines.join(", "),
-    };
+    format!("{}/{} in use, jobs {}/{}", member.running, member.slots, member.jobs, member.job_slots)
+}
+
+fn engines(member: &Member) -> String {
+    let names = if member.engines.is_empty() { "none".to_string() } else { member.engines.join(", ") };
     match member.engine_trouble.as_str() {
-        "" => format!("{jobs}; {engines}"),
-        trouble => format!("{jobs}; {engines} ({trouble})"),
+        "" => names,
+        trouble => format!("{names} ({trouble})"),
     }
 }
 
@@ -191,7 +196,7 @@ impl View for Screen {
         let (column, row, rows) = self.panes.work;
         let vitals = if size.x >= WIDE { column - 1 } else { size.x };
         heading(printer, (0, 2), vitals, "Vitals", false);
-        self.draw_vitals(&printer.offset((0, 3)).cropped((vitals, VITALS)), &model);
+        self.draw_vitals(&printer.offset((0, 3)).cropped((vitals, self.panes.vitals)), &model);
         if rows > 0 {
             let width = size.x - column;
             heading(printer, (column, row - 1), width, "Runs now", self.focus == Pane::Work);

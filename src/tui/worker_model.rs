@@ -76,8 +76,8 @@ impl WorkerModel {
         let why = member.trouble.as_deref().unwrap_or("no reason is known");
         match (member.status.as_str(), again) {
             ("joined", _) => {
-                let cluster = member.cluster.as_deref().unwrap_or("a cluster");
-                (Tone::Good, format!("● joined {cluster} at {at}"))
+                let cluster = member.cluster.as_deref().unwrap_or("?");
+                (Tone::Good, format!("● joined cluster {cluster} at {at}"))
             }
             ("leaving", _) => (Tone::Warn, format!("◐ leaving {at}: finishes what runs")),
             ("waiting", Some(seconds)) if self.joined_once => {
@@ -129,7 +129,7 @@ pub(super) mod tests {
         model.heard(member("waiting"), 0);
         assert_eq!(model.standing(0).1, "○ standalone, again in 5 s: cannot reach the orchestrator");
         model.heard(member("joined"), 500);
-        assert_eq!(model.standing(500).1, "● joined c-9 at 127.0.0.1:50051");
+        assert_eq!(model.standing(500).1, "● joined cluster c-9 at 127.0.0.1:50051");
         assert!(!model.ages(500));
         model.heard(member("waiting"), 1_000);
         assert!(model.ages(1_000));
