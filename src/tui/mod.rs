@@ -3,6 +3,7 @@
 #![allow(dead_code)] // while the screens are built
 
 mod add;
+mod answer;
 mod ask;
 mod bars;
 mod command_line;
