@@ -156,6 +156,7 @@ fn run(client: &Orchestrator, session: &Session, shared: &Shared, call: Call, ti
         arrived.took_ms = clock::now_ms().saturating_sub(start);
     });
     let mut buffer = vec![0; 16 << 10];
+    let mut first = true;
     loop {
         let (count, end) = match reader.read(&mut buffer) {
             Ok(0) => (0, Some(End::Complete)),
@@ -178,7 +179,7 @@ fn run(client: &Orchestrator, session: &Session, shared: &Shared, call: Call, ti
         if over || shared.left.load(Ordering::Acquire) {
             return Ok(());
         }
-        if count < 1024 {
+        if !std::mem::take(&mut first) && count < 1024 {
             std::thread::sleep(PACE); // many small pieces are drawn together
         }
     }

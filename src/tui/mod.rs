@@ -20,6 +20,7 @@ mod orchestrator;
 mod puppet;
 mod session;
 mod sheet;
+mod tail;
 mod text;
 mod theme;
 mod viewer;
