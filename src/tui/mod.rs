@@ -3,6 +3,7 @@
 #![allow(dead_code)] // while the screens are built
 
 mod add;
+mod answer;
 mod ask;
 mod backend;
 mod bars;
@@ -27,6 +28,7 @@ mod select;
 mod session;
 mod sheet;
 mod starting;
+mod tail;
 mod terminal;
 mod text;
 mod theme;

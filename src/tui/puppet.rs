@@ -2,6 +2,7 @@
 
 use super::session::{Session, Ui};
 use super::theme;
+use super::too_small::TooSmall;
 use crate::client::Orchestrator;
 use crate::types::{Function, Node};
 use cursive::backends::puppet::{self, observed::ObservedScreen};
@@ -20,6 +21,7 @@ pub struct Puppet {
     keys: Sender<Option<Event>>,
     frames: Receiver<ObservedScreen>,
     cells: Vec<Vec<String>>,
+    stage: TooSmall,
 }
 
 impl Puppet {
@@ -30,7 +32,7 @@ impl Puppet {
         let mut siv = Cursive::new();
         siv.set_theme(theme::theme());
         let runner = siv.into_runner(backend);
-        Puppet { runner, keys, frames, cells: vec![vec![" ".into(); columns]; rows] }
+        Puppet { runner, keys, frames, cells: vec![vec![" ".into(); columns]; rows], stage: TooSmall::default() }
     }
 
     /// With something below that says "dashboard" and ends at `q`, as dashboards do.
@@ -42,11 +44,15 @@ impl Puppet {
         puppet
     }
 
+    /// The way to this screen.
+    pub fn ui(&self) -> Ui {
+        let (wake, _) = mpsc::sync_channel(1);
+        Ui::new(self.runner.cb_sink().clone(), wake)
+    }
+
     /// A session on this screen, of the orchestrator at `url` (which need not exist).
     pub fn session(&self, url: &str) -> Session {
-        let (wake, _) = mpsc::sync_channel(1);
-        let ui = Ui::new(self.runner.cb_sink().clone(), wake);
-        Session::new(Orchestrator::new(url).expect("an address"), ui)
+        Session::new(Orchestrator::new(url).expect("an address"), self.ui())
     }
 
     /// Types text; `\n` is Enter, `\t` Tab, `\x1b` Escape, `\x7f` Backspace.
@@ -71,7 +77,8 @@ impl Puppet {
     /// What is shown, row by row, without blanks at the ends.
     pub fn text(&mut self) -> String {
         self.settle();
-        self.runner.refresh();
+        let size = Vec2::new(self.cells[0].len(), self.cells.len());
+        self.stage.refresh(&mut self.runner, size);
         // Frames hold only the cells that changed.
         for frame in self.frames.try_iter() {
             let size = frame.size();
@@ -127,6 +134,7 @@ impl Puppet {
     }
 
     fn settle(&mut self) {
+        self.stage.step_aside(&mut self.runner);
         while self.runner.process_events() {}
     }
 }
