@@ -105,3 +105,63 @@ impl View for Join {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::puppet::Puppet;
+    use super::super::starting::Roles;
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn form(worker: fn(&str, &crate::rt::Receiver<()>) -> Result<super::super::Started, String>) -> Puppet {
+        let mut puppet = Puppet::new(80, 24);
+        let starting = Starting::new(Roles { orchestrator: || Err(String::new()), worker });
+        let ui = puppet.ui();
+        puppet.runner.add_fullscreen_layer(cursive::views::TextView::new("below"));
+        open(&mut puppet.runner, &ui, &starting);
+        puppet
+    }
+
+    #[test]
+    fn a_failure_stands_in_place_and_the_text_stays() {
+        let mut puppet = form(|address, _| Err(format!("cannot reach the orchestrator at {address}. Is it running?")));
+        puppet.shows(PREFILLED);
+        puppet.types("\x7f2q\n");
+        puppet.shows("cannot reach the orchestrator at 127.0.0.1:50052q.");
+        puppet.shows("    127.0.0.1:50052q");
+        puppet.types("\x7f");
+        puppet.lacks("cannot reach");
+        puppet.types("\x1b");
+        puppet.shows("below");
+    }
+
+    #[test]
+    fn while_it_joins_the_screen_lives_and_esc_gives_up() {
+        static GIVEN_UP: AtomicU32 = AtomicU32::new(0);
+        let mut puppet = form(|_, given_up| {
+            let _ = crate::rt::block_on(given_up.recv());
+            GIVEN_UP.fetch_add(1, Ordering::SeqCst);
+            Err("given up".into())
+        });
+        puppet.types("\n");
+        puppet.shows("Joining…");
+        puppet.types("xyz\n\n");
+        puppet.shows(PREFILLED);
+        puppet.types("\x1b");
+        puppet.shows("below");
+        puppet.until(|| GIVEN_UP.load(Ordering::SeqCst) == 1);
+        puppet.lacks("given up");
+    }
+
+    #[test]
+    fn a_paste_is_text_and_submits_nothing() {
+        let mut puppet = form(|_, _| Err("submitted".into()));
+        puppet.press(Event::Unknown(b"\x1b[Aq\n".to_vec()));
+        puppet.shows("127.0.0.1:50051[Aq");
+        puppet.press(Event::Unknown(vec![b'x'; 5_000]));
+        puppet.shows("xxxxxxxx");
+        puppet.lacks("submitted");
+        puppet.types("\n");
+        puppet.shows("submitted");
+    }
+}

@@ -135,7 +135,8 @@ fn csi(rest: &[u8]) -> Parsed {
     let event = match last {
         b'Z' => Some(Event::Shift(Key::Tab)),
         b'~' => numbered_key(first).map(|key| modified(key, modifiers)),
-        letter => letter_key(letter).map(|key| modified(key, modifiers)),
+        letter if text.is_empty() || text.starts_with("1;") => letter_key(letter).map(|key| modified(key, modifiers)),
+        _ => None, // an answer to what nobody asked
     };
     Parsed::Taken(used, event)
 }

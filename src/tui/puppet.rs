@@ -165,7 +165,7 @@ pub fn node(name: &str, status: &str, cordoned: bool) -> Node {
 
 #[test]
 fn it_shows_what_is_drawn() {
-    let mut puppet = Puppet::new(30, 8);
+    let mut puppet = Puppet::new(40, 10);
     puppet.runner.add_layer(cursive::views::Dialog::info("hello"));
     puppet.shows("hello");
     puppet.types("\n");

@@ -124,3 +124,66 @@ impl View for Select {
         EventResult::consumed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::puppet::Puppet;
+    use super::super::starting::Roles;
+    use super::*;
+    use cursive::event::Key;
+
+    fn start(columns: usize, rows: usize) -> Puppet {
+        let mut puppet = Puppet::new(columns, rows);
+        let roles = Roles {
+            orchestrator: || Err("the data folder /x is in use by process 7. End that one".into()),
+            worker: |_, _| Err("never asked".into()),
+        };
+        let ui = puppet.ui();
+        open(&mut puppet.runner, &ui, &Starting::new(roles));
+        puppet
+    }
+
+    #[test]
+    fn it_shows_two_choices_at_every_size() {
+        for (columns, rows) in [(40, 10), (60, 20), (80, 24), (300, 100)] {
+            let mut puppet = start(columns, rows);
+            let text = puppet.text();
+            for what in [CHOICES[0], CHOICES[1], "CARES", "q quit"] {
+                assert!(text.contains(what), "{what} at {columns}x{rows}:\n{text}");
+            }
+        }
+        let mut small = start(20, 5);
+        small.shows("needs 40x10");
+        small.types("q");
+        small.text();
+    }
+
+    #[test]
+    fn keys_and_the_mouse_choose() {
+        for keys in ["2", "j\n"] {
+            let mut puppet = start(80, 24);
+            puppet.types(keys);
+            puppet.shows("Orchestrator address");
+            puppet.types("\x1b");
+            puppet.shows(CHOICES[0]);
+        }
+        let mut puppet = start(80, 24);
+        puppet.press(Event::Key(Key::Down));
+        puppet.press(Event::Key(Key::Up));
+        puppet.types("\n");
+        puppet.shows("in use by process 7");
+        puppet.shows(CHOICES[1]);
+        let text = puppet.text();
+        let row = text.lines().position(|line| line.contains(CHOICES[1])).expect("the choice");
+        let event = MouseEvent::Press(MouseButton::Left);
+        puppet.press(Event::Mouse { event, position: Vec2::new(30, row), offset: Vec2::zero() });
+        puppet.shows("Orchestrator address");
+    }
+
+    #[test]
+    fn q_leaves() {
+        let mut puppet = start(80, 24);
+        puppet.types("q");
+        assert!(!puppet.runner.is_running());
+    }
+}

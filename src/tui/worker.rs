@@ -253,3 +253,135 @@ impl View for Screen {
         EventResult::consumed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::log::Line;
+    use super::super::puppet::Puppet;
+    use super::super::worker_model::tests::member;
+    use super::*;
+    use crate::types::Work;
+
+    const NOWHERE: &str = "http://127.0.0.1:1";
+
+    /// A screen without feeds.
+    fn screen(columns: usize, rows: usize) -> (Puppet, Session, Shared) {
+        let mut puppet = Puppet::new(columns, rows);
+        let (session, model) = (puppet.session(NOWHERE), Shared::default());
+        puppet.runner.add_fullscreen_layer(Screen::new(&session, model.clone(), Some("this worker")));
+        (puppet, session, model)
+    }
+
+    fn say(session: &Session, text: &str) {
+        let line = Line { time: "2026-01-01T12:34:56.000Z".into(), level: "info".into(), text: text.into() };
+        session.update(|model| model.log.push(line));
+    }
+
+    #[test]
+    fn it_shows_all_there_is_at_every_size() {
+        for (columns, rows) in [(40, 10), (60, 20), (80, 24), (200, 60)] {
+            let (mut puppet, session, model) = screen(columns, rows);
+            let mut member = member("joined");
+            let work = |function: &str, kind: &str| Work {
+                id: "i-1".into(),
+                function: function.into(),
+                kind: kind.into(),
+                status: "running".into(),
+                in_flight: 2,
+            };
+            member.work = vec![work("日本語の関数", "instance"), work("tick", "job")];
+            member.name = "ノード".into();
+            model.lock().heard(member, clock::now_ms());
+            say(&session, "Function 'tick': received");
+            let text = puppet.text();
+            let mut shown =
+                vec!["CARES worker", "ノード (n-1)", "● joined", "CPU Usage:", "42%", "Memory Usage:", "N/A"];
+            shown.extend(["3/256 in use", "[INFO] Function 'tick'", "q quit"]);
+            if rows >= 20 {
+                shown.extend(["日本語の関数", "tick", "process"]);
+            }
+            for what in shown {
+                assert!(text.contains(what), "'{what}' at {columns}x{rows}:\n{text}");
+            }
+        }
+        screen(20, 5).0.shows("needs 40x10");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_shown() {
+        let (mut puppet, _, model) = screen(80, 24);
+        puppet.shows("asking the worker");
+        model.lock().heard(member("joined"), clock::now_ms());
+        puppet.shows("42%");
+        model.lock().lost("connection refused".into());
+        puppet.lacks("42%");
+        puppet.shows("does not answer: connection refused");
+        let text = puppet.text();
+        assert!(text.matches("N/A").count() >= 4, "{text}");
+    }
+
+    #[test]
+    fn a_lost_orchestrator_is_told_with_a_countdown() {
+        let (mut puppet, _, model) = screen(80, 24);
+        model.lock().heard(member("joined"), clock::now_ms());
+        model.lock().heard(member("waiting"), clock::now_ms());
+        puppet.shows("connection lost, again in 5 s: cannot reach the orchestrator");
+        puppet.shows("42%");
+        puppet.shows("again in 4 s");
+    }
+
+    #[test]
+    fn its_log_scrolls_and_its_keys_work() {
+        let (mut puppet, session, _) = screen(80, 24);
+        (0..100).for_each(|n| say(&session, &format!("line {n}.")));
+        puppet.shows("line 99.");
+        puppet.types("g");
+        puppet.shows("line 0.");
+        puppet.shows("Log (scrolled; G follows)");
+        say(&session, "line 100.");
+        puppet.lacks("line 100.");
+        puppet.types("G");
+        puppet.shows("line 100.");
+        puppet.types("\tk?");
+        puppet.shows("leave (a running role asks first)");
+        puppet.types("\x1bq");
+        puppet.shows("Stop this worker?");
+        puppet.types("\n");
+        assert!(puppet.runner.is_running(), "the default is no");
+    }
+
+    #[test]
+    fn feeds_bring_status_and_log_and_tell_when_they_break() {
+        let member = serde_json::to_string(&member("joined")).expect("JSON");
+        let put = format!("event: put\ndata: {member}\n\nevent: synced\ndata: {{}}\n\n");
+        // Each stream may be asked for first.
+        let answer = move |path: &str| match path.contains("/status") {
+            true => crate::client::canned::json("200 OK", &put),
+            false => {
+                let record = r#"{"id":1,"time":"2026-01-01T12:34:56.000Z","level":"warn","message":"from afar"}"#;
+                crate::client::canned::json("200 OK", record)
+            }
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                use std::io::{BufRead, BufReader, Write};
+                let (mut stream, _) = listener.accept().expect("a connection");
+                let mut lines = BufReader::new(stream.try_clone().expect("a clone")).lines();
+                let first = lines.next().expect("a request").expect("a line");
+                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                stream.write_all(answer(&first).as_bytes()).expect("sent");
+            }
+        });
+        let mut puppet = Puppet::new(80, 24);
+        let session = puppet.session(&url);
+        open(&mut puppet.runner, &session, None);
+        puppet.shows("box-0001 (n-1)");
+        puppet.shows("[WARN] from afar");
+        puppet.shows("this worker does not answer");
+        server.join().expect("the server");
+        puppet.types("q");
+        assert!(!puppet.runner.is_running(), "nothing here ends with the screen");
+    }
+}

@@ -16,6 +16,7 @@ mod misbehaving;
 mod nodes;
 mod process;
 mod processes;
+mod status;
 mod streaming;
 mod tidy;
 mod wire;
