@@ -35,11 +35,11 @@ pub struct Started {
 #[derive(Clone)]
 pub struct Starting {
     roles: Roles,
-    shared: Arc<(Mutex<Inner>, Condvar)>,
+    shared: Arc<(Mutex<Now>, Condvar)>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct Now {
     /// One that is under way; closing it gives it up.
     under_way: Option<Sender<()>>,
     /// Threads that have not ended.
@@ -137,7 +137,7 @@ impl Starting {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Now> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

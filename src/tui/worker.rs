@@ -131,10 +131,10 @@ impl Screen {
             let line = bars::sparkline(&past, history);
             printer.with_style(Tone::Dim.style(), |p| p.print((width - history, y), &line));
         }
-        let rows: [(&str, fn(&Member) -> String); 2] = [("Slots:", slots), ("Engines:", engines)];
+        let rows = [("Slots:", member.map(slots)), ("Engines:", member.map(engines))];
         for (y, (label, words)) in (2..printer.size.y).zip(rows) {
-            let tone = if member.is_some() { Tone::Plain } else { Tone::Dim };
-            let words = member.map_or("N/A".to_string(), words);
+            let tone = if words.is_some() { Tone::Plain } else { Tone::Dim };
+            let words = words.unwrap_or("N/A".into());
             printer.print((1, y), label);
             printer.with_style(tone.style(), |p| p.print((1 + LABEL, y), &text::cut(&words, room)));
         }

@@ -29,9 +29,11 @@ impl Shared {
     }
 }
 
+type Feed = fn(Session, Shared);
+
 /// Starts all of them; they end with the program.
 pub fn start(session: &Session, model: &Shared) {
-    let feeds: [(&str, fn(Session, Shared)); 3] = [("tui-status", status), ("tui-log", log), ("tui-tick", tick)];
+    let feeds: [(&str, Feed); 3] = [("tui-status", status), ("tui-log", log), ("tui-tick", tick)];
     for (name, feed) in feeds {
         let (session, model) = (session.clone(), model.clone());
         let started = thread::Builder::new().name(name.into()).spawn(move || feed(session, model));

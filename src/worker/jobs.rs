@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// By number, in the order of their start.
 #[derive(Default)]
-pub struct Jobs(Mutex<Inner>);
+pub struct Jobs(Mutex<Running>);
 
 #[derive(Default)]
-struct Inner {
+struct Running {
     last: u64,
     running: BTreeMap<u64, (String, String)>,
 }
@@ -34,7 +34,7 @@ impl Jobs {
         self.lock().running.values().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

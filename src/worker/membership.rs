@@ -25,10 +25,10 @@ pub enum Standing {
 
 /// The standing, and those who wait for it to change.
 #[derive(Default)]
-pub struct Membership(Mutex<Inner>);
+pub struct Membership(Mutex<Now>);
 
 #[derive(Default)]
-struct Inner {
+struct Now {
     standing: Standing,
     cluster: Option<String>,
     /// How the first attempt ended.
@@ -109,7 +109,7 @@ impl Membership {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Now> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
