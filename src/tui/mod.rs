@@ -23,4 +23,5 @@ mod sheet;
 mod tail;
 mod text;
 mod theme;
+mod verbs;
 mod viewer;
