@@ -16,8 +16,10 @@ mod keymap;
 mod log;
 mod memory;
 mod orchestrator;
+mod payload;
 #[cfg(test)]
 mod puppet;
+mod search;
 mod session;
 mod sheet;
 mod tail;

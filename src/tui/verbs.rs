@@ -31,7 +31,7 @@ pub enum Verb {
     Help,
     /// An answer that needs nobody else.
     Text(String),
-    Cli(cli::Verb),
+    Cli(Box<cli::Verb>),
 }
 
 /// What became of it.
@@ -59,7 +59,7 @@ pub fn read(line: &str) -> Result<Verb, String> {
         Ok(Cli { verb: None, .. }) => Ok(Verb::Help),
         Ok(Cli { verb: Some(verb), .. }) => match options(&verb).is_some_and(|options| options.url.is_some()) {
             true => Err("--url means nothing here: this screen shows one orchestrator. Use 'cares tui --url'.".into()),
-            false => Ok(Verb::Cli(verb)),
+            false => Ok(Verb::Cli(Box::new(verb))),
         },
     }
 }
@@ -79,7 +79,7 @@ pub fn run(siv: &mut Cursive, session: &Session, verb: Verb) -> Outcome {
                 }))
                 .ok();
         }
-        Verb::Cli(verb) => return run_cli(siv, session, verb),
+        Verb::Cli(verb) => return run_cli(siv, session, *verb),
     }
     Outcome::Done
 }
