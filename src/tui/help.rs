@@ -12,9 +12,9 @@ pub fn open(siv: &mut Cursive, place: Place) {
     let line = |(keys, what)| (Tone::Plain, format!("{}  {what}", text::left(keys, widest)));
     let mut rows: Vec<Row> = keymap::help(place).map(line).collect();
     rows.push((Tone::Plain, String::new()));
-    let fields = "In a form: tab or arrows go to the next field, enter sends, esc closes and keeps what was typed.";
-    rows.push((Tone::Dim, fields.to_string()));
-    Sheet::of("Keys", rows).button("Close", |_| {}).open(siv);
+    let label = |keys: &str, what: &str| (Tone::Dim, format!("{}  {what}", text::left(keys, widest)));
+    rows.push(label("in a form", "tab or arrows: next field; enter: send; esc: close, what was typed is kept"));
+    Sheet::of("Keys", rows).labelled(widest + 2).button("Close", |_| {}).open(siv);
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
             puppet.shows("register a function");
             puppet.lacks("next match");
             puppet.types("G");
-            puppet.shows("keeps what was");
+            puppet.shows("is kept");
             for key in ["?", "q", "\x1b", "\n"] {
                 puppet.types(key);
                 puppet.gone("Keys");
