@@ -1,6 +1,7 @@
 //! A call on its way and its answer, as it arrives. Must never hold more of it than is shown.
 
 use super::invoke;
+use super::payload;
 use super::session::Session;
 use super::sheet::{Row, Sheet};
 use super::theme::Tone;
@@ -15,13 +16,9 @@ use std::time::Duration;
 
 /// What is read and shown of a body; the rest is left.
 const SHOWN_BYTES: usize = 64 << 10;
-/// What is shown of a body that is no text.
-const HEX_BYTES: usize = 128;
 /// Headers shown, and characters of each.
 const HEADERS_MAX: usize = 8;
 const HEADER_CHARS: usize = 200;
-/// JSON that grows beyond this when indented is shown as it came.
-const PRETTY_BYTES: usize = 512 << 10;
 /// A call may take this much longer than the function's own time limit, before its thread gives up.
 const GRACE: Duration = Duration::from_secs(60);
 /// The function's time limit, when it is not known.
@@ -234,88 +231,7 @@ fn body(arrived: &Arrived) -> Vec<Row> {
         let text = if problem.detail.is_empty() { problem.title } else { problem.detail };
         return vec![(Tone::Bad, text), (Tone::Dim, format!("({})", problem.code))];
     }
-    match text(bytes, arrived.end == End::Complete) {
-        Some(text) => {
-            let json = kind.contains("json") || text.trim_start().starts_with(['{', '[']);
-            let shown = if json { pretty(text) } else { None };
-            shown.as_deref().unwrap_or(text).lines().map(|line| (Tone::Plain, line.to_string())).collect()
-        }
-        None => {
-            let mut rows = vec![(Tone::Dim, format!("{} bytes that are no text; the first of them:", bytes.len()))];
-            rows.extend(bytes[..bytes.len().min(HEX_BYTES)].chunks(8).enumerate().map(hex));
-            rows
-        }
-    }
-}
-
-/// A body as text, if it is some; a character that is cut at the end is left out while more may come.
-fn text(bytes: &[u8], complete: bool) -> Option<&str> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) if error.error_len().is_none() && !complete => {
-            std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?
-        }
-        Err(_) => return None,
-    };
-    (!text.contains('\0')).then_some(text)
-}
-
-fn hex((number, bytes): (usize, &[u8])) -> Row {
-    let codes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let shown = |byte: &u8| if byte.is_ascii_graphic() { *byte as char } else { '.' };
-    let letters: String = bytes.iter().map(shown).collect();
-    (Tone::Plain, format!("{:02x} {:<23} {letters}", number * 8, codes.join(" ")))
-}
-
-/// JSON indented, every token as it came: numbers keep their digits and keys their order.
-fn pretty(text: &str) -> Option<String> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
-    let mut out = String::with_capacity(text.len() * 2);
-    let (mut depth, mut quoted, mut escaped) = (0usize, false, false);
-    let mut rest = text.chars().filter(|c| !c.is_control()).peekable();
-    while let Some(c) = rest.next() {
-        if quoted {
-            out.push(c);
-            quoted = escaped || c != '"';
-            escaped = c == '\\' && !escaped;
-            continue;
-        }
-        let line = |out: &mut String, depth: usize| {
-            out.push('\n');
-            out.extend(std::iter::repeat_n("  ", depth));
-        };
-        match c {
-            '{' | '[' => {
-                out.push(c);
-                while rest.next_if_eq(&' ').is_some() {}
-                if rest.peek().is_none_or(|next| !matches!(next, '}' | ']')) {
-                    depth += 1;
-                    line(&mut out, depth);
-                } else if let Some(end) = rest.next() {
-                    out.push(end);
-                }
-            }
-            '}' | ']' => {
-                depth = depth.saturating_sub(1);
-                line(&mut out, depth);
-                out.push(c);
-            }
-            ',' => {
-                out.push(c);
-                line(&mut out, depth);
-            }
-            ':' => out.push_str(": "),
-            ' ' => {}
-            c => {
-                quoted = c == '"';
-                out.push(c);
-            }
-        }
-        if out.len() > PRETTY_BYTES {
-            return None;
-        }
-    }
-    Some(out)
+    payload::rows(bytes, kind, arrived.end == End::Complete)
 }
 
 /// What a status means, for those people meet.
@@ -421,15 +337,5 @@ mod tests {
         let arrived = Arrived { bytes: vec![0, 255, b'a'], end: End::Complete, status: 200, ..Default::default() };
         let rows = rows("f", &arrived);
         assert_eq!(rows[3].1, "00 00 ff 61                ..a");
-        assert_eq!(text("é".as_bytes(), true), Some("é"));
-        assert_eq!((text(&[b'a', 0xc3], false), text(&[b'a', 0xc3], true)), (Some("a"), None));
-    }
-
-    #[test]
-    fn json_keeps_its_tokens() {
-        let text = r#"{"z":1.000000000000000000001,"a":[ ],"s":"a{,\\\"}:","n":[1,{"x":null}]}"#;
-        let wanted = "{\n  \"z\": 1.000000000000000000001,\n  \"a\": [],\n  \"s\": \"a{,\\\\\\\"}:\",\n  \"n\": [\n    1,\n    {\n      \"x\": null\n    }\n  ]\n}";
-        assert_eq!(pretty(text).as_deref(), Some(wanted));
-        assert_eq!(pretty("{oops"), None);
     }
 }

@@ -249,13 +249,17 @@ mod tests {
             ("draining", true, "u", "uncordon"),
             ("disconnected", false, "c", "cordon"),
         ] {
-            let (url, server) = canned::serve(vec![canned::json("200 OK", "{}")]);
+            let (url, server) = {
+                let node = serde_json::to_string(&puppet::node("n", status, cordoned)).expect("JSON");
+                canned::serve(vec![canned::json("200 OK", &node)])
+            };
             let node = puppet::node("n", status, cordoned);
-            let (mut puppet, _session) = asked(80, 24, &url, |siv, session| cordon(siv, session, &node));
+            let (mut puppet, session) = asked(80, 24, &url, |siv, session| cordon(siv, session, &node));
             puppet.types(keys);
             puppet.types("\n");
             let asked = server.join().expect("the server");
             assert!(asked[0].starts_with(&format!("POST /nodes/id-n/{path} ")), "{}", asked[0]);
+            puppet.until(|| session.model().log.lines().any(|line| line.level == "info"));
         }
     }
 

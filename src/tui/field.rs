@@ -83,12 +83,12 @@ impl Field {
             Event::Key(Key::Up) if several && self.line_start() > 0 => {
                 let column = self.text[self.line_start()..self.cursor].chars().count();
                 self.cursor = self.line_start() - 1;
-                self.to_column(column);
+                self.move_to_column(column);
             }
             Event::Key(Key::Down) if several && self.line_end() < self.text.len() => {
                 let column = self.text[self.line_start()..self.cursor].chars().count();
                 self.cursor = self.line_end() + 1;
-                self.to_column(column);
+                self.move_to_column(column);
             }
             _ => return false,
         }
@@ -143,7 +143,7 @@ impl Field {
     }
 
     /// To a column of the cursor's line, or its end.
-    fn to_column(&mut self, column: usize) {
+    fn move_to_column(&mut self, column: usize) {
         let start = self.line_start();
         let line = &self.text[start..self.line_end()];
         self.cursor = start + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);

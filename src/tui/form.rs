@@ -233,7 +233,7 @@ impl Form {
         let all = self.places().last().map_or(0, |(_, y, rows)| y + rows);
         let most = self.screen.y.saturating_sub(2);
         let foot = self.foot(width, most).len();
-        let blank = usize::from(all + foot + 1 <= most);
+        let blank = usize::from(all + foot < most);
         let outer = frame::outer(self.screen, Vec2::new(width, all + blank + foot));
         (outer, frame::inner(outer).y.saturating_sub(foot).min(all))
     }

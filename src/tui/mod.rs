@@ -22,8 +22,10 @@ mod memory;
 mod opened;
 mod orchestrator;
 mod paste;
+mod payload;
 #[cfg(test)]
 mod puppet;
+mod search;
 mod select;
 mod session;
 mod sheet;
@@ -33,6 +35,7 @@ mod terminal;
 mod text;
 mod theme;
 mod too_small;
+mod verbs;
 mod viewer;
 mod worker;
 mod worker_feed;

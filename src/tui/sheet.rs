@@ -31,6 +31,7 @@ pub struct Sheet {
     /// At least, so that it does not grow while an answer arrives.
     least: Vec2,
     widest: usize,
+    column: Option<usize>,
     screen: Vec2,
 }
 
@@ -55,6 +56,7 @@ impl Sheet {
             first: 0,
             least: Vec2::zero(),
             widest: 72,
+            column: None,
             screen: Vec2::zero(),
         }
     }
@@ -73,6 +75,12 @@ impl Sheet {
         self
     }
 
+    /// Lines have a label of this many ASCII letters, below which their text does not go.
+    pub fn labelled(mut self, column: usize) -> Sheet {
+        self.column = Some(column);
+        self
+    }
+
     /// Shows it. It closes itself before a button does its work.
     pub fn open(mut self, siv: &mut Cursive) -> String {
         let id = frame::id("sheet");
@@ -85,6 +93,19 @@ impl Sheet {
         }
         frame::open(siv, &id, self);
         id
+    }
+
+    fn wrap(&self, width: usize) -> Vec<Row> {
+        let mut wrapped = Vec::with_capacity(self.rows.len());
+        for (tone, line) in &self.rows {
+            let column = self.column.filter(|column| width > column * 2 && line.is_char_boundary(*column));
+            let (label, rest) = line.split_at(column.unwrap_or(0).min(line.len()));
+            for (at, part) in text::wrap(rest, width - label.len()).into_iter().enumerate() {
+                let start = if at == 0 { label.to_string() } else { " ".repeat(label.len()) };
+                wrapped.push((*tone, start + &part));
+            }
+        }
+        wrapped
     }
 
     fn labels(&self) -> Vec<&str> {
@@ -105,7 +126,7 @@ impl Sheet {
         let inner = width.min(self.screen.x.saturating_sub(frame::SIDES)).max(2);
         let lines: usize = match self.wrapped_for == inner {
             true => self.wrapped.len(),
-            false => self.rows.iter().map(|(_, line)| text::wrap(line, inner).len()).sum(),
+            false => self.wrap(inner).len(),
         };
         frame::outer(self.screen, Vec2::new(width, lines.max(self.least.y) + self.foot(inner)))
     }
@@ -203,8 +224,7 @@ impl View for Sheet {
         let inner = frame::inner(self.outer());
         let width = inner.x.max(2);
         if changed || self.wrapped_for != width {
-            let wrap = |(tone, line): &Row| text::wrap(line, width).into_iter().map(|part| (*tone, part)).collect();
-            self.wrapped = self.rows.iter().flat_map(|row| -> Vec<Row> { wrap(row) }).collect();
+            self.wrapped = self.wrap(width);
             self.wrapped_for = width;
         }
         self.first = self.first.min(self.wrapped.len().saturating_sub(self.height()));

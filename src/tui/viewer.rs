@@ -5,6 +5,7 @@ use super::frame;
 use super::help;
 use super::keymap::{self, Action, Place};
 use super::log::{self, Log};
+use super::search::Search;
 use super::session::Session;
 use super::tail::Tail;
 use super::text;
@@ -12,7 +13,6 @@ use super::theme::Tone;
 use cursive::event::{Event, EventResult, Key, MouseEvent};
 use cursive::view::View;
 use cursive::{Cursive, Printer, Vec2};
-use std::collections::VecDeque;
 use unicode_width::UnicodeWidthChar;
 
 /// Cells a long line moves at once.
@@ -60,81 +60,6 @@ struct Viewer {
     /// Cells of long lines that are left of the screen.
     left: usize,
     size: Vec2,
-}
-
-/// What is looked for, and where it is.
-#[derive(Default)]
-struct Search {
-    words: Vec<char>,
-    /// Capitals in it mean themselves.
-    exact: bool,
-    /// Numbers of the lines that have it, counted since the start.
-    lines: VecDeque<u64>,
-    /// Up to which line `lines` is complete.
-    upto: u64,
-    /// The one gone to last.
-    at: Option<u64>,
-}
-
-impl Search {
-    fn new(words: &str) -> Search {
-        let exact = words.chars().any(char::is_uppercase);
-        Search { words: words.chars().collect(), exact, ..Default::default() }
-    }
-
-    /// Where it is in a text: first characters.
-    fn places(&self, text: &[char]) -> Vec<usize> {
-        let count = self.words.len();
-        if count == 0 || text.len() < count {
-            return Vec::new();
-        }
-        let fold = |c: char| if self.exact { c } else { c.to_lowercase().next().unwrap_or(c) };
-        let same = |start: &usize| text[*start..*start + count].iter().zip(&self.words).all(|(a, b)| fold(*a) == *b);
-        (0..=text.len() - count).filter(same).collect()
-    }
-
-    /// Looks at the lines that are new, and forgets those that are gone.
-    fn update(&mut self, log: &Log) {
-        let first = log.dropped();
-        while self.lines.front().is_some_and(|line| *line < first) {
-            self.lines.pop_front();
-        }
-        if self.words.is_empty() {
-            return;
-        }
-        let from = self.upto.max(first);
-        for (number, line) in (from..).zip(log.lines().skip((from - first) as usize)) {
-            let text: Vec<char> = line.text.chars().collect();
-            if !self.places(&text).is_empty() {
-                self.lines.push_back(number);
-            }
-        }
-        self.upto = first + log.lines().len() as u64;
-    }
-
-    /// The next line that has it, or the one before; round the ends.
-    fn step(&mut self, forward: bool, from: u64) -> Option<u64> {
-        let found = match (forward, self.at) {
-            (true, Some(at)) => self.lines.iter().find(|line| **line > at),
-            (true, None) => self.lines.iter().find(|line| **line >= from),
-            (false, at) => self.lines.iter().rev().find(|line| **line < at.unwrap_or(from)),
-        };
-        let end = if forward { self.lines.front() } else { self.lines.back() };
-        self.at = found.or(end).copied();
-        self.at
-    }
-
-    /// `match 3 of 17`.
-    fn told(&self) -> String {
-        let place = self.at.and_then(|at| self.lines.iter().position(|line| *line == at));
-        match (self.lines.len(), place) {
-            _ if self.words.is_empty() => String::new(),
-            (0, _) => "no match".to_string(),
-            (all, Some(place)) => format!("match {} of {all}", place + 1),
-            (1, None) => "1 match".to_string(),
-            (all, None) => format!("{all} matches"),
-        }
-    }
 }
 
 impl Viewer {
@@ -212,7 +137,7 @@ impl Viewer {
             Action::Left => self.left = self.left.saturating_sub(STEP),
             Action::Right => self.left = (self.left + STEP).min(self.longest()),
             Action::Help => return EventResult::with_cb_once(|siv| help::open(siv, Place::Log)),
-            Action::Back if !self.search.words.is_empty() => self.look_for(""),
+            Action::Back if !self.search.is_empty() => self.look_for(""),
             Action::Back | Action::Quit => {
                 let id = self.id.clone();
                 return EventResult::with_cb_once(move |siv| frame::close(siv, &id));
@@ -267,13 +192,13 @@ impl Viewer {
         }
         let chars: Vec<char> = text::clean(&line.text).chars().collect();
         let places = self.search.places(&chars);
-        let here = self.search.at == Some(number);
+        let here = self.search.is_at(number);
         let mut cell = 0usize;
         for (at, c) in chars.iter().enumerate() {
             let wide = c.width().unwrap_or(0);
             let column = x + cell.saturating_sub(self.left);
             if cell >= self.left && column + wide <= printer.size.x {
-                let marked = places.iter().any(|start| (*start..start + self.search.words.len()).contains(&at));
+                let marked = places.iter().any(|start| (*start..start + self.search.len()).contains(&at));
                 let tone = match (marked, here) {
                     (true, true) => Tone::Selected,
                     (true, false) => Tone::Unfocused,
@@ -307,7 +232,7 @@ impl Viewer {
                 x += wide;
             }
         }
-        let tone = if self.search.lines.is_empty() { Tone::Warn } else { Tone::Plain };
+        let tone = if self.search.found_nothing() { Tone::Warn } else { Tone::Plain };
         printer.with_style(tone.style(), |p| p.print((room, y), &told));
     }
 }
@@ -358,10 +283,11 @@ impl View for Viewer {
             Event::Mouse { event: MouseEvent::WheelUp, .. } => self.log.scroll(Action::Up, height),
             Event::Mouse { event: MouseEvent::WheelDown, .. } => self.log.scroll(Action::Down, height),
             Event::Mouse { .. } => {}
-            event => match keymap::action(Place::Log, event) {
-                Some((action, _)) => return self.act(action),
-                None => {}
-            },
+            event => {
+                if let Some((action, _)) = keymap::action(Place::Log, event) {
+                    return self.act(action);
+                }
+            }
         }
         EventResult::consumed()
     }
