@@ -108,6 +108,7 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
                 let node = flags.node.clone();
                 answer_to(session, &flags.node, move |c| c.node(&node), move |found| one(&found, &found.name, format));
             }
+            NodeVerb::Status(_) => return shell(), // asks a worker at its own address
             NodeVerb::Cordon(flags) => ask::turn_node(session, &flags.node, Turn::Cordon),
             NodeVerb::Uncordon(flags) => ask::turn_node(session, &flags.node, Turn::Uncordon),
             NodeVerb::Drain(flags) => ask::turn_node(session, &flags.node, Turn::Drain),
@@ -122,7 +123,7 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
             }
         },
         cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) | cli::Verb::Deploy(_) => return shell(),
-        cli::Verb::Events(_) | cli::Verb::Doctor(_) => return shell(),
+        cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) => return shell(),
     }
     Outcome::Done
 }
@@ -144,6 +145,7 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
         cli::Verb::Node(node) => match &node.verb {
             NodeVerb::List(flags) => flags.client(),
             NodeVerb::Describe(flags) => flags.client(),
+            NodeVerb::Status(flags) => flags.client(),
             NodeVerb::Cordon(flags) => flags.client(),
             NodeVerb::Uncordon(flags) => flags.client(),
             NodeVerb::Drain(flags) => flags.client(),
