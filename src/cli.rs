@@ -36,6 +36,7 @@ pub enum Verb {
     Logs(Logs),
     Events(Events),
     Node(Node),
+    Tui(Tui),
     Doctor(Doctor),
     Version(Version),
 }
@@ -380,6 +381,7 @@ pub struct Node {
 pub enum NodeVerb {
     List(NodeList),
     Describe(NodeDescribe),
+    Status(NodeStatus),
     Cordon(NodeCordon),
     Uncordon(NodeUncordon),
     Drain(NodeDrain),
@@ -402,6 +404,11 @@ client_verb! {
         #[argh(positional, arg_name = "node")]
         pub node: String,
     }
+}
+
+client_verb! {
+    /// show a worker as it sees itself, joined or not; --url is the worker's own address
+    NodeStatus as "status" {}
 }
 
 client_verb! {
@@ -438,6 +445,11 @@ client_verb! {
         #[argh(positional, arg_name = "node")]
         pub node: String,
     }
+}
+
+client_verb! {
+    /// open the screen of an orchestrator, or of a worker at its own address
+    Tui as "tui" {}
 }
 
 client_verb! {

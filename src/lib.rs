@@ -26,7 +26,9 @@ mod output;
 mod ring;
 mod rpc;
 mod rt;
+mod settings;
 mod tui;
+mod usage;
 mod wire;
 mod worker;
 

@@ -15,11 +15,12 @@ mod invoke;
 mod list;
 mod logs;
 mod node;
+mod node_status;
 mod orchestrator;
 mod register;
 mod role;
+mod tui;
 mod up;
-mod usage;
 mod version;
 mod watch;
 mod worker;
@@ -29,10 +30,10 @@ use crate::client::{self, Orchestrator};
 use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
 use crate::errors::Error;
 use crate::output;
+use crate::usage::{self, Instead};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use usage::Instead;
 
 /// Exit codes scripts may rely on; 0 is done.
 const FAILED: u8 = 1;
@@ -95,7 +96,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         return finish(output::print(&format!("cares {}\n", crate::version::long())).map_err(Failure::from));
     }
     match cli.verb {
-        None => finish(howto::run()),
+        None => finish(tui::start()),
         Some(verb) => dispatch(verb),
     }
 }
@@ -115,6 +116,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Tui(flags) => tui::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Version(flags) => version::run(&flags.client()),
     })

@@ -109,6 +109,7 @@ async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, Stri
     let not_here = |why| format!("image '{}' cannot be run on this node: {why}", revision.image);
     let runnable = pool.runnable(&revision).await.map_err(not_here)?;
     let id = format!("legacy-{}", ids::random_hex(8));
+    let _job = pool.jobs.note(&id, &revision.function);
     log::info!("Function '{}': {id} runs image '{}'", revision.function, revision.image.escape_debug());
     let started = pool.launch(&id, &revision, &runnable, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
     output_of(started.map_err(|e| e.to_string())?).await

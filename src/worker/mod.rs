@@ -8,10 +8,13 @@ mod engines;
 mod identity;
 mod instance;
 mod job;
+mod jobs;
 mod legacy;
 mod link;
 mod logs;
+mod membership;
 mod pool;
+mod status;
 #[cfg(test)]
 mod tests;
 mod vitals;
@@ -26,10 +29,10 @@ use async_io::Async;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use identity::Identity;
+use membership::Membership;
 use pool::Pool;
 
 /// How long a leaving worker waits for its calls to end.
@@ -47,16 +50,11 @@ pub struct Worker {
     legacy: bool,
     identity: Identity,
     pool: Arc<Pool>,
-    joined: AtomicBool,
-    ever_joined: AtomicBool,
+    pub membership: Membership,
+    vitals: vitals::Shared,
 }
 
 impl Worker {
-    /// Whether it is a member now.
-    pub fn joined(&self) -> bool {
-        self.joined.load(Ordering::Relaxed)
-    }
-
     /// What runs here, and what it uses.
     pub async fn instances(&self) -> Vec<RunningInstance> {
         let mut all = Vec::new();
@@ -134,8 +132,8 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         legacy: legacy.is_some(),
         identity,
         pool,
-        joined: AtomicBool::new(false),
-        ever_joined: AtomicBool::new(false),
+        membership: Membership::default(),
+        vitals: vitals::Shared::new(),
     });
     let rest = Rest::start(worker.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     let (stop_http, stopped) = rt::bounded(1);
@@ -162,7 +160,18 @@ impl Running {
 
     /// Waits until it is a member. `Err`: its orchestrator will not have it, and says why.
     pub async fn joined(&self) -> Result<(), String> {
-        self.first_join.recv().await.unwrap_or_else(|_| Err("the worker has ended".into()))
+        self.joining().await
+    }
+
+    /// The same, for a task of its own; only one can be told.
+    pub fn joining(&self) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let first_join = self.first_join.clone();
+        async move { first_join.recv().await.unwrap_or_else(|_| Err("the worker has ended".into())) }
+    }
+
+    /// Waits until the first attempt to join has ended. `Err`: why it failed; it goes on trying unless it was refused.
+    pub async fn first_attempt(&self) -> Result<(), String> {
+        self.worker.membership.first_attempt().await
     }
 
     /// Finishes what it has, says goodbye, and ends everything it started.

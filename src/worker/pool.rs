@@ -5,10 +5,12 @@ use super::bundle::{BundleCache, Unpacked};
 use super::engine::{Adopted, Engine, EngineError, ImageFacts, Kind, Launch, Program, Running};
 use super::engines::{self, Change, Engines};
 use super::instance::Instance;
+use super::jobs::Jobs;
 use super::logs::LogBook;
 use crate::net::Socket;
 use crate::rpc::Channel;
 use crate::rt::{self, Receiver, Sender};
+use crate::types::Work;
 use crate::wire::proto::{self, Revision, cluster_service_client::ClusterServiceClient};
 use crate::{bundle, clock, config};
 use futures_lite::{StreamExt, future};
@@ -35,6 +37,7 @@ pub struct Pool {
     pub engines: Arc<Engines>,
     bundles: BundleCache,
     pub logs: Arc<LogBook>,
+    pub jobs: Arc<Jobs>,
     slots: u32,
     /// The way to fetch bundles, while there is one.
     orchestrator: Mutex<Option<Client>>,
@@ -64,7 +67,7 @@ pub struct Runnable {
 
 enum Entry {
     /// Dropping it gives the start up.
-    Starting(#[allow(dead_code)] Sender<()>),
+    Starting(#[allow(dead_code)] Sender<()>, String),
     Warm(Arc<Instance>),
 }
 
@@ -94,6 +97,7 @@ impl Pool {
             engines,
             bundles,
             logs,
+            jobs: Arc::default(),
             slots,
             orchestrator: Mutex::default(),
             instances: Mutex::default(),
@@ -136,6 +140,11 @@ impl Pool {
         Some(Slot(self.clone()))
     }
 
+    /// Calls at once.
+    pub fn slots(&self) -> u32 {
+        self.slots
+    }
+
     /// Calls under way.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Acquire)
@@ -153,9 +162,25 @@ impl Pool {
     pub fn warm(&self) -> Vec<Arc<Instance>> {
         let warm = |entry: &Entry| match entry {
             Entry::Warm(instance) => Some(instance.clone()),
-            Entry::Starting(_) => None,
+            Entry::Starting(..) => None,
         };
         lock(&self.instances).values().filter_map(warm).collect()
+    }
+
+    /// What runs here: instances by function, then jobs, the oldest first.
+    pub fn work(&self) -> Vec<Work> {
+        let instance = |(id, entry): (&String, &Entry)| {
+            let (function, status, in_flight) = match entry {
+                Entry::Starting(_, function) => (function.clone(), "starting", 0),
+                Entry::Warm(instance) => (instance.function.clone(), "warm", instance.in_flight()),
+            };
+            Work { id: id.clone(), function, kind: "instance".into(), status: status.into(), in_flight }
+        };
+        let mut work: Vec<Work> = lock(&self.instances).iter().map(instance).collect();
+        work.sort_by(|a, b| (&a.function, &a.id).cmp(&(&b.function, &b.id)));
+        let job = |(id, function)| Work { id, function, kind: "job".into(), status: "running".into(), in_flight: 1 };
+        work.extend(self.jobs.running().into_iter().map(job));
+        work
     }
 
     /// What runs here, for a join.
@@ -208,7 +233,9 @@ impl Pool {
         let (starting, given_up) = rt::bounded::<()>(1);
         match lock(&self.instances).entry(id.clone()) {
             std::collections::hash_map::Entry::Occupied(_) => return Err(format!("instance {id} is there already")),
-            std::collections::hash_map::Entry::Vacant(room) => drop(room.insert(Entry::Starting(starting))),
+            std::collections::hash_map::Entry::Vacant(room) => {
+                room.insert(Entry::Starting(starting, revision.function.clone()));
+            }
         }
         let mark = Mark { pool: &self, id: &id };
         log::info!("Function '{}': starting instance {id}", revision.function);
@@ -361,7 +388,7 @@ struct Mark<'a> {
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
         let mut instances = lock(&self.pool.instances);
-        if let Some(Entry::Starting(_)) = instances.get(self.id) {
+        if let Some(Entry::Starting(..)) = instances.get(self.id) {
             instances.remove(self.id);
         }
     }

@@ -17,6 +17,7 @@ mod misbehaving;
 mod nodes;
 mod process;
 mod processes;
+mod status;
 mod streaming;
 mod tidy;
 mod watch;

@@ -26,7 +26,7 @@ pub fn orchestrator_version(app: &Orchestrator) -> Result<Reply, Problem> {
 
 /// `GET /readyz` of a worker: it is a member of its cluster.
 pub fn worker_ready(worker: &Worker) -> Result<Reply, Problem> {
-    match worker.joined() {
+    match worker.membership.joined() {
         true => Ok(Reply::json(200, &Health { status: "ok".into(), active_nodes: None })),
         false => {
             let detail = format!("this worker is not connected to its orchestrator, {}", worker.orchestrator);

@@ -9,6 +9,7 @@ pub mod instances;
 pub mod log;
 pub mod logs;
 pub mod nodes;
+pub mod status;
 
 use super::invoke;
 use super::problem::Problem;
@@ -56,6 +57,7 @@ impl Face for Worker {
         rest("GET", "/healthz", |_, _| health::alive()),
         rest("GET", "/readyz", |worker, _| health::worker_ready(worker)),
         rest("GET", "/version", |worker, _| health::worker_version(worker)),
+        stream("GET", "/status", |worker, asked| Box::pin(status::member(worker, asked))),
         rest("GET", "/instances", |worker, _| instances::list(worker)),
     ];
 
