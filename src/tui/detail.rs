@@ -3,7 +3,7 @@
 use super::fetch::{Fetcher, Subject};
 use super::frame::{Frame, inside};
 use super::keymap::{self, Action, Place};
-use super::layout::{self, area};
+use super::layout::{self, Area, area};
 use super::lines::Lines;
 use super::log::Log;
 use super::model::Model;
@@ -11,7 +11,7 @@ use super::session::Session;
 use super::theme::Tone;
 use super::{ask, command_line, footer, help, invoke, page, title, viewer};
 use cursive::event::{Callback, Event, EventResult, MouseButton, MouseEvent};
-use cursive::{Cursive, Printer, Rect, Vec2, View};
+use cursive::{Cursive, Printer, Vec2, View};
 
 const TITLE_ROWS: usize = 2;
 /// Lines the wheel moves.
@@ -39,7 +39,7 @@ pub(super) struct Detail {
     lists: [Lines; 3],
     log: Log,
     focus: usize,
-    panes: [Rect; PANES],
+    panes: [Area; PANES],
     boxed: bool,
     /// Revisions of nodes, functions and answers that are shown.
     shown: Option<[u64; 3]>,
@@ -65,7 +65,7 @@ impl Detail {
             lists: Default::default(),
             log: Log::default(),
             focus: DETAILS,
-            panes: [area(0, 0, 0, 0); PANES],
+            panes: [Area::default(); PANES],
             boxed: false,
             shown: None,
             counts: None,
@@ -129,7 +129,7 @@ impl Detail {
 
     fn place_panes(&mut self, size: Vec2) {
         let body = layout::screen(size, TITLE_ROWS).body;
-        let (top, width, height) = (body.top(), size.x, body.size().y);
+        let (top, width, height) = (body.at.y, size.x, body.size.y);
         self.boxed = layout::wide(size);
         if self.boxed {
             let log = (height / 4).max(5);
@@ -153,7 +153,7 @@ impl Detail {
     }
 
     fn scroll(&mut self, pane: usize, action: Action) {
-        let height = inside(self.panes[pane], self.boxed).size().y;
+        let height = inside(self.panes[pane], self.boxed).size.y;
         match self.lists.get_mut(pane) {
             Some(list) => list.scroll(action, height),
             None => self.log.scroll(action, height),
@@ -227,7 +227,7 @@ impl Detail {
     }
 
     fn mouse(&mut self, at: Vec2, event: MouseEvent) -> EventResult {
-        let holds = |area: &Rect| area.size().x > 0 && area.size().y > 0 && area.contains(at);
+        let holds = |area: &Area| area.contains(at);
         let Some(pane) = self.panes.iter().position(holds) else { return EventResult::Ignored };
         match event {
             MouseEvent::WheelUp => (0..WHEEL).for_each(|_| self.scroll(pane, Action::Up)),
@@ -276,7 +276,7 @@ impl View for Detail {
             Subject::Node(_) => (format!("Node {}", self.name), "Log, lines that name it"),
             Subject::Function(_) => (format!("Function {}", self.name), "Log, what it printed"),
         };
-        let mut note = self.lists[DETAILS].range(inside(self.panes[DETAILS], self.boxed).size().y);
+        let mut note = self.lists[DETAILS].range(inside(self.panes[DETAILS], self.boxed).size.y);
         let mut tone = Tone::Dim;
         if self.gone || model.stale() {
             note = if self.gone { "gone: this is how it last was" } else { "old" }.to_string();
@@ -284,7 +284,7 @@ impl View for Detail {
         }
         self.lists[DETAILS].draw(&self.pane(printer, DETAILS, &heading, &note, tone));
         for (pane, title) in [(INSTANCES, "Instances"), (CALLS, "Recent invocations")] {
-            let note = self.lists[pane].range(inside(self.panes[pane], self.boxed).size().y);
+            let note = self.lists[pane].range(inside(self.panes[pane], self.boxed).size.y);
             let (note, tone) = match &self.trouble {
                 Some(trouble) if pane == CALLS => (trouble.as_str(), Tone::Bad),
                 _ => (note.as_str(), Tone::Dim),

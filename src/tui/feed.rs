@@ -33,12 +33,15 @@ pub struct Feeds {
     _alive: Arc<()>,
 }
 
+/// A thread's name and what it does.
+type Job = (&'static str, fn(Feed));
+
 /// Starts to follow the session's orchestrator.
 pub fn start(session: &Session) -> Feeds {
     let alive = Arc::new(());
     let feed =
         Feed { session: session.clone(), alive: Arc::downgrade(&alive), dirty: Arc::default(), first: FIRST_WAIT };
-    let jobs: [(&str, fn(Feed)); 5] = [
+    let jobs: [Job; 5] = [
         ("tui-cluster", |feed| feed.follow(Source::Cluster, |feed, live| feed.cluster(live))),
         ("tui-nodes", |feed| feed.follow(Source::Nodes, |feed, live| feed.nodes(live))),
         ("tui-functions", |feed| feed.follow(Source::Functions, |feed, live| feed.functions(live))),

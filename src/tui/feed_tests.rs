@@ -3,6 +3,7 @@
 use super::model::Connection;
 use super::puppet::Puppet;
 use super::samples_tests::{cluster, function, node};
+use super::session::{Session, Ui};
 use super::{feed, orchestrator};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -155,4 +156,71 @@ fn feeds_end_with_their_screen() {
     state.lock().unwrap().run += 1; // the streams say their last, and nobody asks again
     std::thread::sleep(Duration::from_millis(700));
     assert_eq!(session.model().connection, Connection::Live, "nothing is written any more");
+}
+
+/// Prints what 200 nodes that beat once a second, told twice a second, cost this process; the server's writes included.
+/// `cargo test --release --lib beats -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement"]
+fn two_hundred_beats_a_second_cost_little() {
+    const SECONDS: u64 = 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let beats = |half: usize| -> String {
+        let beat = |n: usize| {
+            let cpu = Some(((n * 7 + half * 13) % 100) as f64);
+            let node = crate::types::Node { cpu_percent: cpu, ..node(&format!("rack-{n}")) };
+            format!("event: put\ndata: {}\n\n", serde_json::to_string(&node).unwrap())
+        };
+        (0..200).filter(|n| n % 2 == half % 2).map(beat).collect()
+    };
+    let batches: Vec<String> = (0..100).map(beats).collect();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let batches = batches.clone();
+            std::thread::spawn(move || {
+                let mut first = String::new();
+                BufReader::new(stream.try_clone().unwrap()).read_line(&mut first).unwrap();
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+                if first.starts_with("GET /cluster") {
+                    let _ = stream.write_all(serde_json::to_string(&cluster()).unwrap().as_bytes());
+                    return;
+                }
+                let _ = stream.write_all(b"event: synced\ndata: {}\n\n");
+                while first.starts_with("GET /nodes") {
+                    for batch in &batches {
+                        if stream.write_all(batch.as_bytes()).is_err() {
+                            return;
+                        }
+                        std::thread::sleep(Duration::from_millis(500));
+                    }
+                }
+                std::thread::sleep(Duration::from_secs(2 * SECONDS));
+            });
+        }
+    });
+    let mut puppet = Puppet::new(160, 50);
+    let (wake, woken) = std::sync::mpsc::sync_channel(1);
+    let ui = Ui::new(puppet.runner.cb_sink().clone(), wake);
+    let session = Session::new(crate::client::Orchestrator::new(&url).unwrap(), ui);
+    orchestrator::open(&mut puppet.runner, &session, None);
+    puppet.types("3"); // by CPU: the order changes with every beat
+    puppet.shows("rack-199");
+    let (start, before, mut frames) = (std::time::Instant::now(), cpu_ms(), 0);
+    while start.elapsed() < Duration::from_secs(SECONDS) {
+        if woken.recv_timeout(Duration::from_millis(100)).is_ok() {
+            puppet.runner.refresh();
+            frames += 1;
+        }
+    }
+    let spent = cpu_ms() - before;
+    println!("{}", puppet.text());
+    println!("{spent} ms in {SECONDS} s: {:.2} % of a core, {frames} frames", spent as f64 / SECONDS as f64 / 10.0);
+}
+
+/// Processor time of this process.
+fn cpu_ms() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10 // of 100 ticks a second
 }

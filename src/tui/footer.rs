@@ -5,6 +5,8 @@ use super::text;
 use super::theme::Tone;
 use cursive::Printer;
 
+/// Words of keys that are there however little room there is: they lead to all others, and out.
+const ALWAYS: [&str; 2] = ["help", "quit"];
 /// Cells between two keys.
 const GAP: usize = 2;
 
@@ -22,14 +24,23 @@ pub fn draw(printer: &Printer, y: usize, place: Place, hint: Option<&str>, busy:
     let tone = if hint.is_some() { Tone::Warn } else { Tone::Accent };
     printer.with_style(tone.style(), |p| p.print((start, y), &said));
     let room = start.saturating_sub(if said.is_empty() { 0 } else { GAP });
+    let keys: Vec<(&str, &str)> = keymap::footer(place).collect();
+    let wide = |(key, word): &(&str, &str)| text::width(key) + 1 + text::width(word) + GAP;
+    let (tail, head): (Vec<_>, Vec<_>) = keys.into_iter().partition(|(_, word)| ALWAYS.contains(word));
+    let mut left = (room + GAP).saturating_sub(tail.iter().map(wide).sum());
+    let mut fits = |key: &&(&str, &str)| {
+        let fits = wide(key) <= left;
+        left = if fits { left - wide(key) } else { 0 };
+        fits
+    };
+    let shown: Vec<_> = head.iter().take_while(|key| fits(key)).chain(&tail).collect();
     let mut x = 0;
-    for (key, word) in keymap::footer(place) {
-        let wide = text::width(key) + 1 + text::width(word);
-        if x + wide > room {
+    for (key, word) in shown {
+        if x + wide(&(key, word)) > room + GAP {
             break;
         }
         printer.with_style(Tone::Accent.style(), |p| p.print((x, y), key));
         printer.with_style(Tone::Dim.style(), |p| p.print((x + text::width(key) + 1, y), word));
-        x += wide + GAP;
+        x += wide(&(key, word));
     }
 }

@@ -1,8 +1,9 @@
 //! The frame of a pane: a box where there is room, else a line above. Heavy lines have the focus. No behaviour.
 
+use super::layout::{Area, area};
 use super::text;
 use super::theme::Tone;
-use cursive::{Printer, Rect, Vec2};
+use cursive::Printer;
 
 /// What a frame says.
 pub struct Frame<'a> {
@@ -14,18 +15,17 @@ pub struct Frame<'a> {
     pub boxed: bool,
 }
 
-/// Where its inside is, as an area beside `area`.
-pub fn inside(area: Rect, boxed: bool) -> Rect {
-    let size = area.size();
-    let (edge, taken) = if boxed { ((1, 1), Vec2::new(2, 2)) } else { ((0, 1), Vec2::new(0, 1)) };
-    Rect::from_size(area.top_left() + edge, size.saturating_sub(taken))
+/// Where the inside of a frame is.
+pub fn inside(of: Area, boxed: bool) -> Area {
+    let (left, across, down) = if boxed { (1, 2, 2) } else { (0, 0, 1) };
+    area(of.at.x + left, of.at.y + 1, of.size.x.saturating_sub(across), of.size.y.saturating_sub(down))
 }
 
 impl Frame<'_> {
     /// Draws it and gives the printer of its inside.
-    pub fn draw<'p, 'b>(&self, printer: &Printer<'p, 'b>, area: Rect) -> Printer<'p, 'b> {
-        let size = area.size();
-        let whole = printer.windowed(area);
+    pub fn draw<'p, 'b>(&self, printer: &Printer<'p, 'b>, area: Area) -> Printer<'p, 'b> {
+        let size = area.size;
+        let whole = area.printer(printer);
         let lines = if self.focused {
             ["━", "┃", "┏", "┓", "┗", "┛"]
         } else {
@@ -59,6 +59,6 @@ impl Frame<'_> {
             let note = text::cut(&format!("{} ", self.note), room.saturating_sub(used));
             whole.with_style(self.tone.style(), |p| p.print((2 + used, 0), &note));
         }
-        printer.windowed(inside(area, self.boxed))
+        inside(area, self.boxed).printer(printer)
     }
 }

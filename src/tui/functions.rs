@@ -1,6 +1,6 @@
 //! Functions as rows of a table: columns, words, glyphs. No behaviour.
 
-use super::columns::Column;
+use super::columns::{Column, Kind, column, extra};
 use super::figures::{count, milliseconds};
 use super::order::{Sortable, Value};
 use super::table::{Cell, Row};
@@ -43,20 +43,16 @@ pub fn p50(function: &Function) -> String {
     function.p50_ms.map_or("-".into(), milliseconds)
 }
 
-const fn column(title: &'static str, least: usize, most: usize, figure: bool) -> Column {
-    Column { title, least, most, figure }
-}
-
 impl Row for Function {
     const COLUMNS: &'static [Column] = &[
-        column("NAME", 9, 26, false),
-        column("IMAGE", 8, 40, false),
-        column("MODE", 4, 5, false),
-        column("INST", 4, 6, true),
-        column("CALLS", 5, 7, true),
-        column("P50", 6, 8, true),
-        column("FAILED", 6, 7, true),
-        column("STATUS", 8, 10, false),
+        column("NAME", 10, 26, Kind::Text),
+        column("IMAGE", 8, 40, Kind::Text),
+        column("MODE", 4, 5, Kind::Text),
+        column("INST", 4, 6, Kind::Figure),
+        column("CALLS", 5, 7, Kind::Figure),
+        column("P50", 6, 8, Kind::Figure),
+        extra("FAIL", 4, 6, Kind::Figure),
+        extra("STATUS", 8, 10, Kind::Text),
     ];
 
     fn cell(&self, column: usize) -> Cell<'_> {

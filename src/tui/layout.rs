@@ -1,6 +1,6 @@
 //! Where panes stand on a screen of any size. Pure: must never draw.
 
-use cursive::{Rect, Vec2};
+use cursive::{Printer, Vec2};
 
 /// From these columns and rows on panes stand side by side, in boxes.
 const WIDE: usize = 100;
@@ -11,7 +11,7 @@ const OPEN: usize = 4;
 /// The rows left between title and footer.
 pub struct Screen {
     pub title: usize,
-    pub body: Rect,
+    pub body: Area,
     /// The footer's row, if there is room for one.
     pub footer: Option<usize>,
 }
@@ -24,9 +24,27 @@ pub fn screen(size: Vec2, title: usize) -> Screen {
     Screen { title, body: area(0, title, size.x, rows), footer }
 }
 
-/// An area; `None`-like when it has no cells, which `size` tells.
-pub fn area(x: usize, y: usize, width: usize, height: usize) -> Rect {
-    Rect::from_size((x, y), (width, height))
+/// A part of the screen; unlike cursive's `Rect` it may be empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Area {
+    pub at: Vec2,
+    pub size: Vec2,
+}
+
+/// An area.
+pub fn area(x: usize, y: usize, width: usize, height: usize) -> Area {
+    Area { at: Vec2::new(x, y), size: Vec2::new(width, height) }
+}
+
+impl Area {
+    pub fn contains(&self, place: Vec2) -> bool {
+        place.checked_sub(self.at).is_some_and(|within| within.strictly_lt(self.size))
+    }
+
+    /// What draws there and nowhere else.
+    pub fn printer<'p, 'b>(&self, printer: &Printer<'p, 'b>) -> Printer<'p, 'b> {
+        printer.offset(self.at).cropped(self.size)
+    }
 }
 
 /// Whether there is room for boxes side by side.

@@ -1,6 +1,6 @@
 //! Nodes as rows of a table: columns, words, glyphs. No behaviour.
 
-use super::columns::Column;
+use super::columns::{Column, Kind, column, extra};
 use super::figures::count;
 use super::order::{Sortable, Value};
 use super::table::{Cell, Row};
@@ -24,20 +24,16 @@ pub fn status(node: &Node) -> (String, Tone) {
     (format!("{glyph} {}", word(node)), tone)
 }
 
-const fn column(title: &'static str, least: usize, most: usize, figure: bool) -> Column {
-    Column { title, least, most, figure }
-}
-
 impl Row for Node {
     const COLUMNS: &'static [Column] = &[
-        column("NAME", 10, 24, false),
-        column("STATUS", 12, 14, false),
-        column("CPU", 10, 20, true),
-        column("MEMORY", 10, 20, true),
-        column("SLOTS", 6, 9, true),
-        column("OK", 5, 7, true),
-        column("FAILED", 6, 7, true),
-        column("ID", 12, 36, false),
+        column("NAME", 10, 24, Kind::Text),
+        column("STATUS", 12, 14, Kind::Text),
+        column("CPU", 10, 16, Kind::Bar),
+        column("MEMORY", 10, 16, Kind::Bar),
+        column("SLOTS", 6, 9, Kind::Figure),
+        extra("OK", 4, 7, Kind::Figure),
+        extra("FAIL", 4, 6, Kind::Figure),
+        extra("ID", 12, 36, Kind::Text),
     ];
 
     fn cell(&self, column: usize) -> Cell<'_> {

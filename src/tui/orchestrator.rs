@@ -4,7 +4,7 @@ use super::feed::{self, Feeds};
 use super::fetch::Subject;
 use super::frame::{Frame, inside};
 use super::keymap::{self, Action, Place};
-use super::layout::{self, area};
+use super::layout::{self, Area, area};
 use super::model::{Connection, Model, Source};
 use super::session::Session;
 use super::table::{Row, Table};
@@ -12,7 +12,7 @@ use super::theme::Tone;
 use super::{add, ask, command_line, detail, footer, help, invoke, text, title, viewer};
 use crate::types::{Function, Node};
 use cursive::event::{Callback, Event, EventResult, MouseButton, MouseEvent};
-use cursive::{Cursive, Printer, Rect, Vec2, View};
+use cursive::{Cursive, Printer, Vec2, View};
 
 /// Rows of the title where there is room.
 const TITLE_ROWS: usize = 2;
@@ -47,7 +47,7 @@ pub(super) struct Dashboard {
     focus: Pane,
     /// Why a key did nothing, until the next one.
     hint: Option<&'static str>,
-    panes: [Rect; 3],
+    panes: [Area; 3],
     boxed: bool,
 }
 
@@ -62,18 +62,18 @@ impl Dashboard {
             functions: Table::default(),
             focus: Pane::Nodes,
             hint: None,
-            panes: [area(0, 0, 0, 0); 3],
+            panes: [Area::default(); 3],
             boxed: false,
         }
     }
 
-    fn inside(&self, pane: Pane) -> Rect {
+    fn inside(&self, pane: Pane) -> Area {
         inside(self.panes[pane as usize], self.boxed)
     }
 
     fn place_panes(&mut self, model: &Model, size: Vec2) {
         let body = layout::screen(size, TITLE_ROWS).body;
-        let (top, width, height) = (body.top(), size.x, body.size().y);
+        let (top, width, height) = (body.at.y, size.x, body.size.y);
         self.boxed = layout::wide(size);
         if self.boxed {
             // Few rows leave more to the log.
@@ -108,7 +108,7 @@ impl Dashboard {
     fn key(&mut self, event: &Event) -> EventResult {
         let Some((action, number)) = keymap::action(Place::Dashboard, event) else { return EventResult::Ignored };
         self.hint = None;
-        let height = self.inside(Pane::Log).size().y;
+        let height = self.inside(Pane::Log).size.y;
         match action {
             Action::Mouse => return EventResult::Ignored, // the same everywhere: the terminal's own
             Action::NextPane | Action::PreviousPane => {
@@ -181,12 +181,12 @@ impl Dashboard {
     fn mouse(&mut self, at: Vec2, event: MouseEvent) -> EventResult {
         let Some(pane) = PANES.into_iter().find(|pane| {
             let area = self.panes[*pane as usize];
-            area.size().x > 0 && area.size().y > 0 && area.contains(at)
+            area.contains(at)
         }) else {
             return EventResult::Ignored;
         };
         let inner = self.inside(pane);
-        let within = inner.size().x > 0 && inner.size().y > 0 && inner.contains(at);
+        let within = inner.contains(at);
         let was_focused = self.focus == pane;
         match event {
             MouseEvent::WheelUp | MouseEvent::WheelDown => {
@@ -197,18 +197,18 @@ impl Dashboard {
                     Pane::Log => {
                         let action = if down { Action::Down } else { Action::Up };
                         let mut model = self.session.model();
-                        (0..WHEEL).for_each(|_| model.log.scroll(action, inner.size().y));
+                        (0..WHEEL).for_each(|_| model.log.scroll(action, inner.size.y));
                     }
                 }
             }
             MouseEvent::Press(MouseButton::Left) => {
                 self.focus = pane;
                 self.hint = None;
-                let at = at.saturating_sub(inner.top_left());
+                let at = at.saturating_sub(inner.at);
                 let again = within
                     && match pane {
-                        Pane::Nodes => self.nodes.click(at, inner.size().x),
-                        Pane::Functions => self.functions.click(at, inner.size().x),
+                        Pane::Nodes => self.nodes.click(at, inner.size.x),
+                        Pane::Functions => self.functions.click(at, inner.size.x),
                         Pane::Log => false,
                     };
                 if again && was_focused {
@@ -333,8 +333,8 @@ impl View for Dashboard {
         let session = self.session.clone();
         let model = session.model();
         self.place_panes(&model, size);
-        self.nodes.layout(&model.nodes, self.inside(Pane::Nodes).size());
-        self.functions.layout(&model.functions, self.inside(Pane::Functions).size());
+        self.nodes.layout(&model.nodes, self.inside(Pane::Nodes).size);
+        self.functions.layout(&model.functions, self.inside(Pane::Functions).size);
     }
 
     fn required_size(&mut self, constraint: Vec2) -> Vec2 {
@@ -361,6 +361,12 @@ impl View for Dashboard {
     }
 
     fn on_event(&mut self, event: Event) -> EventResult {
+        // Several keys may come between two frames: each must act on the rows that the one before it left.
+        {
+            let model = self.session.model();
+            self.nodes.arrange(&model.nodes);
+            self.functions.arrange(&model.functions);
+        }
         if let Event::Mouse { offset, position, event } = event {
             return match position.checked_sub(offset) {
                 Some(at) => self.mouse(at, event),

@@ -1,7 +1,7 @@
 //! What all screens of one cluster share: the client, what is known, and the way back to the screen. Must never block it.
 
 use super::log::Line;
-pub use super::model::{Connection, Model};
+pub use super::model::Model;
 use crate::client::Orchestrator;
 use crate::clock;
 use crate::errors::Error;

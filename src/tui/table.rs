@@ -1,7 +1,7 @@
 //! A table on the screen: selection by key, scrolling, sorting, an inline filter. Draws what is visible; must never copy rows.
 
 use super::bars;
-use super::columns::{self, Column};
+use super::columns::{self, Column, Kind};
 use super::keymap::Action;
 use super::model::Rows;
 use super::order::{Sort, Sortable, arrange};
@@ -42,6 +42,8 @@ pub struct Table<T> {
     filter: String,
     editing: bool,
     selected: Option<String>,
+    /// Whether someone chose that row; until then it is the first one, and the view stays at the top however rows move.
+    chosen: bool,
     top: usize,
     /// Rows that fit, without the head.
     height: usize,
@@ -60,6 +62,7 @@ impl<T> Default for Table<T> {
             filter: String::new(),
             editing: false,
             selected: None,
+            chosen: false,
             top: 0,
             height: 0,
             pinned: true,
@@ -69,18 +72,26 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Row> Table<T> {
+    /// Filters and sorts again, when something changed since.
+    pub fn arrange(&mut self, rows: &Rows<T>) {
+        if self.arranged == Some(rows.revision()) {
+            return;
+        }
+        let at = self.position().unwrap_or(0);
+        self.order = arrange(rows, self.sort, &self.filter);
+        self.arranged = Some(rows.revision());
+        self.wants = (0..T::COLUMNS.len()).map(|column| want(rows, column)).collect();
+        if !self.chosen {
+            self.selected = self.order.first().cloned();
+        } else if self.position().is_none() {
+            // The selected row is gone: the one that has taken its place.
+            self.selected = self.order.get(at.min(self.order.len().saturating_sub(1))).cloned();
+        }
+    }
+
     /// Makes it fit what is known and the size of its pane, head included.
     pub fn layout(&mut self, rows: &Rows<T>, size: Vec2) {
-        if self.arranged != Some(rows.revision()) {
-            let at = self.position().unwrap_or(0);
-            self.order = arrange(rows, self.sort, &self.filter);
-            self.arranged = Some(rows.revision());
-            self.wants = (0..T::COLUMNS.len()).map(|column| want(rows, column)).collect();
-            if self.position().is_none() {
-                // The selected row is gone: the one that has taken its place.
-                self.selected = self.order.get(at.min(self.order.len().saturating_sub(1))).cloned();
-            }
-        }
+        self.arrange(rows);
         self.height = size.y.saturating_sub(1);
         if let Some(at) = self.position().filter(|_| self.pinned) {
             self.top = self.top.clamp((at + 1).saturating_sub(self.height).min(at), at);
@@ -148,6 +159,7 @@ impl<T: Row> Table<T> {
 
     fn select(&mut self, at: usize) {
         self.selected = self.order.get(at).cloned();
+        self.chosen = self.selected.is_some();
         self.pinned = true;
     }
 
@@ -155,7 +167,7 @@ impl<T: Row> Table<T> {
         let Some(column) = number.checked_sub(1).filter(|column| *column < T::COLUMNS.len()) else { return false };
         self.sort = match self.sort.column == column {
             true => Sort { column, descending: !self.sort.descending },
-            false => Sort { column, descending: T::COLUMNS[column].figure },
+            false => Sort { column, descending: T::COLUMNS[column].kind != Kind::Text },
         };
         self.arranged = None;
         self.pinned = true;
@@ -238,8 +250,8 @@ impl<T: Row> Table<T> {
                 match row.cell(column) {
                     Cell::Bar(percent) => bars::bar(&line, (x, y + 1), *wide, percent),
                     Cell::Text(content, tone) => {
-                        let figure = T::COLUMNS[column].figure;
-                        let content = if figure { text::right(&content, *wide) } else { text::left(&content, *wide) };
+                        let right = T::COLUMNS[column].kind != Kind::Text;
+                        let content = if right { text::right(&content, *wide) } else { text::left(&content, *wide) };
                         line.with_style(tone.style(), |p| p.print((x, y + 1), &content));
                     }
                 }
@@ -257,7 +269,11 @@ impl<T: Row> Table<T> {
                 (true, true) => "▼",
             };
             let title = format!("{}{mark}", text::cut(T::COLUMNS[column].title, wide - text::width(mark).min(*wide)));
-            let title = if T::COLUMNS[column].figure { text::right(&title, *wide) } else { text::left(&title, *wide) };
+            let title = if T::COLUMNS[column].kind != Kind::Text {
+                text::right(&title, *wide)
+            } else {
+                text::left(&title, *wide)
+            };
             printer.with_style(Tone::Title.style(), |p| p.print((x, 0), &title));
             x += wide + columns::GAP;
         }
@@ -291,10 +307,8 @@ mod tests {
     }
 
     impl Row for One {
-        const COLUMNS: &'static [Column] = &[
-            Column { title: "NAME", least: 4, most: 10, figure: false },
-            Column { title: "N", least: 4, most: 4, figure: true },
-        ];
+        const COLUMNS: &'static [Column] =
+            &[columns::column("NAME", 4, 10, Kind::Text), columns::column("N", 4, 4, Kind::Figure)];
 
         fn cell(&self, _: usize) -> Cell<'_> {
             Cell::Text(self.0.as_str().into(), Tone::Plain)
@@ -330,6 +344,20 @@ mod tests {
         rows.clear();
         table.layout(&rows, SIZE);
         assert_eq!(table.selected(), None);
+    }
+
+    #[test]
+    fn until_a_row_is_chosen_the_first_is_selected() {
+        let mut rows = rows(&[("b", 1.0), ("c", 2.0)]);
+        let mut table = Table::default();
+        table.layout(&rows, SIZE);
+        table.act(Action::Sort, 2);
+        table.layout(&rows, SIZE);
+        assert_eq!(table.selected(), Some("c"));
+        table.act(Action::Top, 0);
+        rows.insert("a".into(), One("a".into(), 9.0));
+        table.layout(&rows, SIZE);
+        assert_eq!((table.order.join(""), table.selected()), ("acb".into(), Some("c")));
     }
 
     #[test]

@@ -15,7 +15,14 @@ pub fn draw(printer: &Printer, rows: usize, model: &Model, url: &str, heading: &
     let cluster = model.cluster.as_ref();
     if rows > 0 {
         let id = cluster.map(|cluster| format!("cluster {}", cluster.id)).unwrap_or_default();
-        line(printer, 0, &[(heading.into(), Tone::Title), (word, tone), (counts(model), Tone::Plain), (id, Tone::Dim)]);
+        let mut counts = counts(model);
+        let all = [heading, &word, &counts, &id].map(|part| text::width(part) + GAP).iter().sum::<usize>();
+        if all > printer.size.x
+            && let Some((short, _)) = counts.split_once(", ")
+        {
+            counts = short.to_string();
+        }
+        line(printer, 0, &[(heading.into(), Tone::Title), (word, tone), (counts, Tone::Plain), (id, Tone::Dim)]);
     }
     if rows > 1 {
         let parts = match cluster {
