@@ -34,6 +34,9 @@ use std::time::Duration;
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 /// How long a request may take when nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a watched list or a followed log may say nothing: three times the server's keep-alive. Where a machine or a
+/// router in between went away without a word, nothing else would ever tell.
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 /// The most a list gives at once.
 const PAGE: u32 = 1000;
 /// Pages after which a list is taken to run in a circle; a million entries.
@@ -212,7 +215,7 @@ impl Orchestrator {
     /// `GET /log`: the program's own last `tail` lines, then new ones if `follow`.
     pub fn own_log(&self, tail: u64, follow: bool) -> Result<OwnLog, Error> {
         let path = format!("/log?format=json&tail={tail}&follow={follow}");
-        let limit = Limit::Steps(self.timeout);
+        let limit = Limit::Alive(SILENCE_LIMIT);
         let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
         Ok(OwnLog::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
@@ -241,7 +244,7 @@ impl Orchestrator {
 
     fn watch<T: DeserializeOwned>(&self, path: &str) -> Result<Watch<T>, Error> {
         let headers = vec![("accept".to_string(), "text/event-stream".to_string())];
-        let limit = Limit::Steps(self.timeout);
+        let limit = Limit::Alive(SILENCE_LIMIT);
         let ask = Ask { method: "GET", url: self.at(path), headers, body: Sent::Nothing, limit };
         Ok(Watch::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }

@@ -78,7 +78,7 @@ impl View for Join {
                 }
             }
         }
-        footer::keys(printer, KEYS.into_iter());
+        footer::keys(printer, printer.size.y.saturating_sub(1), printer.size.x, KEYS.into_iter());
     }
 
     fn required_size(&mut self, room: Vec2) -> Vec2 {

@@ -54,6 +54,16 @@ impl Log {
         self.lines.iter()
     }
 
+    /// How many lines there have ever been.
+    pub fn total(&self) -> u64 {
+        self.dropped + self.lines.len() as u64
+    }
+
+    /// Lines that came after there had been `total`, as far as they are still kept.
+    pub fn since(&self, total: u64) -> impl Iterator<Item = &Line> {
+        self.lines.range(total.saturating_sub(self.dropped).min(self.lines.len() as u64) as usize..)
+    }
+
     /// Whether new lines move it.
     pub fn following(&self) -> bool {
         self.top.is_none()

@@ -88,7 +88,7 @@ impl View for Select {
                 }
             }
         }
-        footer::draw(printer, Place::Start);
+        footer::draw(printer, size.y.saturating_sub(1), Place::Start, None, &[]);
     }
 
     fn layout(&mut self, size: Vec2) {

@@ -1,13 +1,12 @@
 //! What all screens of one cluster share: the client, what is known, and the way back to the screen. Must never block it.
 
-use super::log::{Line, Log};
+use super::log::Line;
 use super::memory::Memory;
+pub use super::model::Model;
 use crate::client::Orchestrator;
 use crate::clock;
 use crate::errors::Error;
-use crate::types::{Cluster, Function, Node};
 use cursive::{CbSink, Cursive};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,34 +37,6 @@ impl Ui {
     pub fn redraw(&self) {
         let _ = self.wake.try_send(()); // full: it will anyway
     }
-}
-
-/// How the connection to the orchestrator stands.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Connection {
-    #[default]
-    Connecting,
-    Live,
-    /// Since when is not said; when it is tried again is, as `clock::now_ms`.
-    Lost {
-        why: String,
-        again_at_ms: u64,
-    },
-}
-
-/// All that is known of a cluster. Pure data: feeds write it, screens draw it.
-#[derive(Default)]
-pub struct Model {
-    pub connection: Connection,
-    pub cluster: Option<Cluster>,
-    /// By id.
-    pub nodes: BTreeMap<String, Node>,
-    /// By name.
-    pub functions: BTreeMap<String, Function>,
-    /// The orchestrator's own log, and what this screen did.
-    pub log: Log,
-    /// What is on its way, for the status line; the newest last.
-    pub busy: Vec<String>,
 }
 
 /// One cluster on the screen. Clones are the same session.

@@ -209,7 +209,7 @@ impl View for Screen {
         heading(printer, (0, row - 1), size.x, title, self.focus == Pane::Log);
         session.log.draw(&printer.offset((0, row)).cropped((size.x, rows)));
         drop(session);
-        footer::draw(printer, Place::Worker);
+        footer::draw(printer, size.y.saturating_sub(1), Place::Worker, None, &[]);
     }
 
     fn layout(&mut self, size: Vec2) {
