@@ -324,6 +324,25 @@ mod tests {
     }
 
     #[test]
+    fn it_can_be_clicked() {
+        for (columns, rows) in [(80, 24), (40, 10)] {
+            let (mut puppet, session) = opened(columns, rows, "http://127.0.0.1:1");
+            puppet.clicks(IMAGE);
+            puppet.types("img");
+            puppet.clicks(NAME);
+            puppet.types("f");
+            puppet.clicks("advanced");
+            puppet.shows(MODE);
+            puppet.clicks(MODE);
+            puppet.clicks(MODE);
+            puppet.shows("[http]");
+            puppet.clicks("advanced");
+            puppet.clicks("Register");
+            puppet.until(|| log(&session).contains("'f' was not registered"));
+        }
+    }
+
+    #[test]
     fn every_item_can_be_reached_on_a_small_screen() {
         let (mut puppet, _session) = opened(40, 10, "http://127.0.0.1:1");
         puppet.types("\t\t\n");

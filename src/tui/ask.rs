@@ -228,6 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn a_click_chooses_and_beside_a_button_does_nothing() {
+        let (mut puppet, session) =
+            asked(40, 10, "http://127.0.0.1:1", |siv, session| delete_function(siv, session, "hello"));
+        puppet.clicks("instances");
+        puppet.shows("[ Cancel ]");
+        puppet.clicks("Delete  ");
+        puppet.until(|| session.model().log.lines().any(|line| line.level == "error"));
+    }
+
+    #[test]
     fn a_refusal_is_shown() {
         let body = r#"{"status":409,"detail":"The node is busy being born"}"#;
         let (url, _server) = canned::serve(vec![canned::json("409 Conflict", body)]);

@@ -6,7 +6,7 @@ use super::too_small::TooSmall;
 use crate::client::Orchestrator;
 use crate::types::{Function, Node};
 use cursive::backends::puppet::{self, observed::ObservedScreen};
-use cursive::event::{Event, Key};
+use cursive::event::{Event, Key, MouseButton, MouseEvent};
 use cursive::reexports::crossbeam_channel::{Receiver, Sender};
 use cursive::{Cursive, CursiveRunner, Vec2};
 use std::sync::mpsc;
@@ -72,6 +72,16 @@ impl Puppet {
     pub fn press(&mut self, event: Event) {
         self.keys.send(Some(event)).expect("the screen lives");
         self.settle();
+    }
+
+    /// Clicks on the first place that shows `what`.
+    #[track_caller]
+    pub fn clicks(&mut self, what: &str) {
+        let text = self.text();
+        let (y, row) = text.lines().enumerate().find(|(_, row)| row.contains(what)).expect("shown");
+        let x = super::text::width(row.split(what).next().unwrap_or_default());
+        let event = MouseEvent::Release(MouseButton::Left);
+        self.press(Event::Mouse { offset: Vec2::zero(), position: Vec2::new(x, y), event });
     }
 
     /// What is shown, row by row, without blanks at the ends.

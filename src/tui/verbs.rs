@@ -219,9 +219,17 @@ fn lines(text: &str) -> Vec<Row> {
 fn functions(found: &[Function], format: Format) -> Vec<Row> {
     let head = ["NAME", "STATUS", "INSTANCES", "CALLS", "IMAGE"];
     let row = |f: &Function| {
-        [f.name.clone(), f.status.clone(), f.instances.len().to_string(), f.calls.to_string(), f.image.clone()]
+        [f.name.clone(), f.status.clone(), f.instances.len().to_string(), f.calls.to_string(), image(&f.image)]
     };
     list(found, format, head, row)
+}
+
+/// A digest is told apart by its first letters.
+fn image(image: &str) -> String {
+    match image.strip_prefix("bundle:") {
+        Some(digest) => format!("bundle:{}", digest.chars().take(12).collect::<String>()),
+        None => image.to_string(),
+    }
 }
 
 fn nodes(found: &[Node], format: Format) -> Vec<Row> {

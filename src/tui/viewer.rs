@@ -174,6 +174,18 @@ impl Viewer {
         }
     }
 
+    /// Why there is nothing to be seen; whole, as the title has room for its start only.
+    fn emptiness(&self) -> (Tone, String) {
+        match &self.source {
+            Source::Function(tail) => match (tail.trouble(), tail.begun()) {
+                (Some(why), _) => (Tone::Bad, why),
+                (None, false) => (Tone::Dim, "Asking the nodes…".to_string()),
+                (None, true) => (Tone::Dim, "It has printed nothing yet. What comes is shown here.".to_string()),
+            },
+            Source::Session { .. } => (Tone::Dim, "Nothing yet. What comes is shown here.".to_string()),
+        }
+    }
+
     fn draw_line(&self, printer: &Printer, y: usize, number: u64, line: &log::Line) {
         let mut x = 0;
         if printer.size.x >= 60
@@ -264,9 +276,10 @@ impl View for Viewer {
                 self.draw_line(printer, 1 + y, number + y as u64, line);
             }
             if self.log.lines().len() == 0 {
-                let waiting = matches!(&self.source, Source::Function(tail) if !tail.begun());
-                let nothing = if waiting { "Asking the nodes…" } else { "Nothing yet; what comes is shown here." };
-                printer.with_style(Tone::Dim.style(), |p| p.print((0, 1), nothing));
+                let (tone, why) = self.emptiness();
+                for (y, line) in text::wrap(&why, printer.size.x).iter().take(height).enumerate() {
+                    printer.with_style(tone.style(), |p| p.print((0, 1 + y), line));
+                }
             }
             self.draw_foot(printer);
         });
@@ -410,6 +423,17 @@ mod tests {
     }
 
     #[test]
+    fn why_there_is_no_log_is_said_whole() {
+        let body = r#"{"status":404,"detail":"no function 'nope' is registered: GET /functions lists them"}"#;
+        let (url, _server) = canned::serve(vec![canned::json("404 Not Found", body)]);
+        let mut puppet = Puppet::over_a_dashboard(40, 10);
+        let session = puppet.session(&url);
+        open_function(&mut puppet.runner, &session, "nope");
+        puppet.shows("functions lists them");
+        println!("{}", puppet.text());
+    }
+
+    #[test]
     fn a_silent_orchestrator_can_be_left() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", silent.local_addr().expect("an address"));
@@ -417,6 +441,7 @@ mod tests {
         let session = puppet.session(&url);
         open_function(&mut puppet.runner, &session, "hello");
         puppet.shows("Asking the nodes…");
+        println!("{}", puppet.text());
         puppet.types("jkgG/x\n\x1b\x1b");
         puppet.gone("Asking");
     }
