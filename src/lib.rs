@@ -23,6 +23,7 @@ mod names;
 mod net;
 mod orchestrator;
 mod output;
+mod ring;
 mod rpc;
 mod rt;
 mod settings;

@@ -1,6 +1,7 @@
 //! The orchestrator: the shell around the core. Wires the parts together, and takes them down in order.
 
 pub mod bundles;
+pub mod changes;
 pub mod dispatch;
 mod effects;
 pub mod events;
@@ -14,9 +15,11 @@ mod stories;
 mod tests;
 mod ticker;
 
+use crate::clock;
 use crate::cluster::{Cluster, Limits, Millis};
 use crate::config::OrchestratorConfig;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::http::api::Watches;
 use crate::http::front;
 use crate::http::rest::Rest;
 use crate::rt::{self, Sender};
@@ -48,9 +51,14 @@ pub struct Orchestrator {
     pub links: Arc<Links>,
     pub first_generation: FirstGeneration,
     pub members: Members,
-    pub events: Arc<EventLog>,
+    pub events: EventLog,
     pub bundles: Bundles,
     pub stories: Stories,
+    pub watches: Watches,
+    /// Where REST and gRPC listen.
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub started_unix_ms: u64,
     /// Ids of calls that were not taken in: their answers have one too.
     refused: AtomicU64,
 }
@@ -122,9 +130,13 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         links: Arc::default(),
         first_generation: FirstGeneration::default(),
         members: Members::default(),
-        events: Arc::new(EventLog::new(kept.epoch << EVENT_EPOCH_SHIFT)),
+        events: EventLog::new(kept.epoch << EVENT_EPOCH_SHIFT),
         bundles,
         stories: Stories::default(),
+        watches: Watches::default(),
+        http: http_at,
+        grpc: grpc_at,
+        started_unix_ms: clock::unix_ms(),
         refused: AtomicU64::new(kept.epoch << EPOCH_SHIFT),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;

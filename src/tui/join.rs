@@ -1,7 +1,7 @@
 //! The form that joins a cluster: one address. What was typed stays until it worked.
 
 use super::field::Field;
-use super::footer;
+use super::hints;
 use super::session::Ui;
 use super::starting::Starting;
 use super::text;
@@ -78,7 +78,7 @@ impl View for Join {
                 }
             }
         }
-        footer::keys(printer, KEYS.into_iter());
+        hints::keys(printer, KEYS.into_iter());
     }
 
     fn required_size(&mut self, room: Vec2) -> Vec2 {

@@ -91,7 +91,10 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
         cli::Verb::Delete(flags) if flags.yes => ask::delete_function_now(siv, session, &flags.name),
         cli::Verb::Delete(flags) => ask::delete_function(siv, session, &flags.name),
         cli::Verb::Invoke(flags) => return invoke(siv, session, flags),
-        cli::Verb::Logs(flags) => viewer::open_function(siv, session, &flags.name),
+        cli::Verb::Logs(flags) => match flags.name {
+            Some(name) => viewer::open_function(siv, session, &name),
+            None => viewer::open_log(siv, session, None),
+        },
         cli::Verb::List(_) => {
             answer_to(session, "Functions", Orchestrator::functions, move |found| functions(&found, format))
         }

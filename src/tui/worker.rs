@@ -7,7 +7,7 @@ use super::text;
 use super::theme::Tone;
 use super::worker_feed::{self, Shared};
 use super::worker_model::WorkerModel;
-use super::{ask, footer, help, terminal, viewer};
+use super::{ask, help, hints, terminal, viewer};
 use crate::clock;
 use crate::types::Member;
 use cursive::event::{Event, EventResult, MouseEvent};
@@ -209,7 +209,7 @@ impl View for Screen {
         heading(printer, (0, row - 1), size.x, title, self.focus == Pane::Log);
         session.log.draw(&printer.offset((0, row)).cropped((size.x, rows)));
         drop(session);
-        footer::draw(printer, Place::Worker);
+        hints::draw(printer, Place::Worker);
     }
 
     fn layout(&mut self, size: Vec2) {
