@@ -208,7 +208,7 @@ mod tests {
                 ("regster a b", "'register'?"),
                 ("register a", "image"),
                 ("register A_B img", "no valid name"),
-                ("logs", "name"),
+                ("describe", "name"), // `logs` without one is the program's own
                 ("node cordn x", "cordn"),
                 ("invoke 'x", "quote"),
                 ("worker here", "shell"),

@@ -37,8 +37,9 @@ pub fn show(program: Program, client: Orchestrator, role: Option<&'static str>) 
     terminal::run(move |siv, ui| open(siv, ui, program, client, role))
 }
 
-/// Opens it over what is shown.
+/// Opens it instead of what is shown.
 pub fn open(siv: &mut Cursive, ui: Ui, program: Program, client: Orchestrator, role: Option<&'static str>) {
+    while siv.pop_layer().is_some() {}
     on_ctrl_c(siv, role);
     let session = Session::new(client, ui);
     match program {

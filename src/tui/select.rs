@@ -5,7 +5,7 @@ use super::session::Ui;
 use super::starting::Starting;
 use super::text;
 use super::theme::Tone;
-use super::{ask, footer, help, join, terminal};
+use super::{ask, help, footer, join, terminal};
 use crate::version;
 use cursive::event::{Event, EventResult, MouseButton, MouseEvent};
 use cursive::traits::Nameable;

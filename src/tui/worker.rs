@@ -7,7 +7,7 @@ use super::text;
 use super::theme::Tone;
 use super::worker_feed::{self, Shared};
 use super::worker_model::WorkerModel;
-use super::{ask, footer, help, terminal, viewer};
+use super::{ask, help, footer, terminal, viewer};
 use crate::clock;
 use crate::types::Member;
 use cursive::event::{Event, EventResult, MouseEvent};
