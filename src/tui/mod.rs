@@ -5,6 +5,7 @@
 mod add;
 mod ask;
 mod bars;
+mod border;
 mod columns;
 mod command_line;
 #[cfg(test)]
@@ -17,11 +18,11 @@ mod feed;
 mod feed_tests;
 mod fetch;
 mod figures;
-mod footer;
-mod frame;
+
 mod functions;
 mod help;
 mod invoke;
+mod keybar;
 mod keymap;
 mod layout;
 mod lines;
