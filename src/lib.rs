@@ -25,7 +25,9 @@ mod orchestrator;
 mod output;
 mod rpc;
 mod rt;
+mod settings;
 mod tui;
+mod usage;
 mod wire;
 mod worker;
 

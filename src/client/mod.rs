@@ -18,7 +18,7 @@ pub(crate) mod canned;
 #[cfg(test)]
 mod tests;
 
-pub use invoke::{Answer, Body, Invoke, problem_in};
+pub use invoke::{Answer, Body, Invoke, guess_type, problem_in};
 pub use stream::{Events, Logs, OwnLog, Watch};
 
 use crate::errors::Error;
@@ -166,6 +166,14 @@ impl Orchestrator {
             path.push_str(&format!("&tail={tail}"));
         }
         let limit = Limit::Steps(self.timeout);
+        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
+    /// `GET /logs/NAME` with new lines, like `logs`; ends when none came for `quiet`, so that whoever reads can look round.
+    pub fn logs_until_quiet(&self, name: &str, tail: u64, quiet: Duration) -> Result<Logs, Error> {
+        let path = format!("/logs/{}?format=json&follow=true&tail={tail}", url::encode(name));
+        let limit = Limit::Quiet(quiet);
         let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
         Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }

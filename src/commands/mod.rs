@@ -19,7 +19,6 @@ mod orchestrator;
 mod register;
 mod role;
 mod up;
-mod usage;
 mod version;
 mod worker;
 
@@ -28,10 +27,10 @@ use crate::client::{self, Orchestrator};
 use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
 use crate::errors::Error;
 use crate::output;
+use crate::usage::{self, Instead};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use usage::Instead;
 
 /// Exit codes scripts may rely on; 0 is done.
 const FAILED: u8 = 1;

@@ -69,6 +69,21 @@ impl Log {
         self.top.is_none()
     }
 
+    /// How many lines have gone: the number of the first there is, counted since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Scrolls, if need be, so that the line at `index` in `lines()` is seen in a pane of `height` lines.
+    pub fn show(&mut self, index: usize, height: usize) {
+        let first = self.first_shown(height);
+        if !(first..first + height.max(1)).contains(&index) {
+            let last = self.lines.len().saturating_sub(height);
+            let top = index.saturating_sub(height / 2).min(last);
+            self.top = (top < last).then_some(self.dropped + top as u64);
+        }
+    }
+
     /// Scrolls in a pane of `height` lines; other actions do nothing.
     pub fn scroll(&mut self, action: Action, height: usize) {
         let height = height.max(1) as u64;
@@ -120,7 +135,8 @@ pub fn draw_line(printer: &Printer, y: usize, line: &Line, width: usize) {
     printer.print((x, y), &text::cut(&line.text, width.saturating_sub(x)));
 }
 
-fn tone(level: &str) -> Tone {
+/// What a level looks like.
+pub fn tone(level: &str) -> Tone {
     match level {
         "error" => Tone::Bad,
         "warn" => Tone::Warn,

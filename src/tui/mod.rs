@@ -3,6 +3,7 @@
 #![allow(dead_code)] // while the screens are built
 
 mod add;
+mod answer;
 mod ask;
 mod bars;
 mod border;
@@ -17,8 +18,10 @@ mod feed;
 #[cfg(test)]
 mod feed_tests;
 mod fetch;
+mod field;
 mod figures;
-
+mod form;
+mod frame;
 mod functions;
 mod help;
 mod invoke;
@@ -27,18 +30,24 @@ mod keymap;
 mod layout;
 mod lines;
 mod log;
+mod memory;
 mod model;
 mod nodes;
 mod orchestrator;
 mod order;
 mod page;
+mod payload;
 #[cfg(test)]
 mod puppet;
 #[cfg(test)]
 mod samples_tests;
+mod search;
 mod session;
+mod sheet;
 mod table;
+mod tail;
 mod text;
 mod theme;
 mod title;
+mod verbs;
 mod viewer;

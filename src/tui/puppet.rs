@@ -3,8 +3,9 @@
 use super::session::{Session, Ui};
 use super::theme;
 use crate::client::Orchestrator;
+use crate::types::{Function, Node};
 use cursive::backends::puppet::{self, observed::ObservedScreen};
-use cursive::event::{Event, Key};
+use cursive::event::{Event, Key, MouseButton, MouseEvent};
 use cursive::reexports::crossbeam_channel::{Receiver, Sender};
 use cursive::{Cursive, CursiveRunner, Vec2};
 use std::sync::mpsc;
@@ -32,6 +33,15 @@ impl Puppet {
         Puppet { runner, keys, frames, cells: vec![vec![" ".into(); columns]; rows] }
     }
 
+    /// With something below that says "dashboard" and ends at `q`, as dashboards do.
+    pub fn over_a_dashboard(columns: usize, rows: usize) -> Puppet {
+        let mut puppet = Puppet::new(columns, rows);
+        let text = "dashboard ".repeat(columns * rows / 10 + 1);
+        puppet.runner.add_fullscreen_layer(cursive::views::TextView::new(text));
+        puppet.runner.add_global_callback('q', Cursive::quit);
+        puppet
+    }
+
     /// A session on this screen, of the orchestrator at `url` (which need not exist).
     pub fn session(&self, url: &str) -> Session {
         let (wake, _) = mpsc::sync_channel(1);
@@ -56,6 +66,16 @@ impl Puppet {
     pub fn press(&mut self, event: Event) {
         self.keys.send(Some(event)).expect("the screen lives");
         self.settle();
+    }
+
+    /// Clicks on the first place that shows `what`.
+    #[track_caller]
+    pub fn clicks(&mut self, what: &str) {
+        let text = self.text();
+        let (y, row) = text.lines().enumerate().find(|(_, row)| row.contains(what)).expect("shown");
+        let x = super::text::width(row.split(what).next().unwrap_or_default());
+        let event = MouseEvent::Release(MouseButton::Left);
+        self.press(Event::Mouse { offset: Vec2::zero(), position: Vec2::new(x, y), event });
     }
 
     /// What is shown, row by row, without blanks at the ends.
@@ -95,9 +115,54 @@ impl Puppet {
         assert!(!text.contains(what), "shows '{what}':\n{text}");
     }
 
+    /// Waits until it does not show `what` any more.
+    #[track_caller]
+    pub fn gone(&mut self, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.text().contains(what) {
+            assert!(Instant::now() < until, "never stopped showing '{what}':\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until something holds, and keeps the screen going.
+    #[track_caller]
+    pub fn until(&mut self, what: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !what() {
+            assert!(Instant::now() < until, "never was so:\n{}", self.text());
+            self.settle();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn settle(&mut self) {
         while self.runner.process_events() {}
     }
+}
+
+/// A function with two instances, as the API gives it.
+pub fn function(name: &str) -> Function {
+    let instance =
+        |id: &str| serde_json::json!({ "id": id, "node": "id-n", "revision": 1, "status": "warm", "in_flight": 0 });
+    let json = serde_json::json!({
+        "name": name, "image": "img", "mode": "http", "revision": 1, "status": "running",
+        "invoke_path": format!("/invoke/{name}"), "timeout_s": 30.0, "concurrency": 80, "min": 0, "max": 20,
+        "idle_s": 300.0, "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z",
+        "instances": [instance("i-1"), instance("i-2")], "in_flight": 1, "calls": 5, "failures": 0, "revisions": [],
+    });
+    serde_json::from_value(json).expect("a function")
+}
+
+/// A node in a status, as the API gives it.
+pub fn node(name: &str, status: &str, cordoned: bool) -> Node {
+    let json = serde_json::json!({
+        "id": format!("id-{name}"), "name": name, "status": status, "cordoned": cordoned, "address": "127.0.0.1",
+        "hostname": name, "os": "linux", "arch": "x86_64", "cpus": 4, "memory_bytes": 1, "tools": [], "tags": {},
+        "engines": ["process"], "version": "1", "cpu_percent": 1.0, "memory_percent": 2.0, "slots": 4, "job_slots": 4,
+        "running": 3, "succeeded": 1, "failed": 0, "last_seen": "2025-01-01T00:00:00Z", "reach": "links",
+    });
+    serde_json::from_value(json).expect("a node")
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What all screens of one cluster share: the client, what is known, and the way back to the screen. Must never block it.
 
 use super::log::Line;
+use super::memory::Memory;
 pub use super::model::Model;
 use crate::client::Orchestrator;
 use crate::clock;
@@ -44,12 +45,13 @@ pub struct Session {
     client: Orchestrator,
     model: Arc<Mutex<Model>>,
     actions: Arc<AtomicUsize>,
+    memory: Arc<Mutex<Memory>>,
     pub ui: Ui,
 }
 
 impl Session {
     pub fn new(client: Orchestrator, ui: Ui) -> Self {
-        Session { client, model: Arc::default(), actions: Arc::default(), ui }
+        Session { client, model: Arc::default(), actions: Arc::default(), memory: Arc::default(), ui }
     }
 
     pub fn client(&self) -> &Orchestrator {
@@ -59,6 +61,11 @@ impl Session {
     /// Looks at what is known. Hold it briefly: the screen waits for it.
     pub fn model(&self) -> MutexGuard<'_, Model> {
         self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What forms and the command line remember.
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is known, and shows it.

@@ -76,9 +76,55 @@ pub fn right(text: &str, cells: usize) -> String {
     " ".repeat(cells.saturating_sub(clusters_width(&kept))) + &kept
 }
 
+/// Lines of at most `cells`, broken between words where there are any; lines stay lines, tabs become spaces.
+pub fn wrap(text: &str, cells: usize) -> Vec<String> {
+    let cells = cells.max(2); // a wide character must fit
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        let line = clean(&line.trim_end_matches('\r').replace('\t', "    "));
+        let mut rest = line.as_str();
+        while clusters_width(rest) > cells {
+            let (head, tail) = split(rest, cells);
+            lines.push(head.to_string());
+            rest = tail;
+        }
+        lines.push(rest.to_string());
+    }
+    lines
+}
+
+/// What fits in `cells`, to the last word's end, and what is left.
+fn split(line: &str, cells: usize) -> (&str, &str) {
+    let mut used = 0;
+    let mut space = None;
+    for (at, cluster) in line.grapheme_indices(true) {
+        used += cluster.width();
+        if cluster == " " && !line[..at].trim().is_empty() {
+            space = Some(at);
+        }
+        if used > cells {
+            return match space {
+                Some(at) => (&line[..at], &line[at + 1..]),
+                None => line.split_at(at),
+            };
+        }
+    }
+    (line, "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_wrapped_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("日本語", 3), ["日", "本", "語"]);
+        assert_eq!(wrap("    abc def", 7), ["    abc", "def"]);
+        assert_eq!(wrap("a\n\nb\x1b[2J\r\n", 9), ["a", "", "b [2J", ""]);
+        assert_eq!(wrap("ab", 0), ["ab"]);
+    }
 
     #[test]
     fn widths_are_cells() {
