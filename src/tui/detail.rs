@@ -1,7 +1,7 @@
 //! One node or function, opened over the whole screen: all of it, its instances, its calls of late, its log.
 
+use super::border::{Frame, inside};
 use super::fetch::{Fetcher, Subject};
-use super::pane::{Frame, inside};
 use super::keymap::{self, Action, Place};
 use super::layout::{self, Area, area};
 use super::lines::Lines;
@@ -9,7 +9,7 @@ use super::log::Log;
 use super::model::Model;
 use super::session::Session;
 use super::theme::Tone;
-use super::{ask, command_line, footer, help, invoke, page, title, viewer};
+use super::{ask, command_line, help, invoke, keybar, page, title, viewer};
 use cursive::event::{Callback, Event, EventResult, MouseButton, MouseEvent};
 use cursive::{Cursive, Printer, Vec2, View};
 
@@ -294,7 +294,7 @@ impl View for Detail {
         let note = if self.log.following() { "" } else { "paused, G follows" };
         self.log.draw(&self.pane(printer, LOG, log, note, Tone::Warn));
         if let Some(y) = screen.footer {
-            footer::draw(printer, y, Place::Detail, self.hint, &model.busy);
+            keybar::draw(printer, y, Place::Detail, self.hint, &model.busy);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The form that joins a cluster: one address. What was typed stays until it worked.
 
 use super::field::Field;
-use super::footer;
+use super::keybar;
 use super::session::Ui;
 use super::starting::Starting;
 use super::text;
@@ -78,7 +78,7 @@ impl View for Join {
                 }
             }
         }
-        footer::keys(printer, printer.size.y.saturating_sub(1), printer.size.x, KEYS.into_iter());
+        keybar::keys(printer, printer.size.y.saturating_sub(1), printer.size.x, KEYS.into_iter());
     }
 
     fn required_size(&mut self, room: Vec2) -> Vec2 {

@@ -1,15 +1,15 @@
 //! The orchestrator's dashboard: nodes, functions, log; keys and mouse. Must never ask the API itself.
 
+use super::border::{Frame, inside};
 use super::feed::{self, Feeds};
 use super::fetch::Subject;
-use super::pane::{Frame, inside};
 use super::keymap::{self, Action, Place};
 use super::layout::{self, Area, area};
 use super::model::{Connection, Model, Source};
 use super::session::Session;
 use super::table::{Row, Table};
 use super::theme::Tone;
-use super::{add, ask, command_line, detail, footer, help, invoke, text, title, viewer};
+use super::{add, ask, command_line, detail, help, invoke, keybar, text, title, viewer};
 use crate::types::{Function, Node};
 use cursive::event::{Callback, Event, EventResult, MouseButton, MouseEvent};
 use cursive::{Cursive, Printer, Vec2, View};
@@ -356,7 +356,7 @@ impl View for Dashboard {
         self.draw_table(printer, Pane::Functions, "Registered Functions", &self.functions, &model, &functions);
         self.draw_log(printer, &model);
         if let Some(y) = screen.footer {
-            footer::draw(printer, y, Place::Dashboard, self.hint, &model.busy);
+            keybar::draw(printer, y, Place::Dashboard, self.hint, &model.busy);
         }
     }
 

@@ -5,7 +5,7 @@ use super::session::Ui;
 use super::starting::Starting;
 use super::text;
 use super::theme::Tone;
-use super::{ask, help, footer, join, terminal};
+use super::{ask, help, keybar, join, terminal};
 use crate::version;
 use cursive::event::{Event, EventResult, MouseButton, MouseEvent};
 use cursive::traits::Nameable;
@@ -88,7 +88,7 @@ impl View for Select {
                 }
             }
         }
-        footer::draw(printer, size.y.saturating_sub(1), Place::Start, None, &[]);
+        keybar::draw(printer, size.y.saturating_sub(1), Place::Start, None, &[]);
     }
 
     fn layout(&mut self, size: Vec2) {

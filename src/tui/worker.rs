@@ -7,7 +7,7 @@ use super::text;
 use super::theme::Tone;
 use super::worker_feed::{self, Shared};
 use super::worker_model::WorkerModel;
-use super::{ask, help, footer, terminal, viewer};
+use super::{ask, help, keybar, terminal, viewer};
 use crate::clock;
 use crate::types::Member;
 use cursive::event::{Event, EventResult, MouseEvent};
@@ -209,7 +209,7 @@ impl View for Screen {
         heading(printer, (0, row - 1), size.x, title, self.focus == Pane::Log);
         session.log.draw(&printer.offset((0, row)).cropped((size.x, rows)));
         drop(session);
-        footer::draw(printer, size.y.saturating_sub(1), Place::Worker, None, &[]);
+        keybar::draw(printer, size.y.saturating_sub(1), Place::Worker, None, &[]);
     }
 
     fn layout(&mut self, size: Vec2) {
