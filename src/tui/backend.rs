@@ -1,7 +1,7 @@
 //! What cursive draws on and hears keys from: one buffer a frame, written in one go. cursive's own backend ends the program
 //! when the terminal goes away or something is pasted, and polls. Must never block for keys.
 
-use super::keys::Keys;
+use crate::tui::keys::Keys;
 use cursive::backends::crossterm::crossterm::style::{
     Attribute, Color, Print, SetAttribute, SetBackgroundColor, SetForegroundColor,
 };

@@ -1,8 +1,8 @@
 //! The last row of a screen: its keys, and at its right what is on its way. No behaviour.
 
-use super::keymap::{self, Place};
-use super::text;
-use super::theme::Tone;
+use crate::tui::keymap::{self, Place};
+use crate::tui::text;
+use crate::tui::theme::Tone;
 use cursive::Printer;
 
 /// Words of keys that are there however little room there is: they lead to all others, and out.

@@ -1,8 +1,8 @@
 //! A log on the screen: a bounded scrollback that follows its end until someone scrolls up. Drawing reads, keys write.
 
-use super::keymap::Action;
-use super::text;
-use super::theme::Tone;
+use crate::tui::keymap::Action;
+use crate::tui::text;
+use crate::tui::theme::Tone;
 use crate::types::LogRecord;
 use cursive::Printer;
 use std::collections::VecDeque;

@@ -1,10 +1,14 @@
 //! What `commands` opens: the start screen, or the screen of a program that runs. Starts no role itself.
 
-use super::session::{Session, Ui};
-use super::starting::{Roles, Started, Starting};
-use super::terminal::{self, Closed};
-use super::{ask, orchestrator, select, worker};
 use crate::client::Orchestrator;
+use crate::tui::forms::ask;
+use crate::tui::keymap::{self, Action};
+use crate::tui::orchestrator;
+use crate::tui::session::{Session, Ui};
+use crate::tui::start::select;
+use crate::tui::start::starting::{Roles, Started, Starting};
+use crate::tui::terminal::{self, Closed};
+use crate::tui::worker;
 use cursive::Cursive;
 use cursive::event::Event;
 
@@ -23,7 +27,7 @@ pub fn start(roles: Roles) -> Result<(Closed, Option<Started>), String> {
     let starting = Starting::new(roles);
     let chosen = starting.clone();
     let closed = terminal::run(move |siv, ui| {
-        on_ctrl_c(siv, None);
+        everywhere(siv, None);
         select::open(siv, &ui, &chosen);
     })?;
     Ok((closed, starting.give_up()))
@@ -40,7 +44,7 @@ pub fn show(program: Program, client: Orchestrator, role: Option<&'static str>) 
 /// Opens it instead of what is shown.
 pub fn open(siv: &mut Cursive, ui: Ui, program: Program, client: Orchestrator, role: Option<&'static str>) {
     while siv.pop_layer().is_some() {}
-    on_ctrl_c(siv, role);
+    everywhere(siv, role);
     let session = Session::new(client, ui);
     match program {
         Program::Orchestrator => orchestrator::open(siv, &session, role),
@@ -48,7 +52,10 @@ pub fn open(siv: &mut Cursive, ui: Ui, program: Program, client: Orchestrator, r
     }
 }
 
-/// Ctrl-C is `q`, also in a text field.
-fn on_ctrl_c(siv: &mut Cursive, role: Option<&'static str>) {
+/// Keys that are the same on every screen: Ctrl-C is `q`, also in a text field; the mouse's, where no field takes it.
+fn everywhere(siv: &mut Cursive, role: Option<&'static str>) {
     siv.set_global_callback(Event::CtrlChar('c'), move |siv| ask::quit(siv, role));
+    for event in keymap::events(Action::Mouse) {
+        siv.set_global_callback(event, |_| terminal::toggle_mouse());
+    }
 }

@@ -1,9 +1,9 @@
 //! A screen for tests: cursive's puppet backend, keys in, text out. Must never be in the program.
 
-use super::session::{Session, Ui};
-use super::theme;
-use super::too_small::TooSmall;
 use crate::client::Orchestrator;
+use crate::tui::session::{Session, Ui};
+use crate::tui::theme;
+use crate::tui::too_small::TooSmall;
 use crate::types::{Function, Node};
 use cursive::backends::puppet::{self, observed::ObservedScreen};
 use cursive::event::{Event, Key, MouseButton, MouseEvent};
@@ -79,7 +79,7 @@ impl Puppet {
     pub fn clicks(&mut self, what: &str) {
         let text = self.text();
         let (y, row) = text.lines().enumerate().find(|(_, row)| row.contains(what)).expect("shown");
-        let x = super::text::width(row.split(what).next().unwrap_or_default());
+        let x = crate::tui::text::width(row.split(what).next().unwrap_or_default());
         let event = MouseEvent::Release(MouseButton::Left);
         self.press(Event::Mouse { offset: Vec2::zero(), position: Vec2::new(x, y), event });
     }

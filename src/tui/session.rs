@@ -1,11 +1,11 @@
 //! What all screens of one cluster share: the client, what is known, and the way back to the screen. Must never block it.
 
-use super::log::Line;
-use super::memory::Memory;
-pub use super::model::Model;
 use crate::client::Orchestrator;
 use crate::clock;
 use crate::errors::Error;
+use crate::tui::forms::memory::Memory;
+use crate::tui::log::Line;
+pub use crate::tui::orchestrator::model::Model;
 use cursive::{CbSink, Cursive};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;

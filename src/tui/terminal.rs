@@ -1,11 +1,11 @@
 //! The terminal itself: its modes, the loop that waits for keys and for what other threads report, and leaving it as it was
 //! found, however the screen ends. Nothing here polls. Must never know what is shown.
 
-use super::backend::{Backend, measured};
-use super::keys::Keys;
-use super::session::Ui;
-use super::theme;
-use super::too_small::TooSmall;
+use crate::tui::backend::{Backend, measured};
+use crate::tui::keys::Keys;
+use crate::tui::session::Ui;
+use crate::tui::theme;
+use crate::tui::too_small::TooSmall;
 use crate::{clock, rt};
 use async_signal::{Signal, Signals};
 use cursive::Cursive;

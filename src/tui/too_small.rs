@@ -1,6 +1,6 @@
 //! Below a size nothing useful can be drawn: then the screen says which size is needed, and what is shown otherwise waits.
 
-use super::theme::Tone;
+use crate::tui::theme::Tone;
 use cursive::event::{Event, EventResult};
 use cursive::{Cursive, CursiveRunner, Printer, ScreenId, Vec2, View};
 
