@@ -17,5 +17,7 @@ mod nodes;
 mod process;
 mod processes;
 mod streaming;
+mod terminal;
 mod tidy;
+mod tmux;
 mod wire;
