@@ -19,6 +19,8 @@ mod process;
 mod processes;
 mod status;
 mod streaming;
+mod terminal;
 mod tidy;
+mod tmux;
 mod watch;
 mod wire;
