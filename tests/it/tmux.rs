@@ -49,7 +49,6 @@ impl Terminal {
             ("XDG_DATA_HOME", data.to_str().expect("UTF-8")),
             ("CARES_HTTP_ADDR", "127.0.0.1:0"),
             ("CARES_GRPC_ADDR", "127.0.0.1:0"),
-            ("PS1", "$ "),
         ]
         .iter()
         .chain(env)
@@ -61,7 +60,7 @@ impl Terminal {
         }
         let made = command.arg("env -u NO_COLOR sh").status().expect("tmux runs");
         assert!(made.success(), "tmux makes a session");
-        wait_for("the shell is there", || terminal.screen().contains('$'));
+        wait_for("the shell is there", || terminal.screen().contains(['$', '#']));
         terminal
     }
 
