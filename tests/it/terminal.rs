@@ -258,7 +258,6 @@ fn the_terminal_is_given_back_whatever_ends_the_screen() {
     let dir = head.folder("shell");
     let shell = Terminal::shell(80, 24, &dir, &[]);
     let program = crate::harness::cares().get_program().to_str().expect("UTF-8").to_string();
-    shell.types("stty -a > before; \n");
     let ends: [&dyn Fn(); 2] = [&|| shell.types("q"), &|| {
         let found = Command::new("pkill").args(["-TERM", "-P", &shell.pid().to_string()]).status().expect("pkill runs");
         assert!(found.success());

@@ -44,6 +44,7 @@ impl Terminal {
         let size = [columns.to_string(), rows.to_string()];
         let mut command = terminal.tmux();
         command.args(["-f", "/dev/null", "new-session", "-d", "-x", &size[0], "-y", &size[1]]);
+        command.arg("-c").arg(dir);
         let data = dir.join("data");
         for (key, value) in [
             ("XDG_DATA_HOME", data.to_str().expect("UTF-8")),
