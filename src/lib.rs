@@ -24,9 +24,12 @@ mod names;
 mod net;
 mod orchestrator;
 mod output;
+mod ring;
 mod rpc;
 mod rt;
+mod settings;
 mod tui;
+mod usage;
 mod wire;
 mod worker;
 

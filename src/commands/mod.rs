@@ -16,13 +16,16 @@ mod invoke;
 mod list;
 mod logs;
 mod node;
+mod node_status;
 mod orchestrator;
 mod register;
 mod restore;
 mod role;
+mod systemd;
+mod tui;
 mod up;
-mod usage;
 mod version;
+mod watch;
 mod worker;
 
 use crate::cli::{ClientOptions, Verb};
@@ -30,10 +33,10 @@ use crate::client::{self, Orchestrator};
 use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
 use crate::errors::Error;
 use crate::output;
+use crate::usage::{self, Instead};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use usage::Instead;
 
 /// Exit codes scripts may rely on; 0 is done.
 const FAILED: u8 = 1;
@@ -96,7 +99,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         return finish(output::print(&format!("cares {}\n", crate::version::long())).map_err(Failure::from));
     }
     match cli.verb {
-        None => finish(howto::run()),
+        None => finish(tui::start()),
         Some(verb) => dispatch(verb),
     }
 }
@@ -109,7 +112,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Worker(flags) => return role(WorkerConfig::new(&flags, &env), worker::run),
         Verb::Register(flags) => register::run(&flags),
         Verb::Deploy(flags) => deploy::run(&flags),
-        Verb::List(flags) => list::run(&flags.client()),
+        Verb::List(flags) => list::run(&flags.client(), flags.watch),
         Verb::Describe(flags) => describe::run(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
@@ -118,6 +121,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Node(flags) => node::run(&flags.verb),
         Verb::Backup(flags) => backup::run(&flags),
         Verb::Restore(flags) => restore::run(&flags),
+        Verb::Tui(flags) => tui::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Version(flags) => version::run(&flags.client()),
     })
