@@ -57,6 +57,8 @@ struct Door<S> {
     connected: Mutex<Connected>,
 }
 
+/// How long a program that ends waits for last bytes to be taken.
+pub const LAST_BYTES_LIMIT: Duration = Duration::from_millis(500);
 /// Between two looks whether the last connection has ended, at the program's end.
 const ENDED_EVERY: Duration = Duration::from_millis(10);
 

@@ -48,8 +48,6 @@ const EVENT_EPOCH_SHIFT: u32 = 32;
 /// How long a stopping orchestrator waits for its calls to end; a worker does as much.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 const DRAIN_EVERY: Duration = Duration::from_millis(20);
-/// And then for their last bytes to be taken.
-const LAST_BYTES_LIMIT: Duration = Duration::from_millis(500);
 
 /// The orchestrator, as its parts share it.
 pub struct Orchestrator {
@@ -60,7 +58,7 @@ pub struct Orchestrator {
     pub links: Arc<Links>,
     pub first_generation: FirstGeneration,
     pub members: Members,
-    pub events: EventLog,
+    pub events: Arc<EventLog>,
     pub bundles: Bundles,
     pub store: Arc<Store>,
     pub backups: Backups,
@@ -143,7 +141,8 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
     let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
     let (outbox, facts) = rt::unbounded();
     let (earlier, moved) = rt::bounded(1);
-    let state = Arc::new(State::new(cluster, store.clone(), outbox, earlier));
+    let events = Arc::new(EventLog::new(start.epoch << EVENT_EPOCH_SHIFT, kept.events, store.clone()));
+    let state = Arc::new(State::new(cluster, store.clone(), events.clone(), outbox, earlier));
     let owner: Weak<State> = Arc::downgrade(&state);
     store.belongs_to(owner);
     let app = Arc::new(Orchestrator {
@@ -154,7 +153,7 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         links: Arc::default(),
         first_generation: FirstGeneration::default(),
         members: Members::default(),
-        events: EventLog::new(start.epoch << EVENT_EPOCH_SHIFT),
+        events,
         bundles,
         store: store.clone(),
         backups: Backups::default(),
@@ -208,7 +207,7 @@ impl Running {
             stop.close();
         }
         // Streams of events and open dashboards do not end by themselves: nothing is lost when they are cut.
-        let _ = rt::block_on(clock::timeout(LAST_BYTES_LIMIT, self.connected.recv()));
+        let _ = rt::block_on(clock::timeout(front::LAST_BYTES_LIMIT, self.connected.recv()));
         self.rest.stop();
         self.store.close();
     }

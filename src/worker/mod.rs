@@ -86,6 +86,8 @@ pub struct Running {
     left: Receiver<()>,
     /// Its links, and so the jobs on them, end when this does.
     agent: Arc<Mutex<Option<Scoped>>>,
+    /// Closed when the last HTTP connection has ended.
+    connected: Receiver<()>,
     stop_http: Sender<()>,
     rest: Arc<Rest>,
     _dir: DataDir,
@@ -145,7 +147,12 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     if let Some((listener, _)) = legacy {
         rt::spawn(legacy::listen(worker.pool.clone(), listener, stopped.clone()));
     }
-    rt::spawn(front::listen(worker.clone(), rest.clone(), listener, stopped));
+    let serving = front::listen(worker.clone(), rest.clone(), listener, stopped);
+    let (held, connected) = rt::bounded(1);
+    rt::spawn(async move {
+        serving.await;
+        drop(held);
+    });
     let (leave, leaving) = rt::bounded(1);
     let (told_left, left) = rt::bounded::<()>(1);
     let (tell_joined, first_join) = rt::bounded(1);
@@ -155,7 +162,7 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         drop(told_left);
     });
     let agent = Arc::new(Mutex::new(Some(agent)));
-    Ok(Running { worker, http, first_join, leave, left, agent, stop_http, rest, _dir: dir })
+    Ok(Running { worker, http, first_join, leave, left, agent, connected, stop_http, rest, _dir: dir })
 }
 
 impl Running {
@@ -199,6 +206,7 @@ impl Running {
         cut(&self.agent);
         self.worker.pool.stop_all().await;
         self.stop_http.close();
+        crate::clock::timeout(front::LAST_BYTES_LIMIT, self.connected.recv()).await; // who watches is told the end
         self.rest.stop();
     }
 }

@@ -16,17 +16,22 @@ pub const FUNCTIONS: Records = Records::new("functions");
 pub const NODES: Records = Records::new("nodes");
 pub const BUNDLES: Records = Records::new("bundles");
 
+/// By id, which increases.
+pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+
 /// Those a backup holds.
 pub const RECORDS: [Records; 3] = [FUNCTIONS, NODES, BUNDLES];
 
 /// Of the tables above and the records in them.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// Makes one version of the one before it.
 pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// The first makes version 2 of version 1.
-const STEPS: [Step; VERSION as usize - 1] = [];
+const STEPS: [Step; VERSION as usize - 1] = [
+    |_| Ok(()), // 2: events, none at first
+];
 
 /// Why a database is not, or cannot be made, this version's store.
 #[derive(Debug)]
@@ -184,6 +189,7 @@ pub fn migrate(transaction: &WriteTransaction, found: u64, steps: &[Step]) -> Re
 /// Opening makes what is missing, so that reading finds it.
 fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?;
+    transaction.open_table(EVENTS)?;
     for table in RECORDS {
         transaction.open_table(table)?;
     }
