@@ -136,6 +136,7 @@ impl Cluster {
             Command::RemoveNode { node } => self.remove_node(node, &mut out)?,
             Command::PutFunction { revision, put } => self.put_function(now, *revision, put, &mut out)?,
             Command::DeleteFunction { name } => self.delete_function(&name, &mut out)?,
+            Command::SetFunctions { functions } => self.set_functions(now, functions, &mut out),
             Command::ResolveMode { function, revision, mode } => {
                 self.resolve_mode(now, &function, revision, mode, &mut out)?
             }
@@ -219,6 +220,11 @@ impl Cluster {
     pub fn functions_behind(&self, name: &str) -> impl Iterator<Item = &Function> {
         let range = self.function_names.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
         range.filter_map(|(_, key)| self.functions.get(key))
+    }
+
+    /// Calls that wait or run.
+    pub fn calls_under_way(&self) -> usize {
+        self.invocations.len()
     }
 
     pub fn instance(&self, key: InstanceKey) -> Option<&Instance> {

@@ -29,12 +29,12 @@ pub fn run(config: OrchestratorConfig) -> ExitCode {
         Stop::listen().and_then(|stop| {
             role::ready(&[("http", started.http.to_string()), ("grpc", started.grpc.to_string())])?;
             told(&started);
-            rt::block_on(stop.asked());
+            rt::block_on(stop.asked(std::future::ready(())));
             Ok(())
         })
     };
     started.stop();
-    super::finish(outcome)
+    role::ended_well(outcome)
 }
 
 /// Creates one for the start screen. Several on one machine need no flags: a port or folder that nobody asked for by

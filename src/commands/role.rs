@@ -1,6 +1,6 @@
 //! What starting a role has in common: the log, the ready line, and running until told to stop.
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, systemd};
 use crate::cli::ClientOptions;
 use crate::client::Orchestrator;
 use crate::config::{LogConfig, LogFormat, LogLevel};
@@ -13,6 +13,7 @@ use log::LevelFilter;
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether a role has a screen: somebody sits at a terminal, and did not say otherwise.
 pub fn screen(headless: bool) -> bool {
@@ -38,7 +39,9 @@ pub fn start_log(config: LogConfig, screen: bool) {
 /// Says on stdout that it takes work, and where.
 pub fn ready(parts: &[(&str, String)]) -> Outcome {
     let parts: Vec<String> = parts.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    Ok(output::print(&format!("ready {}\n", parts.join(" ")))?)
+    output::print(&format!("ready {}\n", parts.join(" ")))?;
+    systemd::tell("READY=1");
+    Ok(())
 }
 
 /// A client of a role that listens in this process.
@@ -69,6 +72,9 @@ pub fn ended(closed: Closed) -> Outcome {
     }
 }
 
+/// A second signal came.
+static AT_ONCE: AtomicBool = AtomicBool::new(false);
+
 /// SIGTERM and SIGINT, as they come.
 pub struct Stop(Signals);
 
@@ -79,15 +85,26 @@ impl Stop {
         signals.map(Stop).map_err(|e| Failure::Here(format!("cannot listen for signals: {e}")))
     }
 
-    /// Waits for the first; the second ends the program.
-    pub async fn asked(mut self) {
+    /// Waits for the first; the second ends the program, after `at_once`.
+    pub async fn asked(mut self, at_once: impl Future<Output = ()> + Send + 'static) {
         self.0.next().await;
+        systemd::tell("STOPPING=1");
         log::info!("Stopping; ask again to end at once");
         crate::rt::spawn(async move {
             self.0.next().await;
+            AT_ONCE.store(true, Ordering::Release);
+            at_once.await;
             std::process::exit(130);
         });
     }
+}
+
+/// Ends the program after its role has ended in good order; a program that is to end at once ends by itself.
+pub fn ended_well(outcome: Outcome) -> ExitCode {
+    while AT_ONCE.load(Ordering::Acquire) {
+        std::thread::park();
+    }
+    super::finish(outcome)
 }
 
 /// Ends the program with a failure told to its user.

@@ -35,9 +35,10 @@ pub fn run(config: UpConfig) -> ExitCode {
         }
         false => Stop::listen().and_then(|stop| serve(&head, &node, stop, demo)),
     };
+    head.drain(); // before the worker leaves: its calls are still taken to their end
     rt::block_on(node.stop());
     head.stop();
-    super::finish(outcome)
+    role::ended_well(outcome)
 }
 
 /// With a screen: what goes wrong and what the demo answers is told in its log.
@@ -59,7 +60,7 @@ async fn in_the_log(joined: impl Future<Output = Result<(), String>>, http: Sock
 }
 
 fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, with_demo: bool) -> Outcome {
-    let mut stop = std::pin::pin!(stop.asked());
+    let mut stop = std::pin::pin!(stop.asked(node.end_at_once()));
     let joined = async { Some(node.joined().await) };
     let asked = async {
         stop.as_mut().await;

@@ -25,11 +25,11 @@ pub fn run(config: WorkerConfig) -> ExitCode {
         false => Stop::listen().and_then(|stop| headless(&started, stop)),
     };
     rt::block_on(started.stop());
-    super::finish(outcome)
+    role::ended_well(outcome)
 }
 
 fn headless(started: &worker::Running, stop: Stop) -> super::Outcome {
-    let mut stop = std::pin::pin!(stop.asked());
+    let mut stop = std::pin::pin!(stop.asked(started.end_at_once()));
     let joined = async { Some(started.joined().await) };
     let asked = async {
         stop.as_mut().await;

@@ -2,12 +2,13 @@
 //! never leaves this file. Held for a lookup and a counter; bytes, disk and peers are waited for outside.
 
 use super::changes::Changes;
-use super::store::{Store, StoreError, Write, Written};
+use super::events::{EventLog, Told, describe};
+use super::store::{Before, Kept, Owner, Store, StoreError, Subject, Write, Written};
 use crate::clock;
-use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal};
+use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal, Revision};
 use crate::rt::{self, Sender};
 use futures_channel::oneshot;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ struct Inner {
 pub struct State {
     inner: Mutex<Inner>,
     store: Arc<Store>,
+    events: Arc<EventLog>,
     /// Facts for the effects, in order. Unbounded, as a full one would have to block under the lock; what goes in is
     /// bounded by nodes, instances and writes, never by calls.
     outbox: Sender<Event>,
@@ -43,12 +45,17 @@ pub enum Place {
 pub struct Applied {
     pub events: Vec<Event>,
     written: Vec<Written>,
+    /// It was not carried out, for it could not have been kept.
+    refused: Option<StoreError>,
     store: Arc<Store>,
 }
 
 impl Applied {
-    /// Waits until what must last is on disk.
+    /// Waits until what must last is on disk. `Err`: nothing has changed.
     pub async fn kept(self) -> Result<Vec<Event>, StoreError> {
+        if let Some(error) = self.refused {
+            return Err(error);
+        }
         for written in self.written {
             self.store.kept(written).await?;
         }
@@ -58,16 +65,52 @@ impl Applied {
 
 impl State {
     /// `outbox` gets every fact that is not about one call; `earlier` is told when the next deadline moved forward.
-    pub fn new(cluster: Cluster, store: Arc<Store>, outbox: Sender<Event>, earlier: Sender<()>) -> Self {
+    pub fn new(
+        cluster: Cluster,
+        store: Arc<Store>,
+        events: Arc<EventLog>,
+        outbox: Sender<Event>,
+        earlier: Sender<()>,
+    ) -> Self {
         let inner = Mutex::new(Inner { cluster, waiters: HashMap::new(), armed: None });
-        State { inner, store, outbox, earlier, changes: Changes::default() }
+        State { inner, store, events, outbox, earlier, changes: Changes::default() }
     }
 
     /// Carries a command out. A write is acknowledged only after `Applied::kept`.
     pub fn apply(&self, command: Command) -> Result<Applied, Refusal> {
         let mut inner = self.lock();
+        if command.must_last()
+            && let Some(error) = self.store.trouble()
+        {
+            return Ok(self.refused(error));
+        }
+        let before = command.changes_function().map(|name| before(&inner.cluster, name)).into_iter().collect();
         let events = inner.cluster.apply(clock::now_ms(), command)?;
-        Ok(self.follow_up(inner, events))
+        let writes = events.iter().filter_map(|event| to_write(&inner.cluster, event)).collect();
+        Ok(self.follow_up(inner, events, writes, before))
+    }
+
+    /// Makes the functions those of a backup, and adds its nodes and bundles: all of it or nothing.
+    pub fn restore(&self, mut kept: Kept) -> Result<Applied, Refusal> {
+        let mut inner = self.lock();
+        if let Some(error) = self.store.trouble() {
+            return Ok(self.refused(error));
+        }
+        let named = |revisions: &Vec<Arc<Revision>>| Some((revisions.first()?.function.clone(), revisions.clone()));
+        let mut functions: BTreeMap<Arc<str>, Vec<Arc<Revision>>> =
+            inner.cluster.functions().map(|f| (f.name.clone(), Vec::new())).collect();
+        functions.extend(kept.functions.iter().filter_map(named));
+        let before = functions.keys().map(|name| before(&inner.cluster, name)).collect();
+        let functions = functions.into_iter().collect();
+        let events = inner.cluster.apply(clock::now_ms(), Command::SetFunctions { functions })?;
+        kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.id).is_none());
+        kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.name).is_none());
+        kept.nodes.iter().for_each(|(spec, cordoned)| inner.cluster.restore_node(spec.clone(), *cordoned));
+        Ok(self.follow_up(inner, events, vec![Write::Restore(Box::new(kept))], before))
+    }
+
+    fn refused(&self, error: StoreError) -> Applied {
+        Applied { events: Vec::new(), written: Vec::new(), refused: Some(error), store: self.store.clone() }
     }
 
     /// `apply` for code that may block, such as REST handlers.
@@ -86,7 +129,7 @@ impl State {
             }
             _ => None,
         });
-        drop(self.follow_up(inner, events)); // nothing about a call is kept on disk
+        self.follow_up_unkept(inner, events); // nothing about a call is kept on disk
         admitted.ok_or(Refusal::UnknownInvocation)
     }
 
@@ -96,7 +139,7 @@ impl State {
         let waiting = Self::wait(&mut inner, invocation);
         match inner.cluster.apply(clock::now_ms(), Command::Refuse { invocation, why }) {
             Ok(events) => {
-                drop(self.follow_up(inner, events));
+                self.follow_up_unkept(inner, events);
                 Ok(waiting)
             }
             Err(refusal) => {
@@ -112,7 +155,7 @@ impl State {
         let mut inner = self.lock();
         inner.waiters.remove(&invocation);
         if let Ok(events) = inner.cluster.apply(clock::now_ms(), Command::Finish { invocation, success, took_us }) {
-            drop(self.follow_up(inner, events));
+            self.follow_up_unkept(inner, events);
         }
     }
 
@@ -122,7 +165,7 @@ impl State {
         let now = clock::now_ms();
         if inner.cluster.next_deadline().is_some_and(|due| due <= now) {
             let events = inner.cluster.tick(now);
-            drop(self.follow_up(inner, events));
+            self.follow_up_unkept(inner, events);
             inner = self.lock();
         }
         inner.armed = inner.cluster.next_deadline();
@@ -144,9 +187,25 @@ impl State {
         waiting
     }
 
+    fn follow_up_unkept(&self, inner: MutexGuard<'_, Inner>, events: Vec<Event>) {
+        drop(self.follow_up(inner, events, Vec::new(), Vec::new()));
+    }
+
     /// What follows from facts: writes are queued and facts passed on in the order they happened, waiting calls woken.
-    fn follow_up(&self, mut inner: MutexGuard<'_, Inner>, events: Vec<Event>) -> Applied {
+    fn follow_up(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        events: Vec<Event>,
+        writes: Vec<Write>,
+        mut before: Vec<Before>,
+    ) -> Applied {
+        // An event is told before the write it tells of is queued: where that is on disk, so is the event.
+        let told: Vec<Told> = events.iter().filter_map(|event| describe(event, &inner.cluster)).collect();
+        told.iter().for_each(|told| self.events.add(told));
         let mut written = Vec::new();
+        for write in writes {
+            written.push(self.store.write(write, std::mem::take(&mut before))); // of one command at most one is undone
+        }
         let mut wakes = Vec::new();
         for event in &events {
             let (invocation, placed) = match event {
@@ -154,7 +213,6 @@ impl State {
                 Event::InvocationFailed { invocation, failure } => (*invocation, Err(failure.clone())),
                 Event::InvocationQueued { .. } => continue,
                 lasting => {
-                    written.extend(to_write(&inner.cluster, lasting).map(|write| self.store.write(write)));
                     let _ = self.outbox.try_send(lasting.clone()); // closed only when all ends
                     continue;
                 }
@@ -167,6 +225,7 @@ impl State {
             inner.armed = due;
         }
         drop(inner); // release before waking: the woken take the same lock
+        told.iter().for_each(Told::log);
         self.changes.tell();
         if earlier {
             let _ = self.earlier.try_send(()); // full: it has been told already
@@ -174,8 +233,42 @@ impl State {
         for (waiter, placed) in wakes {
             let _ = waiter.send(placed); // a caller that left finishes its call itself
         }
-        Applied { events, written, store: self.store.clone() }
+        Applied { events, written, refused: None, store: self.store.clone() }
     }
+}
+
+impl Owner for State {
+    fn undo(&self) {
+        let mut inner = self.lock();
+        let refused = self.store.refused();
+        let functions = refused.before();
+        match inner.cluster.apply(clock::now_ms(), Command::SetFunctions { functions }) {
+            Ok(events) => self.follow_up_unkept(inner, events),
+            Err(refusal) => log::error!("what was refused could not be undone: {refusal:?}"),
+        }
+        drop(refused); // not before it is undone: who hears of it may try again at once
+    }
+
+    fn as_they_are_now(&self, changed: &BTreeSet<Subject>) -> Vec<Write> {
+        let inner = self.lock();
+        let cluster = &inner.cluster;
+        let write = |subject: &Subject| match subject {
+            Subject::Function(name) => match cluster.function(name) {
+                Some(f) => Write::Function(f.revisions.iter().cloned().collect()),
+                None => Write::FunctionGone(name.clone()),
+            },
+            Subject::Node(id) => match cluster.nodes().find(|n| n.spec.id == *id) {
+                Some(n) => Write::Node(n.spec.clone(), n.cordoned),
+                None => Write::NodeGone(id.clone()),
+            },
+        };
+        changed.iter().map(write).collect()
+    }
+}
+
+fn before(cluster: &Cluster, name: &Arc<str>) -> Before {
+    let revisions = cluster.function(name).map(|f| f.revisions.iter().cloned().collect());
+    (name.clone(), revisions.unwrap_or_default())
 }
 
 /// What of a fact must survive a restart.

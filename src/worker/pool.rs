@@ -19,7 +19,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// How long an instance may take to end by itself after SIGTERM; Cloud Run's figure.
@@ -27,6 +27,8 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// Between two tries whether an instance listens: short at first, as most are quick.
 const KNOCK_FIRST: Duration = Duration::from_millis(1);
 const KNOCK_LAST: Duration = Duration::from_millis(25);
+/// Between two looks whether the last killed job is gone.
+const KILLED_EVERY: Duration = Duration::from_millis(10);
 /// Revisions remembered; a forgotten one is sent again.
 const REVISIONS: usize = 10_000;
 
@@ -47,6 +49,10 @@ pub struct Pool {
     notices: Sender<Notice>,
     /// Each instance being ended holds a clone of the first; the second closes when the last is gone.
     ending: (Mutex<Option<Sender<()>>>, Receiver<()>),
+    /// Those being ended, which may take their grace.
+    leaving: Mutex<Vec<Weak<Instance>>>,
+    /// Closed when all that runs is to be killed.
+    killing: (Sender<()>, Receiver<()>),
 }
 
 /// What the orchestrator is to be told before the next beat is due.
@@ -105,6 +111,8 @@ impl Pool {
             in_flight: AtomicU32::new(0),
             notices,
             ending: (Mutex::new(Some(hold)), ended),
+            leaving: Mutex::default(),
+            killing: rt::bounded(1),
         })
     }
 
@@ -341,6 +349,10 @@ impl Pool {
     }
 
     fn end(&self, instance: Arc<Instance>) {
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|other| other.strong_count() > 0);
+        leaving.push(Arc::downgrade(&instance));
+        drop(leaving);
         let hold = lock(&self.ending.0).clone();
         rt::spawn(async move {
             instance.stop(GRACE).await;
@@ -358,6 +370,37 @@ impl Pool {
         }
         lock(&self.ending.0).take();
         let _ = self.ending.1.recv().await; // closed when the last has ended
+        self.engines.emptied().await;
+    }
+
+    /// Waits until everything is to be killed.
+    pub async fn killed(&self) {
+        let _ = self.killing.1.recv().await; // closed
+    }
+
+    /// Kills everything without grace, also what is being stopped, and returns when it is gone.
+    pub async fn kill_all(&self) {
+        self.killing.0.close();
+        let entries: Vec<Entry> = lock(&self.instances).drain().map(|(_, entry)| entry).collect();
+        let warm = |entry| match entry {
+            Entry::Warm(instance) => Some(instance),
+            Entry::Starting(..) => None, // dropped: given up
+        };
+        let mut all: Vec<Arc<Instance>> = entries.into_iter().filter_map(warm).collect();
+        all.extend(lock(&self.leaving).iter().filter_map(Weak::upgrade));
+        let (hold, killed) = rt::bounded::<()>(1);
+        for instance in all {
+            let hold = hold.clone();
+            rt::spawn(async move {
+                instance.stop(Duration::ZERO).await;
+                drop(hold);
+            });
+        }
+        drop(hold);
+        let _ = killed.recv().await; // closed when the last is gone
+        while self.in_flight() > 0 {
+            clock::after(KILLED_EVERY).await; // jobs end with their links
+        }
         self.engines.emptied().await;
     }
 

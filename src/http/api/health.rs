@@ -15,6 +15,9 @@ pub fn alive() -> Result<Reply, Problem> {
 
 /// `GET /readyz` of an orchestrator: it takes calls. Whether any node can run them is told beside it.
 pub fn orchestrator_ready(app: &Orchestrator) -> Result<Reply, Problem> {
+    if app.stopping() {
+        return Err(Problem::stopping());
+    }
     let active = app.state.read(|c| c.nodes().filter(|n| n.status == NodeStatus::Active).count());
     Ok(Reply::json(200, &Health { status: "ok".into(), active_nodes: Some(active as u64) }))
 }

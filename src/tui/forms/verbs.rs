@@ -127,6 +127,7 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
         },
         cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) | cli::Verb::Deploy(_) => return shell(),
         cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) => return shell(),
+        cli::Verb::Backup(_) | cli::Verb::Restore(_) => return shell(),
     }
     Outcome::Done
 }
