@@ -18,6 +18,7 @@ mod data_dir;
 mod http;
 mod ids;
 mod json;
+mod lanes;
 mod logging;
 mod names;
 mod net;

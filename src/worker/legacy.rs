@@ -4,7 +4,7 @@
 use super::StartError;
 use super::engine::{Control, Kind, Running};
 use super::pool::Pool;
-use crate::net::Socket;
+use crate::net::{self, Socket};
 use crate::rt::{self, Receiver};
 use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceServer};
 use crate::wire::proto::{self, Revision};
@@ -22,8 +22,6 @@ pub(super) const OUTPUT_BYTES: usize = (4 << 20) - (16 << 10);
 /// An image's and a function's name need far less.
 const REQUEST_BYTES: usize = 16 << 10;
 const READ_BYTES: usize = 32 << 10;
-/// Before another try to accept, when files have run out.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Opens the address; answers where that is.
 pub fn bind(address: SocketAddr) -> Result<(Async<TcpListener>, SocketAddr), StartError> {
@@ -38,24 +36,13 @@ pub async fn listen(pool: Arc<Pool>, listener: Async<TcpListener>, stop: Receive
     if let Ok(at) = listener.get_ref().local_addr() {
         log::info!("An orchestrator of the first CARES can have images run at {at}");
     }
-    loop {
-        let stopped = async {
-            let _ = stop.recv().await;
-            None
-        };
-        match future::or(async { Some(listener.accept().await) }, stopped).await {
-            None => return,
-            Some(Ok((stream, _))) => rt::spawn(connection(pool.clone(), stream, stop.clone())),
-            Some(Err(error)) => {
-                log::warn!("--legacy-grpc-addr: cannot accept a connection: {error}");
-                rt::sleep(AGAIN).await;
-            }
-        }
+    while let Some((stream, _)) = net::accept(&listener, &stop).await {
+        rt::spawn(connection(pool.clone(), stream, stop.clone()));
     }
 }
 
-async fn connection(pool: Arc<Pool>, stream: Async<TcpStream>, stop: Receiver<()>) {
-    let Ok(socket) = Socket::accepted(stream) else { return };
+async fn connection(pool: Arc<Pool>, stream: TcpStream, stop: Receiver<()>) {
+    let Ok(socket) = Socket::over(stream) else { return };
     let service = ClusterServiceServer::new(Legacy { pool }).max_decoding_message_size(REQUEST_BYTES);
     let stopped = async move {
         let _ = stop.recv().await; // closed

@@ -10,6 +10,7 @@ use crate::body::{self, Body};
 use crate::clock;
 use crate::http::headers;
 use crate::net::{Socket, Spawn, Timers};
+use crate::rt;
 use crate::types::LogLine;
 use crate::wire::{self, Outcome, proto};
 use bytes::Bytes;
@@ -65,8 +66,9 @@ async fn serve(worker: Arc<Worker>, ticket: &str) -> Result<(), body::BoxError> 
 async fn answer(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
     match request.uri().authority().map(|a| a.as_str()) {
         Some(wire::INSTANCE) => to_instance(pool, request).await,
-        Some(wire::JOB) => to_job(pool, request).await,
-        _ => control(pool, request).await,
+        // off this lane: these start processes, unpack files and wait for engines
+        Some(wire::JOB) => rt::spawn_scoped(to_job(pool, request)).await,
+        _ => rt::spawn_scoped(control(pool, request)).await,
     }
 }
 

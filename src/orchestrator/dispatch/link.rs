@@ -2,8 +2,8 @@
 
 use crate::body::{self, Body};
 use crate::cluster::{InstanceKey, Mode, NodeKey, Revision};
+use crate::lanes::{self, Task};
 use crate::net::{Cutter, Socket, Spawn, Timers};
-use crate::rt::{self, Scoped};
 use crate::wire::{self, Outcome, proto};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -11,6 +11,7 @@ use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::{Method, Request, Response};
 use prost::Message;
 use std::collections::HashMap;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -38,6 +39,8 @@ struct NodeLinks {
     session: u64,
     ticket: String,
     links: Mutex<Vec<Link>>,
+    /// How many of them each lane serves.
+    berths: Arc<Mutex<Vec<usize>>>,
     next: AtomicUsize,
     /// Revisions the worker has been sent, by function and number.
     known: Mutex<HashMap<RevisionId, Option<Mode>>>,
@@ -45,10 +48,17 @@ struct NodeLinks {
 
 struct Link {
     id: u64,
+    berth: Berth,
     requests: SendRequest<Body>,
-    _connection: Scoped,
+    _connection: Task<()>,
     /// Ends all calls on it: hyper finishes what is under way when it is only told that the connection is dropped.
     _cutter: Cutter,
+}
+
+/// The lane that serves a link: calls from there need not change threads.
+struct Berth {
+    lane: usize,
+    berths: Arc<Mutex<Vec<usize>>>,
 }
 
 /// One stay of a node in the cluster, from its join on.
@@ -85,6 +95,7 @@ impl Links {
             session,
             ticket: ticket.clone(),
             links: Mutex::default(),
+            berths: Arc::default(),
             next: AtomicUsize::new(0),
             known: Mutex::default(),
         };
@@ -125,45 +136,9 @@ impl Links {
             return Err(format!("a node may open {LINKS_PER_NODE} links"));
         }
         let cutter = socket.cutter().map_err(|e| e.to_string())?;
-        let (requests, connection) = http2::Builder::new(Spawn)
-            .timer(Timers)
-            .keep_alive_interval(KEEPALIVE_EVERY)
-            .keep_alive_timeout(KEEPALIVE_ANSWER)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(wire::STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(256 * 1024)
-            .handshake(socket)
-            .await
-            .map_err(|e| e.to_string())?;
-        let id = links.next.fetch_add(1, Ordering::Relaxed) as u64;
-        let session = links.session;
-        let weak = Arc::downgrade(&links);
-        let changed = Arc::new(changed);
-        let told = changed.clone();
-        let connection = rt::spawn_scoped(async move {
-            if let Err(error) = connection.await {
-                log::debug!("a link ended: {error}");
-            }
-            let Some(links) = weak.upgrade() else { return };
-            let (gone, left) = {
-                let mut all = lock(&links.links);
-                let gone = all.iter().position(|l| l.id == id).map(|at| all.swap_remove(at));
-                (gone, all.len())
-            };
-            if gone.is_some() && left == 0 {
-                told(Changed { node, session, linked: false });
-            }
-        });
-        let first = {
-            let mut all = lock(&links.links);
-            all.push(Link { id, requests, _connection: connection, _cutter: cutter });
-            all.len() == 1
-        };
-        if first {
-            changed(Changed { node, session, linked: true });
-        }
-        Ok(())
+        let stream = socket.into_inner().ok_or("its socket cannot be handed over")?;
+        let berth = Berth::take(&links.berths);
+        lanes::on(berth.lane, links.serve(node, stream, cutter, berth, changed)).await
     }
 
     /// Sends a request on one of the node's links; an answer's body streams.
@@ -265,10 +240,84 @@ impl Links {
 }
 
 impl NodeLinks {
+    /// Has this lane serve a link.
+    async fn serve(
+        self: Arc<Self>,
+        node: NodeKey,
+        stream: TcpStream,
+        cutter: Cutter,
+        berth: Berth,
+        changed: impl Fn(Changed) + Send + Sync + 'static,
+    ) -> Result<(), String> {
+        let (requests, connection) = http2::Builder::new(Spawn)
+            .timer(Timers)
+            .keep_alive_interval(KEEPALIVE_EVERY)
+            .keep_alive_timeout(KEEPALIVE_ANSWER)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(wire::STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(256 * 1024)
+            .handshake(Socket::over(stream).map_err(|e| e.to_string())?)
+            .await
+            .map_err(|e| e.to_string())?;
+        let id = self.next.fetch_add(1, Ordering::Relaxed) as u64;
+        let session = self.session;
+        let weak = Arc::downgrade(&self);
+        let changed = Arc::new(changed);
+        let told = changed.clone();
+        let connection = lanes::on(berth.lane, async move {
+            if let Err(error) = connection.await {
+                log::debug!("a link ended: {error}");
+            }
+            let Some(links) = weak.upgrade() else { return };
+            let (gone, left) = {
+                let mut all = lock(&links.links);
+                let gone = all.iter().position(|l| l.id == id).map(|at| all.swap_remove(at));
+                (gone, all.len())
+            };
+            if gone.is_some() && left == 0 {
+                told(Changed { node, session, linked: false });
+            }
+        });
+        let first = {
+            let mut all = lock(&self.links);
+            all.push(Link { id, berth, requests, _connection: connection, _cutter: cutter });
+            all.len() == 1
+        };
+        if first {
+            changed(Changed { node, session, linked: true });
+        }
+        Ok(())
+    }
+
+    /// A link of this lane, else any.
     fn pick(&self) -> Option<SendRequest<Body>> {
         let links = lock(&self.links);
-        let at = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(links.len())?;
-        links.get(at).map(|link| link.requests.clone())
+        let here = lanes::here();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let ours = || links.iter().filter(|link| Some(link.berth.lane) == here);
+        let link = match turn.checked_rem(ours().count()) {
+            Some(nth) => ours().nth(nth),
+            None => links.get(turn.checked_rem(links.len())?),
+        };
+        link.map(|link| link.requests.clone())
+    }
+}
+
+impl Berth {
+    /// On the lane that has the fewest of a node's links.
+    fn take(berths: &Arc<Mutex<Vec<usize>>>) -> Self {
+        let mut taken = lock(berths);
+        taken.resize(lanes::count().max(1), 0);
+        let lane = (0..taken.len()).min_by_key(|lane| taken[*lane]).unwrap_or(0);
+        taken[lane] += 1;
+        Berth { lane, berths: berths.clone() }
+    }
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        lock(&self.berths)[self.lane] -= 1;
     }
 }
 
