@@ -19,6 +19,7 @@ mod http;
 mod ids;
 mod json;
 mod lanes;
+mod link;
 mod logging;
 mod names;
 mod net;

@@ -5,7 +5,7 @@ use crate::lanes::{self, Wired};
 use crate::rt::{self, Receiver};
 use async_io::Async;
 use futures_lite::future;
-use futures_lite::io::AsyncWrite;
+use futures_lite::io::AsyncWrite as FuturesWrite;
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -16,6 +16,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// After a connection could not be taken.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -160,7 +161,7 @@ impl Socket {
     /// Writes all of it.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match poll_fn(|cx| Pin::new(&mut *self).poll_write(cx, bytes)).await? {
+            match poll_fn(|cx| Write::poll_write(Pin::new(&mut *self), cx, bytes)).await? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 n => bytes = &bytes[n..],
             }
@@ -219,8 +220,8 @@ impl Write for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = ready!(match &mut self.stream {
             Stream::Wired(wired) => wired.poll_write(cx, |mut stream| stream.write(bytes)),
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tcp(stream) => FuturesWrite::poll_write(Pin::new(stream), cx, bytes),
+            Stream::Unix(stream) => FuturesWrite::poll_write(Pin::new(stream), cx, bytes),
         });
         Poll::Ready(self.written(result, bytes.len()))
     }
@@ -249,10 +250,48 @@ impl Write for Socket {
     ) -> Poll<io::Result<usize>> {
         let result = ready!(match &mut self.stream {
             Stream::Wired(wired) => wired.poll_write(cx, |mut stream| stream.write_vectored(bytes)),
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bytes),
+            Stream::Tcp(stream) => FuturesWrite::poll_write_vectored(Pin::new(stream), cx, bytes),
+            Stream::Unix(stream) => FuturesWrite::poll_write_vectored(Pin::new(stream), cx, bytes),
         });
         Poll::Ready(self.written(result, bytes.iter().map(|b| b.len()).sum()))
+    }
+}
+
+/// h2 reads and writes by tokio's traits.
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let want = into.remaining().min(scratch.len());
+            let n = ready!(self.poll_into(cx, &mut scratch[..want]))?;
+            into.put_slice(&scratch[..n]);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Write::poll_write(self, cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_shutdown(self, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Write::poll_write_vectored(self, cx, bytes)
     }
 }
 

@@ -7,9 +7,10 @@ use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
 use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Mode, Reach};
+use crate::link::Unanswered;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::first_generation::NoOutput;
-use crate::orchestrator::dispatch::link::{self, LinkError, Session};
+use crate::orchestrator::dispatch::link::{self, Session};
 use crate::orchestrator::state::{Place, Placed};
 use crate::rt;
 use crate::wire::{self, Outcome};
@@ -145,7 +146,7 @@ impl Call {
         let copy = match &body {
             Body::Empty => Some(Body::Empty),
             Body::Full(bytes) => Some(Body::Full(bytes.clone())),
-            Body::Incoming(_) | Body::Stream(_) => None,
+            Body::Incoming(_) | Body::Received(_) | Body::Stream(_) => None,
         };
         let mut body = Some(body);
         let mut prepared_again = false;
@@ -238,11 +239,11 @@ impl Call {
         };
         let answer = match self.app.links.send(to.node, request).await {
             Ok(answer) => answer,
-            Err(LinkError::NotSent(request, why)) => return Sent::Refused(why, Some(request.into_body())),
-            Err(LinkError::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
+            Err(Unanswered::NotSent(body, why)) => return Sent::Refused(why, Some(body)),
+            Err(Unanswered::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
         };
         match link::outcome(&answer) {
-            None => Sent::Answered(answer.map(Body::Incoming)),
+            None => Sent::Answered(answer),
             Some(Outcome::Failed) => {
                 let detail = format!("function '{}': {}", self.function, link::why(answer).await);
                 Sent::Failed(Problem::new(502, "function_failed", detail))

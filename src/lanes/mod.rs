@@ -9,6 +9,7 @@ pub use async_task::Task;
 pub use readiness::Wired;
 
 use crate::rt;
+use async_task::Runnable;
 use queue::Queue;
 use std::future::Future;
 use std::sync::{Arc, LazyLock};
@@ -49,15 +50,20 @@ where
 {
     match LANES.get(lane.checked_rem(LANES.len()).unwrap_or_default()) {
         Some(lane) => lane.spawn(future),
-        None => {
-            // No lanes: the runtime runs it.
-            let (runnable, task) = async_task::spawn(future, |runnable: async_task::Runnable| {
-                rt::spawn(async move { runnable.run() });
-            });
-            runnable.schedule();
-            task
-        }
+        None => on_runtime(future),
     }
+}
+
+fn on_runtime<T, F>(future: F) -> Task<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let (runnable, task) = async_task::spawn(future, |runnable: Runnable| {
+        rt::spawn(async move { runnable.run() });
+    });
+    runnable.schedule();
+    task
 }
 
 /// Runs a future on this lane, or elsewhere when this is none.
@@ -69,6 +75,18 @@ where
     match here() {
         Some(lane) => on(lane, future).detach(),
         None => rt::spawn(future),
+    }
+}
+
+/// Runs a future on this lane, or elsewhere when this is none; dropping the task ends it.
+pub fn beside<F>(future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match here() {
+        Some(lane) => on(lane, future),
+        None => on_runtime(future),
     }
 }
 

@@ -3,10 +3,9 @@
 use crate::body::{self, Body};
 use crate::cluster::{InstanceKey, Mode, NodeKey, Revision};
 use crate::lanes::{self, Task};
-use crate::net::{Cutter, Socket, Spawn, Timers};
+use crate::link::{Caller, Unanswered, call_over};
+use crate::net::Socket;
 use crate::wire::{self, Outcome, proto};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::{Method, Request, Response};
 use prost::Message;
@@ -14,11 +13,7 @@ use std::collections::HashMap;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
-/// A worker that does not answer a ping in `KEEPALIVE_ANSWER` after `KEEPALIVE_EVERY` of silence is gone.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
-const KEEPALIVE_ANSWER: Duration = Duration::from_secs(2);
 /// Links one node may hold: far more than any number of threads it would need them for.
 const LINKS_PER_NODE: usize = 64;
 /// A worker's word on why something failed.
@@ -49,10 +44,9 @@ struct NodeLinks {
 struct Link {
     id: u64,
     berth: Berth,
-    requests: SendRequest<Body>,
+    caller: Caller,
+    /// Dropped, it ends all calls on it.
     _connection: Task<()>,
-    /// Ends all calls on it: hyper finishes what is under way when it is only told that the connection is dropped.
-    _cutter: Cutter,
 }
 
 /// The lane that serves a link: calls from there need not change threads.
@@ -66,14 +60,6 @@ struct Berth {
 pub struct Session {
     pub node: NodeKey,
     pub session: u64,
-}
-
-/// Why a request got no answer over a link.
-pub enum LinkError {
-    /// It never left: the request is handed back, nothing was started.
-    NotSent(Box<Request<Body>>, String),
-    /// It may have been started.
-    Broken(String),
 }
 
 /// What became of the number of a node's links.
@@ -135,28 +121,21 @@ impl Links {
         if lock(&links.links).len() >= LINKS_PER_NODE {
             return Err(format!("a node may open {LINKS_PER_NODE} links"));
         }
-        let cutter = socket.cutter().map_err(|e| e.to_string())?;
         let stream = socket.into_inner().ok_or("its socket cannot be handed over")?;
         let berth = Berth::take(&links.berths);
-        lanes::on(berth.lane, links.serve(node, stream, cutter, berth, changed)).await
+        lanes::on(berth.lane, links.serve(node, stream, berth, changed)).await
     }
 
     /// Sends a request on one of the node's links; an answer's body streams.
-    pub async fn send(&self, node: NodeKey, request: Request<Body>) -> Result<Response<Incoming>, LinkError> {
+    pub async fn send(&self, node: NodeKey, request: Request<Body>) -> Result<Response<Body>, Unanswered> {
         let Some(links) = self.of(node) else {
-            return Err(LinkError::NotSent(Box::new(request), "its node is not connected".into()));
+            return Err(Unanswered::NotSent(request.into_body(), "its node is not connected".into()));
         };
-        let Some(mut requests) = links.pick() else {
-            return Err(LinkError::NotSent(Box::new(request), "its node has no link".into()));
+        let Some(caller) = links.pick() else {
+            return Err(Unanswered::NotSent(request.into_body(), "its node has no link".into()));
         };
         drop(links); // a call must not keep a closed session's links open
-        if let Err(error) = requests.ready().await {
-            return Err(LinkError::NotSent(Box::new(request), error.to_string()));
-        }
-        requests.try_send_request(request).await.map_err(|mut failed| match failed.take_message() {
-            Some(request) => LinkError::NotSent(Box::new(request), failed.error().to_string()),
-            None => LinkError::Broken(failed.error().to_string()),
-        })
+        caller.send(request).await
     }
 
     /// Has an instance started; returns when it answers on its port. `Err` says why it does not.
@@ -198,10 +177,10 @@ impl Links {
     }
 
     /// The worker's answer about itself, streamed.
-    pub async fn ask(&self, node: NodeKey, path: &str) -> Result<Response<Incoming>, String> {
+    pub async fn ask(&self, node: NodeKey, path: &str) -> Result<Response<Body>, String> {
         let request = control_request(Method::GET, path, Body::Empty)?;
         self.send(node, request).await.map_err(|e| match e {
-            LinkError::NotSent(_, why) | LinkError::Broken(why) => why,
+            Unanswered::NotSent(_, why) | Unanswered::Broken(why) => why,
         })
     }
 
@@ -213,16 +192,10 @@ impl Links {
         }
     }
 
-    async fn control(
-        &self,
-        node: NodeKey,
-        method: Method,
-        path: &str,
-        body: Body,
-    ) -> Result<Response<Incoming>, String> {
+    async fn control(&self, node: NodeKey, method: Method, path: &str, body: Body) -> Result<Response<Body>, String> {
         let answer = match self.send(node, control_request(method, path, body)?).await {
             Ok(answer) => answer,
-            Err(LinkError::NotSent(_, why) | LinkError::Broken(why)) => return Err(why),
+            Err(Unanswered::NotSent(_, why) | Unanswered::Broken(why)) => return Err(why),
         };
         if answer.status().is_success() {
             return Ok(answer);
@@ -245,30 +218,19 @@ impl NodeLinks {
         self: Arc<Self>,
         node: NodeKey,
         stream: TcpStream,
-        cutter: Cutter,
         berth: Berth,
         changed: impl Fn(Changed) + Send + Sync + 'static,
     ) -> Result<(), String> {
-        let (requests, connection) = http2::Builder::new(Spawn)
-            .timer(Timers)
-            .keep_alive_interval(KEEPALIVE_EVERY)
-            .keep_alive_timeout(KEEPALIVE_ANSWER)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(wire::STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(256 * 1024)
-            .handshake(Socket::over(stream).map_err(|e| e.to_string())?)
-            .await
-            .map_err(|e| e.to_string())?;
+        let socket = Socket::over(stream).map_err(|e| e.to_string())?;
+        let (caller, connection) = call_over(socket).await.map_err(|e| e.to_string())?;
         let id = self.next.fetch_add(1, Ordering::Relaxed) as u64;
         let session = self.session;
         let weak = Arc::downgrade(&self);
         let changed = Arc::new(changed);
         let told = changed.clone();
         let connection = lanes::on(berth.lane, async move {
-            if let Err(error) = connection.await {
-                log::debug!("a link ended: {error}");
-            }
+            let why = connection.await;
+            log::debug!("a link ended: {why}");
             let Some(links) = weak.upgrade() else { return };
             let (gone, left) = {
                 let mut all = lock(&links.links);
@@ -281,7 +243,7 @@ impl NodeLinks {
         });
         let first = {
             let mut all = lock(&self.links);
-            all.push(Link { id, berth, requests, _connection: connection, _cutter: cutter });
+            all.push(Link { id, berth, caller, _connection: connection });
             all.len() == 1
         };
         if first {
@@ -291,7 +253,7 @@ impl NodeLinks {
     }
 
     /// A link of this lane, else any.
-    fn pick(&self) -> Option<SendRequest<Body>> {
+    fn pick(&self) -> Option<Caller> {
         let links = lock(&self.links);
         let here = lanes::here();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
@@ -300,7 +262,7 @@ impl NodeLinks {
             Some(nth) => ours().nth(nth),
             None => links.get(turn.checked_rem(links.len())?),
         };
-        link.map(|link| link.requests.clone())
+        link.map(|link| link.caller.clone())
     }
 }
 
@@ -322,7 +284,7 @@ impl Drop for Berth {
 }
 
 /// What a worker says about a failure, cut to a sensible length.
-pub async fn why(answer: Response<Incoming>) -> String {
+pub async fn why(answer: Response<Body>) -> String {
     let status = answer.status();
     match body::collect(answer.into_body(), WHY_BYTES).await {
         Ok(text) if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
@@ -331,7 +293,7 @@ pub async fn why(answer: Response<Incoming>) -> String {
 }
 
 /// How a worker's answer is marked when it is not the function's own.
-pub fn outcome(answer: &Response<Incoming>) -> Option<Outcome> {
+pub fn outcome(answer: &Response<Body>) -> Option<Outcome> {
     answer.headers().get(wire::HEADER_OUTCOME).and_then(|v| v.to_str().ok()).and_then(Outcome::of)
 }
 
