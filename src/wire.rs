@@ -24,7 +24,6 @@ pub const HEADER_PREFIX: &str = "cares-";
 pub const HEADER_INSTANCE: &str = "cares-instance";
 pub const HEADER_FUNCTION: &str = "cares-function";
 pub const HEADER_REVISION: &str = "cares-revision";
-pub const HEADER_CALL: &str = "cares-call";
 /// In the answer to a revision that was sent: how its image is run.
 pub const HEADER_MODE: &str = "cares-mode";
 pub const MODE_HTTP: &str = "http";

@@ -180,7 +180,8 @@ impl<S: Face> Door<S> {
 fn check_head(request: &Request<Incoming>) -> Result<(), Problem> {
     let headers = request.headers();
     let bytes: usize = headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 4).sum();
-    if bytes + request.uri().to_string().len() > HEAD_BYTES {
+    let target = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    if bytes + target > HEAD_BYTES {
         return Err(Problem::new(431, "headers_too_large", format!("a request's head may have {HEAD_BYTES} bytes")));
     }
     if headers.len() > HEADERS {

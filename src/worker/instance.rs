@@ -103,7 +103,8 @@ impl Instance {
     }
 
     fn idle_here(&self) -> &Mutex<Vec<SendRequest<Body>>> {
-        &self.idle[lanes::here().unwrap_or(self.idle.len() - 1)]
+        let last = self.idle.len() - 1;
+        &self.idle[lanes::here().unwrap_or(last).min(last)]
     }
 }
 

@@ -56,8 +56,8 @@ async fn answer(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
 }
 
 async fn to_instance(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
-    let id = text(request.headers(), wire::HEADER_INSTANCE);
-    let Some(instance) = pool.instance(&id) else {
+    let id = request.headers().get(wire::HEADER_INSTANCE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let Some(instance) = pool.instance(id) else {
         return other(Outcome::Gone, format!("instance {id} is not there"));
     };
     let Some(slot) = pool.take_slot() else {
@@ -98,7 +98,7 @@ async fn to_job(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
         return other(Outcome::Refused, "all slots of this node are taken".into());
     };
     let story = Story::of(request.headers(), &function);
-    let call = text(request.headers(), wire::HEADER_CALL);
+    let call = text(request.headers(), headers::X_CALL_ID.as_str());
     match job::run(pool, slot, call, revision, request).await {
         Ok(answer) => {
             story.end("200");
@@ -225,7 +225,7 @@ impl Story {
         if !headers.contains_key(wire::HEADER_STORY) {
             return Story(None);
         }
-        let name = format!("Call {} of '{function}'", text(headers, wire::HEADER_CALL));
+        let name = format!("Call {} of '{function}'", text(headers, headers::X_CALL_ID.as_str()));
         log::info!("{name}: received, running");
         Story(Some((name, clock::now())))
     }

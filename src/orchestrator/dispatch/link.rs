@@ -12,7 +12,7 @@ use prost::Message;
 use std::collections::HashMap;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Links one node may hold: far more than any number of threads it would need them for.
 const LINKS_PER_NODE: usize = 64;
@@ -299,9 +299,13 @@ pub fn outcome(answer: &Response<Body>) -> Option<Outcome> {
 
 /// A link's address for a path.
 pub fn uri(authority: &'static str, path: PathAndQuery) -> Option<Uri> {
+    static INSTANCE: LazyLock<Authority> = LazyLock::new(|| Authority::from_static(wire::INSTANCE));
     let mut parts = hyper::http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::from_static(authority));
+    parts.authority = Some(match authority {
+        wire::INSTANCE => INSTANCE.clone(), // of each warm call: parsed once
+        other => Authority::from_static(other),
+    });
     parts.path_and_query = Some(path);
     Uri::from_parts(parts).ok()
 }
