@@ -34,6 +34,45 @@ pub struct Constraints {
     pub tags: BTreeMap<String, String>,
 }
 
+/// Whether a function is kept from the node's files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Files {
+    /// It sees its own and the system's; a container's root cannot be written.
+    #[default]
+    Private,
+    /// It sees what the worker's user sees; a container's root can be written.
+    Open,
+}
+
+/// Whether a function is kept from system calls that functions have no use for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Syscalls {
+    #[default]
+    Filtered,
+    /// It may make all that its user may make.
+    All,
+}
+
+/// How far a function is kept apart from its node and from other functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Isolation {
+    /// Default `private`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
+    /// Default `filtered`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syscalls: Option<Syscalls>,
+    /// Processes and threads at once; 1 to 65,536. Default 2,048.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+    /// MiB of temporary files; 1 to 1,048,576. Default 512.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tmp_mb: Option<u64>,
+}
+
 /// Settings of a function: the body of `POST /functions` and `PUT /functions/NAME`, and (with `command`) `function.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +99,9 @@ pub struct FunctionSpec {
     /// Cores one instance or job may use; more than 0, at most 4,096. Default: no limit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<f64>,
+    /// Left out: as far as the node can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     /// Calls one http instance takes at once; 1 to 10,000. Default 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
@@ -120,6 +162,9 @@ pub struct Function {
     pub memory_mb: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<f64>,
+    /// What differs from the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
     pub concurrency: u32,
     pub min: u32,
     pub max: u32,

@@ -27,6 +27,19 @@ pub struct Constraints {
     pub tags: BTreeMap<String, String>,
 }
 
+/// How far a function is kept apart from its node and from other functions. The default is: as far as can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// It sees the node's files as the worker's user does; a container may write to its own root.
+    pub open_files: bool,
+    /// It may make every system call its user may make.
+    pub all_syscalls: bool,
+    /// Processes and threads at once; 0: as many as nodes give.
+    pub pids: u32,
+    /// Its temporary files; 0: as much as nodes give.
+    pub tmp_bytes: u64,
+}
+
 /// Everything needed to run a function, fixed once made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
@@ -44,6 +57,7 @@ pub struct Revision {
     pub memory_bytes: u64,
     /// Cores; 0: no limit of its own.
     pub cpu: f64,
+    pub isolation: Isolation,
     /// Calls one instance takes at once.
     pub concurrency: u32,
     pub min: u32,

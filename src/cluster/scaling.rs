@@ -340,6 +340,7 @@ mod tests {
             timeout_ms: 30_000,
             memory_bytes: 0,
             cpu: 0.0,
+            isolation: Default::default(),
             concurrency: 80,
             min: 0,
             max: 20,

@@ -4,7 +4,7 @@ use super::list::mode;
 use super::{Outcome, connect};
 use crate::cli::{Describe, Format};
 use crate::output;
-use crate::types::{CallRecord, Function};
+use crate::types::{CallRecord, Files, Function, Isolation, Syscalls};
 use std::collections::BTreeMap;
 
 /// Calls shown.
@@ -44,6 +44,7 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Timeout", format!("{}s", f.timeout_s)),
         ("Memory", memory),
         ("CPU", f.cpu.map_or("no limit of its own".to_string(), |cpu| format!("{cpu} cores"))),
+        ("Isolation", isolation(f.isolation.unwrap_or_default())),
         ("Concurrency", f.concurrency.to_string()),
         ("Instances", format!("{} (min {}, max {}, idle {}s)", f.instances.len(), f.min, f.max, f.idle_s)),
         ("Running", f.instances.iter().map(instance).collect::<Vec<_>>().join("\n")),
@@ -58,6 +59,17 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Updated", f.updated_at.clone()),
         ("Revisions", revisions.collect::<Vec<_>>().join("\n")),
     ])
+}
+
+fn isolation(of: Isolation) -> String {
+    let mut said = vec![match of.files {
+        Some(Files::Open) => "files open".to_string(),
+        _ => "files private".to_string(),
+    }];
+    said.extend((of.syscalls == Some(Syscalls::All)).then(|| "all system calls".to_string()));
+    said.extend(of.pids.map(|pids| format!("{pids} processes")));
+    said.extend(of.tmp_mb.map(|mb| format!("{mb}MiB of temporary files")));
+    said.join(", ")
 }
 
 fn needs(f: &Function) -> String {

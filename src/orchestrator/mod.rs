@@ -7,6 +7,7 @@ pub mod dispatch;
 mod effects;
 pub mod events;
 mod grpc;
+pub mod isolation;
 mod members;
 pub mod spec;
 pub mod state;

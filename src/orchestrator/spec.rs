@@ -1,5 +1,6 @@
 //! A function's settings, between the JSON people write and the core's revision: checked here, once, with defaults.
 
+use super::isolation;
 use crate::cluster::{Constraints, Mode, Revision};
 use crate::{names, types};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub struct Invalid {
     pub why: String,
 }
 
-fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, Invalid> {
+pub(super) fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid { field, why: why.into() })
 }
 
@@ -75,6 +76,7 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
         }
         other => other.unwrap_or(0.0),
     };
+    let isolation = isolation::read(&spec.isolation.unwrap_or_default())?;
     let constraints = spec.constraints.unwrap_or_default();
     Ok(Revision {
         function: Arc::from(spec.name),
@@ -86,6 +88,7 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
         timeout_ms: seconds("timeout_s", spec.timeout_s, TIMEOUT_S, TIMEOUT_MAX_S, false)?,
         memory_bytes: memory_mb << 20,
         cpu,
+        isolation,
         concurrency: ranged("concurrency", spec.concurrency, CONCURRENCY, 1, CONCURRENCY_MAX)?,
         min,
         max,
@@ -174,6 +177,7 @@ pub fn settings(revision: &Revision) -> types::FunctionSpec {
         timeout_s: Some(revision.timeout_ms as f64 / 1_000.0),
         memory_mb: (revision.memory_bytes > 0).then_some(revision.memory_bytes >> 20),
         cpu: (revision.cpu > 0.0).then_some(revision.cpu),
+        isolation: isolation::shown(&revision.isolation),
         concurrency: Some(revision.concurrency),
         min: Some(revision.min),
         max: Some(revision.max),
@@ -205,6 +209,7 @@ pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::Fu
         timeout_s: over.timeout_s.or(base.timeout_s),
         memory_mb: over.memory_mb.or(base.memory_mb),
         cpu: over.cpu.or(base.cpu),
+        isolation: over.isolation.or(base.isolation),
         concurrency: over.concurrency.or(base.concurrency),
         min: over.min.or(base.min),
         max: over.max.or(base.max),
@@ -231,6 +236,7 @@ mod tests {
             s.timeout_s = Some(1.5);
             s.memory_mb = Some(64);
             s.min = Some(2);
+            s.isolation = Some(types::Isolation { pids: Some(9), ..Default::default() });
             s.env = Some([("A".to_string(), "b=c".to_string())].into());
         });
         let first = revision(one, 7).expect("valid");
@@ -239,7 +245,8 @@ mod tests {
 
     #[test]
     fn each_bad_field_is_named() {
-        let field = |edit: fn(&mut types::FunctionSpec)| revision(spec(edit), 0).expect_err("invalid").field;
+        let field_of = |spec: types::FunctionSpec| revision(spec, 0).expect_err("invalid").field;
+        let field = |edit: fn(&mut types::FunctionSpec)| field_of(spec(edit));
         assert_eq!(field(|s| s.name = "No Good".into()), "name");
         assert_eq!(field(|s| s.image = "  ".into()), "image");
         assert_eq!(field(|s| s.image = "bundle:12".into()), "image");
@@ -248,6 +255,8 @@ mod tests {
         assert_eq!(field(|s| s.memory_mb = Some(0)), "memory_mb");
         assert_eq!(field(|s| s.cpu = Some(-1.0)), "cpu");
         assert_eq!(field(|s| s.concurrency = Some(0)), "concurrency");
+        let pids = |pids| Some(types::Isolation { pids: Some(pids), ..Default::default() });
+        assert_eq!(field_of(spec(|s| s.isolation = pids(0))), "isolation.pids");
         assert_eq!(field(|s| (s.min, s.max) = (Some(3), Some(2))), "min");
         assert_eq!(field(|s| s.max = Some(0)), "max");
         assert_eq!(field(|s| s.env = Some([("A=B".to_string(), String::new())].into())), "env");

@@ -2,7 +2,7 @@
 //! where something runs is decided elsewhere.
 
 use super::bundle::{BundleCache, Unpacked};
-use super::engine::{Adopted, Engine, EngineError, ImageFacts, Kind, Launch, Program, Running};
+use super::engine::{Adopted, Engine, EngineError, ImageFacts, Isolation, Kind, Launch, Program, Running};
 use super::engines::{self, Change, Engines};
 use super::instance::Instance;
 use super::jobs::Jobs;
@@ -321,6 +321,11 @@ impl Pool {
                 env: given.chain(ours).collect(),
                 memory_bytes: (revision.memory_bytes > 0).then_some(revision.memory_bytes),
                 cpu: (revision.cpu > 0.0).then_some(revision.cpu),
+                isolation: Isolation {
+                    open_files: revision.open_files,
+                    all_syscalls: revision.all_syscalls,
+                    ..Isolation::limits(revision.pids, revision.tmp_bytes)
+                },
                 kind,
             })
             .await

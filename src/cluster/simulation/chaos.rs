@@ -59,6 +59,7 @@ impl World {
             timeout_ms: 30_000,
             memory_bytes: self.dice.one_of(&[0, 1 << 20, 64 << 30]) * u64::from(self.dice.percent(10)),
             cpu: self.dice.one_of(&[0.0, 0.0, 0.0, 1.0, f64::NAN]),
+            isolation: Default::default(),
             concurrency: self.dice.one_of(&[0, 1, 1, 2, 4, 16]),
             min: self.dice.one_of(&[0, 0, 0, 1, 2, 7]),
             max: self.dice.one_of(&[0, 1, 1, 1, 2, 3, 5]),

@@ -202,6 +202,7 @@ fn http(name: &str) -> Revision {
         timeout_ms: 30_000,
         memory_bytes: 0,
         cpu: 0.0,
+        isolation: Default::default(),
         concurrency: 1,
         min: 0,
         max: 1,

@@ -214,6 +214,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         timeout_s: settings.timeout_s.unwrap_or_default(),
         memory_mb: settings.memory_mb,
         cpu: settings.cpu,
+        isolation: settings.isolation,
         concurrency: current.concurrency,
         min: current.min,
         max: current.max,

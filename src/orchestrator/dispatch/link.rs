@@ -339,6 +339,10 @@ fn to_proto(revision: &Revision) -> proto::Revision {
         cpu: revision.cpu,
         concurrency: revision.concurrency,
         timeout_ms: revision.timeout_ms,
+        open_files: revision.isolation.open_files,
+        all_syscalls: revision.isolation.all_syscalls,
+        pids: revision.isolation.pids,
+        tmp_bytes: revision.isolation.tmp_bytes,
     }
 }
 

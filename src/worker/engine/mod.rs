@@ -27,7 +27,42 @@ pub struct Launch {
     pub memory_bytes: Option<u64>,
     /// Cores, such as 0.5. `None`: no limit of its own.
     pub cpu: Option<f64>,
+    pub isolation: Isolation,
     pub kind: Kind,
+}
+
+/// How far a launch is kept apart from its node and from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Isolation {
+    /// Sees the node's files as the worker's user does; a container may write to its own root.
+    pub open_files: bool,
+    /// May make every system call its user may make.
+    pub all_syscalls: bool,
+    /// Processes and threads at once.
+    pub pids: u32,
+    pub tmp_bytes: u64,
+}
+
+impl Isolation {
+    /// Plenty for a runtime with a pool of threads, too few for a fork bomb.
+    const PIDS: u32 = 2048;
+    const TMP_BYTES: u64 = 512 << 20;
+
+    /// The strictest, with these limits; 0 is the default of each.
+    pub fn limits(pids: u32, tmp_bytes: u64) -> Self {
+        Isolation {
+            open_files: false,
+            all_syscalls: false,
+            pids: if pids == 0 { Self::PIDS } else { pids },
+            tmp_bytes: if tmp_bytes == 0 { Self::TMP_BYTES } else { tmp_bytes },
+        }
+    }
+}
+
+impl Default for Isolation {
+    fn default() -> Self {
+        Isolation::limits(0, 0)
+    }
 }
 
 /// What a function's code is.

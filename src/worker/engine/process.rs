@@ -2,12 +2,17 @@
 //! folder, and nothing of it left when it ends. Must never block an executor thread; isolation beyond this (file
 //! system, network, cores) is the docker engine's.
 
+mod cgroup;
 mod command;
 mod confine;
 mod group;
+mod host;
+mod landlock;
 mod leftovers;
 mod ports;
+mod seccomp;
 mod spawner;
+mod view;
 
 use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
 use crate::rt;

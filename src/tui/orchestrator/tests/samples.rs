@@ -56,6 +56,7 @@ pub fn function(name: &str) -> Function {
         timeout_s: 30.0,
         memory_mb: Some(128),
         cpu: None,
+        isolation: None,
         concurrency: 80,
         min: 0,
         max: 20,

@@ -1,7 +1,7 @@
 //! What the engine is asked, and the check of all that goes into a path: shiplift panics on what cannot stand there.
 //! Must never let a name through that could mean another resource.
 
-use super::super::{EngineError, Kind, Launch};
+use super::super::{EngineError, Isolation, Kind, Launch};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -9,8 +9,9 @@ use std::fmt::Write;
 
 /// Longest image reference: the registry's own limit on a name is 255, a digest and a host come on top.
 const MAX_IMAGE_BYTES: usize = 512;
-/// Processes and threads of one container: plenty for a runtime with a pool of threads, too few for a fork bomb.
-const MAX_PIDS: u32 = 2048;
+/// Where a container may write when it may not write to its root, as programs expect it: in memory, gone with it.
+/// What runs there is the image's business: an init may keep its programs in /run.
+const SCRATCH: [&str; 3] = ["/tmp", "/var/tmp", "/run"];
 /// What the engine keeps of a container's output, for `docker logs`; ours is in the log book.
 const LOG_BYTES: &str = "1m";
 /// Capabilities kept, as images that begin as root and become someone else need them: what OpenShift's and Knative's
@@ -136,14 +137,19 @@ pub fn create(
     let mut host = json!({
         "CapDrop": ["ALL"],
         "CapAdd": CAPABILITIES,
-        "SecurityOpt": ["no-new-privileges:true"],
-        "PidsLimit": MAX_PIDS,
+        "SecurityOpt": security(&launch.isolation),
+        "PidsLimit": launch.isolation.pids,
         "RestartPolicy": {"Name": "no"},
         // A job's output goes to its caller, and it is gone with its call: nothing to keep.
         "LogConfig": if job { json!({"Type": "none"}) } else {
             json!({"Type": "json-file", "Config": {"max-size": LOG_BYTES, "max-file": "1"}})
         },
     });
+    if !launch.isolation.open_files {
+        host["ReadonlyRootfs"] = json!(true);
+        let options = format!("rw,nosuid,nodev,exec,mode=1777,size={}", launch.isolation.tmp_bytes);
+        host["Tmpfs"] = SCRATCH.iter().map(|place| (place.to_string(), json!(options))).collect();
+    }
     if let Some(bytes) = launch.memory_bytes {
         // The same with swap: swapping would only hide that it is too little.
         host["Memory"] = json!(bytes);
@@ -171,6 +177,13 @@ pub fn create(
     body["Labels"] = Value::Object(labels);
     body["HostConfig"] = host;
     Ok(body.to_string())
+}
+
+/// The engine's own filter of system calls holds unless it is told not to.
+fn security(isolation: &Isolation) -> Vec<&'static str> {
+    let mut options = vec!["no-new-privileges:true"];
+    options.extend(isolation.all_syscalls.then_some("seccomp=unconfined"));
+    options
 }
 
 /// The last of a name wins, `PORT` is what it is reached at. `getenv` would take the first of two.
@@ -230,6 +243,7 @@ mod tests {
             env: vec![("A".into(), "1".into()), ("PORT".into(), "no".into()), ("A".into(), "b=c".into())],
             memory_bytes: Some(64 << 20),
             cpu: Some(0.5),
+            isolation: Isolation::default(),
             kind,
         }
     }

@@ -71,6 +71,7 @@ impl Bench {
             env: vec![],
             memory_bytes: None,
             cpu: None,
+            isolation: Default::default(),
             kind,
         }
     }

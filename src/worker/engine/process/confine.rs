@@ -1,51 +1,101 @@
 //! What a child does to itself between fork and exec. Must never allocate, lock or touch memory others may hold there.
 
-use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, setsid, umask};
+use super::landlock::Rules;
+use super::seccomp::Filter;
+use super::view::Entry;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{
+    Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit, setsid, umask,
+};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+use std::ffi::CString;
+use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
 
 /// Open files of a process: enough for a busy server.
 const MAX_OPEN_FILES: u64 = 65_536;
-/// Bytes of any one file it writes: a runaway log must not fill the node's disk in one go.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+/// When memory runs out, what functions hold is taken before the worker and the rest of the machine.
+const OUT_OF_MEMORY_SCORE: &[u8] = b"500";
 
-/// Has the command run in a session and process group of its own, unable to gain privileges, with limits and a strict
-/// umask, and (on Linux) killed when the thread that spawns it ends.
-pub fn confine(command: &mut Command, memory_bytes: Option<u64>) {
-    // All that needs memory or the parent's view is done here, before the fork.
-    let mut limits = vec![
-        (Resource::Core, at_most(Resource::Core, 0)),
-        (Resource::Nofile, at_most(Resource::Nofile, MAX_OPEN_FILES)),
-        (Resource::Fsize, at_most(Resource::Fsize, MAX_FILE_BYTES)),
-    ];
-    if let Some(bytes) = memory_bytes {
-        limits.push((Resource::Data, at_most(Resource::Data, bytes)));
+/// What a launch is held by, made ready before the fork.
+pub struct Confinement {
+    pub limits: Limits,
+    /// The files of its control group, each of which wants a `0`.
+    pub cgroup: Vec<File>,
+    /// Into the functions' view of the file system.
+    pub view: Option<Entry>,
+    /// With the launch's own folder.
+    pub files: Option<(Rules, CString)>,
+    pub calls: Option<Arc<Filter>>,
+}
+
+/// Limits that each process has for itself.
+pub struct Limits(Vec<(Resource, Rlimit)>);
+
+impl Limits {
+    /// `memory_bytes` and `processes`, where no control group limits them.
+    pub fn new(file_bytes: u64, memory_bytes: Option<u64>, processes: Option<u32>) -> Limits {
+        let wanted = [
+            Some((Resource::Core, 0)),
+            Some((Resource::Nofile, MAX_OPEN_FILES)),
+            Some((Resource::Fsize, file_bytes)),
+            memory_bytes.map(|bytes| (Resource::Data, bytes)),
+            processes.map(|most| (Resource::Nproc, most.into())),
+        ];
+        Limits(wanted.into_iter().flatten().map(|(resource, most)| (resource, at_most(resource, most))).collect())
     }
-    #[cfg(target_os = "linux")]
+}
+
+/// Has the command run in a session and process group of its own, held by all this, without privileges and unable to gain
+/// any, with a strict umask, and killed when the thread that spawns it ends.
+pub fn confine(command: &mut Command, by: Confinement) {
     let parent = rustix::process::getpid();
-    let in_child = move || {
+    let in_child = move || Ok(by.hold(parent)?);
+    // SAFETY: between fork and exec of a program with threads only async-signal-safe calls are allowed, because
+    // another thread may have held any lock (the allocator's too) at the fork. The closure only makes system calls,
+    // through rustix or by number, which take no locks, and reads what it owns; errors are made of a number, without
+    // allocating.
+    unsafe { command.pre_exec(in_child) };
+}
+
+impl Confinement {
+    fn hold(&self, parent: rustix::process::Pid) -> rustix::io::Result<()> {
         setsid()?;
         umask(Mode::from_raw_mode(0o077));
-        for (resource, limit) in &limits {
+        for file in &self.cgroup {
+            rustix::io::write(file, b"0")?;
+        }
+        // Refused to who has no right to it: then it stays as it is.
+        if let Ok(file) = openat(CWD, c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            let _ = rustix::io::write(&file, OUT_OF_MEMORY_SCORE);
+        }
+        for (resource, limit) in &self.limits.0 {
             setrlimit(*resource, Rlimit { current: limit.current, maximum: limit.maximum })?;
         }
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-            rustix::thread::set_no_new_privs(true)?;
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The parent may have died before the line above: then no signal will come.
-            if getppid() != Some(parent) {
-                return Err(rustix::io::Errno::SRCH.into());
-            }
+        if let Some(view) = &self.view {
+            view.enter()?;
+            view.become_user()?;
         }
-        Ok(())
-    };
-    // SAFETY: between fork and exec of a program with threads only async-signal-safe calls are allowed, because
-    // another thread may have held any lock (the allocator's too) at the fork. The closure only makes system calls
-    // through rustix, which takes no locks, and reads what it owns; errors are made of a number, without allocating.
-    unsafe { command.pre_exec(in_child) };
+        let none = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+        set_no_new_privs(true)?;
+        // After the change of user, which takes it away.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before the line above: then no signal will come.
+        if getppid() != Some(parent) {
+            return Err(rustix::io::Errno::SRCH);
+        }
+        if let Some((rules, home)) = &self.files {
+            rules.open_home(home)?;
+            rules.enforce()?;
+        }
+        match &self.calls {
+            Some(filter) => filter.install(),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Marks what this process itself was given open, beyond stdin, stdout and stderr, so that no child gets it. What Rust

@@ -3,6 +3,7 @@
 
 use super::super::output::LastWords;
 use super::super::{Control, EngineError, Exit};
+use super::cgroup::Cgroup;
 use crate::clock;
 use crate::rt::{self, Receiver, Sender};
 use async_process::Child;
@@ -24,6 +25,8 @@ pub struct Group {
     #[cfg(target_os = "linux")]
     ended: Option<async_io::Async<std::os::fd::OwnedFd>>,
     state: Mutex<State>,
+    /// Holds also what left the group.
+    cgroup: Option<Arc<Cgroup>>,
 }
 
 #[derive(Default)]
@@ -35,7 +38,7 @@ struct State {
 
 impl Group {
     /// The group of a child that has just executed, and so leads its own session.
-    pub fn new(child: &Child) -> Result<Arc<Group>, EngineError> {
+    pub fn new(child: &Child, cgroup: Option<Arc<Cgroup>>) -> Result<Arc<Group>, EngineError> {
         let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let leader = leader.ok_or_else(|| EngineError::Resources("the system gave a process no number".into()))?;
         Ok(Arc::new(Group {
@@ -46,6 +49,7 @@ impl Group {
                 .ok()
                 .and_then(|fd| async_io::Async::new(fd).ok()),
             state: Mutex::default(),
+            cgroup,
         }))
     }
 
@@ -58,6 +62,17 @@ impl Group {
         let state = self.lock();
         if !state.reaped {
             let _ = kill_process_group(self.leader, signal);
+            drop(state);
+            if signal == Signal::KILL {
+                self.kill_hidden();
+            }
+        }
+    }
+
+    /// What left the process group, but not the control group.
+    fn kill_hidden(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
         }
     }
 
@@ -103,7 +118,11 @@ pub fn keep<H: Send + 'static>(
     let (gone, ended): (Sender<()>, _) = rt::bounded(1);
     let control = ProcessControl { group: group.clone(), ended, last_words };
     rt::spawn(async move {
-        let exit = group.reap(&mut child).await;
+        let mut exit = group.reap(&mut child).await;
+        group.kill_hidden();
+        if !exit.success() && group.cgroup.as_ref().is_some_and(|cgroup| cgroup.ran_out_of_memory()) {
+            exit = Exit::OutOfMemory;
+        }
         // Nothing is ever sent: it ends when the last reader of the output drops its end.
         let _ = clock::timeout(DRAIN_LIMIT, drained.recv()).await;
         drop(held);

@@ -2,6 +2,9 @@
 //! their environment that names the folder, never by number: numbers come round again. Must never kill anything else.
 
 use super::super::EngineError;
+use super::cgroup::Cgroup;
+use super::host::Host;
+use super::view::{self, View};
 use crate::clock;
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -10,7 +13,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// In every launch's environment, and so in that of all it starts: the launch's folder.
@@ -33,7 +36,7 @@ pub fn prepare(run: &Path) -> io::Result<PathBuf> {
     let run = fs::canonicalize(run)?;
     let dirs: Vec<PathBuf> = fs::read_dir(&run)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
     if !dirs.is_empty() {
-        sweep(dirs);
+        sweep(dirs.into_iter().map(|dir| (dir, None)).collect());
     }
     Ok(run)
 }
@@ -41,6 +44,7 @@ pub fn prepare(run: &Path) -> io::Result<PathBuf> {
 /// A launch's private folder; when dropped, whatever still runs with it is ended and it is removed, soon and elsewhere.
 pub struct RunDir {
     path: PathBuf,
+    cgroup: Option<Arc<Cgroup>>,
     sweeper: Sweeper,
 }
 
@@ -58,31 +62,44 @@ impl RunDir {
                 _ => format!("could not make the folder {path}: {error}; see that there is room"),
             })
         })?;
-        Ok(RunDir { path, sweeper: sweeper.clone() })
+        Ok(RunDir { path, cgroup: None, sweeper: sweeper.clone() })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The group whose processes end with it.
+    pub fn keep(&mut self, cgroup: Option<Arc<Cgroup>>) {
+        self.cgroup = cgroup;
     }
 }
 
 impl Drop for RunDir {
     fn drop(&mut self) {
         // Without the thread it stays until the next start.
-        let _ = self.sweeper.ended.send(std::mem::take(&mut self.path));
+        let _ = self.sweeper.ended.send((std::mem::take(&mut self.path), self.cgroup.take()));
     }
 }
+
+/// A launch's folder and its group.
+type Ended = (PathBuf, Option<Arc<Cgroup>>);
 
 /// The thread that cleans up after launches; ends with its last handle.
 #[derive(Clone)]
 pub struct Sweeper {
-    ended: mpsc::Sender<PathBuf>,
+    ended: mpsc::Sender<Ended>,
 }
 
 impl Sweeper {
-    pub fn start() -> io::Result<Sweeper> {
-        let (ended, inbox) = mpsc::channel::<PathBuf>();
+    pub fn start(host: &Host) -> io::Result<Sweeper> {
+        let (ended, inbox) = mpsc::channel::<Ended>();
+        let namespace = host.view.as_ref().map(View::namespace);
         std::thread::Builder::new().name("sweeper".into()).spawn(move || {
+            // Launches' folders are mounted there.
+            if let Some(Err(error)) = namespace.map(|namespace| View::enter(&namespace)) {
+                log::warn!("launches' folders stay mounted until the worker ends: {error}");
+            }
             while let Ok(first) = inbox.recv() {
                 let begun = clock::now();
                 sweep(std::iter::once(first).chain(inbox.try_iter()).collect());
@@ -94,15 +111,20 @@ impl Sweeper {
 }
 
 /// Ends everything that was launched with one of these folders, then removes them.
-fn sweep(dirs: Vec<PathBuf>) {
-    let dirs: HashSet<PathBuf> = dirs.into_iter().collect();
+fn sweep(ended: Vec<Ended>) {
+    let (grouped, loose): (Vec<Ended>, Vec<Ended>) = ended.into_iter().partition(|(_, cgroup)| cgroup.is_some());
+    // What has a group cannot leave it.
+    grouped.iter().filter_map(|(_, cgroup)| cgroup.as_ref()).for_each(|cgroup| cgroup.remove());
+    let grouped = grouped.into_iter().map(|(dir, _)| dir);
+    let loose: HashSet<PathBuf> = loose.into_iter().map(|(dir, _)| dir).collect();
     for _ in 0..PASSES {
-        if !kill_marked(&dirs) {
+        if loose.is_empty() || !kill_marked(&loose) {
             break;
         }
         std::thread::sleep(PASS_PAUSE);
     }
-    for dir in dirs {
+    for dir in grouped.chain(loose) {
+        view::forget(&dir);
         let _ = fs::remove_dir_all(dir);
     }
 }

@@ -6,6 +6,7 @@ use super::super::{EngineError, Kind, Launch, Program, Running};
 use super::command;
 use super::confine::{confine, keep_inherited_files_from_children};
 use super::group::{self, Group};
+use super::host::Host;
 use super::leftovers::{self, RunDir, Sweeper};
 use super::ports::Ports;
 use crate::rt::{self, Sender};
@@ -55,10 +56,11 @@ impl Spawner {
         let run = leftovers::prepare(&data_dir.join("run"))
             .map_err(|error| failed(&format!("make {}/run; check --data-dir", data_dir.display()), error))?;
         let own = std::env::current_exe().map_err(|error| failed("tell where this program lies", error))?;
-        let sweeper = Sweeper::start().map_err(|error| failed("start a thread", error))?;
+        let host = Host::find(&run, own);
+        let sweeper = Sweeper::start(&host).map_err(|error| failed("start a thread", error))?;
         keep_inherited_files_from_children();
         let (orders, inbox) = mpsc::channel::<Order>();
-        let shop = Shop { run, own, sweeper, logs, ports: Arc::new(Ports::default()) };
+        let shop = Shop { run, host, sweeper, logs, ports: Arc::new(Ports::default()) };
         std::thread::Builder::new()
             .name("spawner".into())
             .spawn(move || {
@@ -82,7 +84,7 @@ impl Spawner {
 /// What the thread works with.
 struct Shop {
     run: PathBuf,
-    own: PathBuf,
+    host: Host,
     sweeper: Sweeper,
     logs: Arc<LogBook>,
     ports: Arc<Ports>,
@@ -101,8 +103,13 @@ impl Shop {
         }
         let own_path = launch.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
         let path = own_path.unwrap_or(PATH);
-        let program = command::resolve(&launch.command, &bundle, path, &self.own)?;
-        let dir = RunDir::make(&self.run, &launch.id, &self.sweeper)?;
+        let view = self.host.view_for(&launch, &bundle);
+        let resolve = |view| command::resolve(&launch.command, &bundle, path, self.host.own(view));
+        let program = resolve(view)?;
+        // A program that others may not reach is run as the worker's user.
+        let view = view.filter(|view| view.shows(&program));
+        let program = if view.is_some() { program } else { resolve(None)? };
+        let mut dir = RunDir::make(&self.run, &launch.id, &self.sweeper)?;
         let lease = match launch.kind {
             Kind::Http => Some(self.ports.lease()?),
             Kind::Job => None,
@@ -123,14 +130,17 @@ impl Shop {
         if let Some(lease) = &lease {
             command.env("PORT", lease.port().to_string());
         }
-        confine(&mut command, launch.memory_bytes);
+        let (held, cgroup) = self.host.hold(&launch, view, &program, &bundle, dir.path())?;
+        let cgroup = cgroup.map(Arc::new);
+        dir.keep(cgroup.clone());
+        confine(&mut command, held);
 
         let mut command = async_process::Command::from(command);
         let stdin = if launch.kind == Kind::Job { Stdio::piped() } else { Stdio::null() };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut command).map_err(|error| command::explain(&launch.command[0], &program, &error))?;
 
-        let group = Group::new(&child)?;
+        let group = Group::new(&child, cgroup)?;
         let last_words = Arc::new(LastWords::default());
         let (open, drained) = rt::bounded(1);
         let source: Arc<str> = launch.id.into();

@@ -49,6 +49,7 @@ impl Bench {
             env: vec![],
             memory_bytes: None,
             cpu: None,
+            isolation: Default::default(),
             kind,
         }
     }

@@ -26,6 +26,7 @@ fn no_engine_is_said_and_its_return_is_noticed() {
         env: vec![],
         memory_bytes: None,
         cpu: None,
+        isolation: Default::default(),
         kind: Kind::Job,
     };
     let refused = block_on(engine.start(launch)).map(drop).unwrap_err();
