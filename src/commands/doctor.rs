@@ -10,6 +10,7 @@ use crate::config::{DEFAULT_GRPC_ADDR, DEFAULT_HTTP_ADDR, Env};
 use crate::errors::Error;
 use crate::output;
 use crate::version::VERSION;
+use crate::worker::isolation;
 use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
 use std::io;
@@ -67,7 +68,11 @@ pub fn run(flags: &Doctor) -> Outcome {
         Ok(version) => ok("docker engine", version),
         Err((why, fix)) => warn("docker engine", why, fix),
     });
-    kernel(Path::new("/proc"), Path::new("/sys/fs/cgroup"), &mut checks);
+    kernel(Path::new("/proc"), &mut checks);
+    checks.extend(isolation().into_iter().map(|(check, found)| match found {
+        Ok(detail) => ok(check, detail),
+        Err((why, fix)) => warn(check, why, fix),
+    }));
 
     let text = match options.output.unwrap_or_default() {
         Format::Json => output::json(&checks)?,
@@ -228,18 +233,10 @@ fn engine() -> Check {
     }
 }
 
-fn kernel(proc: &Path, cgroup: &Path, checks: &mut Vec<Check>) {
+fn kernel(proc: &Path, checks: &mut Vec<Check>) {
     checks.push(match std::fs::read(proc.join("stat")) {
         Ok(_) => ok("/proc", "can be read"),
         Err(error) => fail("/proc", format!("cannot be read: {error}"), "mount it: 'mount -t proc proc /proc'"),
-    });
-    checks.push(match cgroup.join("cgroup.controllers").exists() {
-        true => ok("cgroup v2", "is there"),
-        false => warn(
-            "cgroup v2",
-            "is not there: limits of CPU and memory are less exact",
-            "boot with systemd.unified_cgroup_hierarchy=1",
-        ),
     });
 }
 
@@ -250,7 +247,8 @@ mod tests {
     #[test]
     fn every_failure_has_a_fix() {
         let mut checks = vec![space(0), space(500 << 20), space(1 << 40)];
-        kernel(Path::new("/nonexistent"), Path::new("/nonexistent"), &mut checks);
+        kernel(Path::new("/nonexistent"), &mut checks);
+        checks.push(warn("cgroups", "none", "run the worker as root"));
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         checks.push(port("port", "--http-addr", "CARES_TEST_UNSET", address, false));

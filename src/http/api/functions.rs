@@ -8,7 +8,7 @@ use crate::http::route::{Call, Reply, Streamed};
 use crate::http::watch::Feed;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::bundles::Rejected;
-use crate::orchestrator::spec;
+use crate::orchestrator::{isolation, spec};
 use crate::types;
 use crate::{body::Body, names};
 use hyper::Response;
@@ -97,7 +97,7 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     let known = app.state.read(|c| c.function(&name).map(|f| spec::settings(f.current())));
     let base = known.unwrap_or_default();
     let settings = types::FunctionSpec { name: name.clone(), image: image.clone(), ..spec::merged(base, manifest) };
-    let revision = spec::revision(settings, clock::unix_ms())?;
+    let revision = checked(settings)?;
     let applied = app
         .state
         .apply(Command::PutFunction { revision: Box::new(revision), put: Put::Any })
@@ -115,12 +115,21 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
 fn put(app: &Orchestrator, spec: types::FunctionSpec, put: Put) -> Result<Arc<Revision>, Problem> {
     let name = spec.name.clone();
     let spec = with_manifest(app, spec)?;
-    let revision = Box::new(spec::revision(spec, clock::unix_ms())?);
+    let revision = Box::new(checked(spec)?);
     let events = match app.state.apply_kept(Command::PutFunction { revision, put }) {
         Ok(kept) => kept?,
         Err(refusal) => return Err(refused(&name, &refusal)),
     };
     made(&events).ok_or_else(|| Problem::new(500, "internal", "the revision was not recorded"))
+}
+
+/// The revision that settings make, however they came. The one place to ask whether who sent them may open what is
+/// shut by default.
+fn checked(settings: types::FunctionSpec) -> Result<Revision, Problem> {
+    if let Some(field) = settings.isolation.as_ref().and_then(isolation::opens) {
+        log::warn!("Function '{}': {field} opens what is shut by default", settings.name);
+    }
+    Ok(spec::revision(settings, clock::unix_ms())?)
 }
 
 /// A stored bundle says how it is run; the settings given stand over it.

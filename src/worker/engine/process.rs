@@ -1,6 +1,6 @@
 //! Runs functions as plain processes: each in a session of its own, with a clean environment, limits and a private
-//! folder, and nothing of it left when it ends. Must never block an executor thread; isolation beyond this (file
-//! system, network, cores) is the docker engine's.
+//! folder, held by whatever means the host has, and nothing of it left when it ends. Must never block an executor
+//! thread; a network of its own is the docker engine's.
 
 mod cgroup;
 mod command;
@@ -17,13 +17,14 @@ mod view;
 use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
 use crate::rt;
 use crate::worker::logs::LogBook;
+pub use host::report;
 use spawner::Spawner;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Runs functions as processes of this machine. `Launch::cpu` is not enforced; `memory_bytes` limits the data of each
-/// single process.
+/// Runs functions as processes of this machine. Where the host gives no control groups `Launch::cpu` is not enforced, and
+/// `memory_bytes` limits the data of each single process.
 pub struct ProcessEngine {
     spawner: Spawner,
     told: AtomicBool,

@@ -4,7 +4,7 @@ use super::{Docked, settings_of_mode};
 use crate::harness::{cares, run, wait_for};
 use crate::process::peak_mib;
 use cares::client::{Body, Invoke};
-use cares::types::{FunctionSpec, Mode};
+use cares::types::{Files, FunctionSpec, Mode, Isolation};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -194,4 +194,16 @@ fn fifty_functions_started_at_once_all_answer() {
     docked.cluster.workers[0].signal("TERM");
     assert!(docked.cluster.workers[0].wait().success());
     assert!(docked.containers(0).is_empty());
+}
+
+#[test]
+fn a_container_gets_at_nothing_and_takes_only_what_it_may() {
+    let Some(docked) = Docked::start(1) else { return };
+    let isolation = Isolation { pids: Some(50), tmp_mb: Some(8), ..Default::default() };
+    docked.register_as("attack", "attack", FunctionSpec { isolation: Some(isolation), ..Default::default() });
+    assert_eq!(docked.call("attack", ""), "8 MiB of temporary files\nlimited processes\n");
+    let open = Isolation { files: Some(Files::Open), ..isolation };
+    docked.register_as("open", "attack", FunctionSpec { isolation: Some(open), ..Default::default() });
+    let text = docked.call("open", "");
+    assert!(text.contains("wrote to its root") && !text.contains("mounted") && !text.contains("engine"), "{text}");
 }
