@@ -4,7 +4,7 @@ use super::{Docked, settings_of_mode};
 use crate::harness::{cares, run, wait_for};
 use crate::process::peak_mib;
 use cares::client::{Body, Invoke};
-use cares::types::{Files, FunctionSpec, Mode, Isolation};
+use cares::types::{Files, FunctionSpec, Isolation, Mode};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{Duration, Instant};

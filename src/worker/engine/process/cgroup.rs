@@ -279,7 +279,6 @@ impl Cgroup {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! What this host lets the engine hold launches by, found once, and what of it a launch gets. Must never fail: what the
 //! host has not is left out, and said.
 
-use super::super::{EngineError, Launch, Kind};
+use super::super::{EngineError, Kind, Launch};
 use super::cgroup::{Cgroup, Cgroups, Place};
 use super::confine::{Confinement, Limits};
 use super::landlock::Landlock;
@@ -28,22 +28,34 @@ pub fn report() -> [Found; 4] {
     let filter = Filter::new(true).map(|_| "system calls are filtered".to_string());
     let users = view::may_be_made().then(|| "each function is a user of its own, its disk is limited".to_string());
     [
-        ("landlock", landlock.ok_or((
-            "this kernel has none: functions may read what the worker's user may",
-            "use Linux 5.13 or later with landlock among its lsm= modules",
-        ))),
-        ("seccomp", filter.ok_or((
-            "this kernel has no filters: functions may make all system calls of their user",
-            "use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
-        ))),
-        ("cgroups", place.ok_or((
-            "none can be written: limits hold for each process of a function, and cpu is not limited",
-            "run the worker as root, or as a systemd service with Delegate=yes",
-        ))),
-        ("users", users.ok_or((
-            "functions are processes of the worker's user; their disk is limited by file only",
-            "run the worker as root: it gives each function a user of its own",
-        ))),
+        (
+            "landlock",
+            landlock.ok_or((
+                "this kernel has none: functions may read what the worker's user may",
+                "use Linux 5.13 or later with landlock among its lsm= modules",
+            )),
+        ),
+        (
+            "seccomp",
+            filter.ok_or((
+                "this kernel has no filters: functions may make all system calls of their user",
+                "use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
+            )),
+        ),
+        (
+            "cgroups",
+            place.ok_or((
+                "none can be written: limits hold for each process of a function, and cpu is not limited",
+                "run the worker as root, or as a systemd service with Delegate=yes",
+            )),
+        ),
+        (
+            "users",
+            users.ok_or((
+                "functions are processes of the worker's user; their disk is limited by file only",
+                "run the worker as root: it gives each function a user of its own",
+            )),
+        ),
     ]
 }
 
@@ -62,7 +74,8 @@ impl Host {
     pub fn find(run: &Path, own: PathBuf) -> Host {
         let view = view::may_be_made().then(|| View::make(run, &own));
         let view = view.and_then(|made| {
-            made.inspect_err(|error| log::warn!("functions share the worker's user and its view of files: {error}")).ok()
+            made.inspect_err(|error| log::warn!("functions share the worker's user and its view of files: {error}"))
+                .ok()
         });
         let filter = |local_sockets| Filter::new(local_sockets).map(Arc::new);
         Host {
@@ -97,16 +110,18 @@ impl Host {
             EngineError::Resources(format!("could not confine {}: {error}; see `cares doctor` on this node", launch.id))
         };
         let isolation = &launch.isolation;
-        let group = self.cgroups.as_ref().map(|groups| {
-            groups.make(&launch.id, launch.memory_bytes, launch.cpu, isolation.pids)
-        });
+        let group = self
+            .cgroups
+            .as_ref()
+            .map(|groups| groups.make(&launch.id, launch.memory_bytes, launch.cpu, isolation.pids));
         let (group, cgroup) = group.transpose().map_err(failed)?.unzip();
         let memory_is_limited = self.cgroups.as_ref().is_some_and(Cgroups::limit_memory);
         let piped: &[i32] = if launch.kind == Kind::Job { &[0, 1, 2] } else { &[1, 2] };
         let files = self.landlock.as_ref().filter(|_| !isolation.open_files);
         // The same file under another name, which only the view has.
         let program = if view.is_some_and(|view| view.own() == program) { &self.own } else { program };
-        let files = files.map(|landlock| Ok((landlock.rules(program, bundle)?, CString::new(home.as_os_str().as_bytes())?)));
+        let files =
+            files.map(|landlock| Ok((landlock.rules(program, bundle)?, CString::new(home.as_os_str().as_bytes())?)));
         let filter = self.filters[usize::from(view.is_none() && !isolation.open_files)].as_ref();
         let confinement = Confinement {
             limits: Limits::new(

@@ -94,7 +94,8 @@ impl Filter {
         let arch = ARCH?;
         let action = libc::SECCOMP_RET_ERRNO;
         // SAFETY: only reads one number and answers whether the kernel knows it.
-        let known = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0u32, &raw const action) };
+        let known =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0u32, &raw const action) };
         if known != 0 {
             return None;
         }
@@ -135,8 +136,7 @@ impl Filter {
     pub fn install(&self) -> rustix::io::Result<()> {
         let program = libc::sock_fprog { len: self.program.len() as u16, filter: self.program.as_ptr().cast_mut() };
         // SAFETY: the program and its length belong together, live through the call and are only read.
-        let done =
-            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0u32, &raw const program) };
+        let done = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0u32, &raw const program) };
         if done == 0 { Ok(()) } else { Err(last_errno()) }
     }
 }
