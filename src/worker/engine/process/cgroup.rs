@@ -15,8 +15,8 @@ const CPU_PERIOD_US: f64 = 100_000.0;
 const CPU_QUOTA_MIN_US: f64 = 1_000.0;
 /// Of the machine's memory, what all functions together may use: the worker must be able to go on.
 const MEMORY_SHARE: u64 = 90; // percent
-/// Rounds of killing: what forks meanwhile is found by the next.
-const KILL_ROUNDS: u32 = 100;
+/// Rounds of killing: what was forking is found by the next, and nothing forks any more.
+const KILL_ROUNDS: u32 = 3;
 /// A group is busy until what was killed in it is gone.
 const REMOVE_ROUNDS: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(2);
