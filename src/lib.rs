@@ -29,6 +29,7 @@ mod output;
 mod ring;
 mod rpc;
 mod rt;
+mod sandbox;
 mod settings;
 mod tui;
 mod usage;

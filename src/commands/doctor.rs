@@ -8,9 +8,8 @@ use super::{FAILED, Failure, Outcome, connect, doctor_engine, url};
 use crate::cli::{Doctor, Format};
 use crate::config::{DEFAULT_GRPC_ADDR, DEFAULT_HTTP_ADDR, Env};
 use crate::errors::Error;
-use crate::output;
 use crate::version::VERSION;
-use crate::worker::isolation;
+use crate::{output, sandbox};
 use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
 use std::io;
@@ -69,7 +68,7 @@ pub fn run(flags: &Doctor) -> Outcome {
         Err((why, fix)) => warn("docker engine", why, fix),
     });
     kernel(Path::new("/proc"), &mut checks);
-    checks.extend(isolation().into_iter().map(|(check, found)| match found {
+    checks.extend(sandbox::report().into_iter().map(|(check, found)| match found {
         Ok(detail) => ok(check, detail),
         Err((why, fix)) => warn(check, why, fix),
     }));

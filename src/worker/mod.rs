@@ -19,8 +19,6 @@ mod status;
 mod tests;
 mod vitals;
 
-pub use engine::process::report as isolation;
-
 use crate::config::WorkerConfig;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::front;

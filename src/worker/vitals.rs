@@ -1,6 +1,7 @@
 //! How busy this machine is: read from the system, or from the control group this process is confined to. A value that
 //! cannot be read is none, never the last one.
 
+use crate::sandbox::cgroup::OF_WORKER;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -121,6 +122,9 @@ impl Group {
     fn own() -> Option<Self> {
         let line = fs::read_to_string("/proc/self/cgroup").ok()?;
         let path = line.lines().find_map(|l| l.strip_prefix("0::/"))?;
+        // Its limits stay with the group it was started in.
+        let path = Path::new(path);
+        let path = path.parent().filter(|_| path.ends_with(OF_WORKER)).unwrap_or(path);
         let dir = Path::new("/sys/fs/cgroup").join(path);
         let memory_max = fs::read_to_string(dir.join("memory.max")).ok().and_then(|t| t.trim().parse().ok());
         let cpu_max = fs::read_to_string(dir.join("cpu.max")).ok().and_then(|t| {

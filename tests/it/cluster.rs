@@ -138,7 +138,7 @@ fn a_worker_never_runs_more_jobs_than_it_offered_and_the_rest_wait() {
     std::fs::create_dir(&dir).expect("a folder");
     let at = dir.display();
     // Each says how many there are while it is there.
-    cluster.deploy_script("count", &format!(": > '{at}'/$$; ls '{at}' | wc -l; sleep 0.1; rm '{at}'/$$"));
+    cluster.deploy_open_script("count", &format!(": > '{at}'/$$; ls '{at}' | wc -l; sleep 0.1; rm '{at}'/$$"));
     let calls: Vec<_> = (0..8).map(|_| cluster.call_aside("count", "")).collect();
     for call in calls {
         let (status, text, _) = call.join().expect("an answer");

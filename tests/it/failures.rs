@@ -53,7 +53,8 @@ fn what_functions_of_a_killed_worker_started_is_gone_when_it_is_back() {
     let pids = cluster.dir.path().join("pids");
     let at = pids.display();
     // A child, one that left the group, and one that nobody waits for.
-    cluster.deploy_script("family", &format!("sleep 1000 & setsid sleep 1000 & (sleep 1000 &) ; : > '{at}'; wait"));
+    cluster
+        .deploy_open_script("family", &format!("sleep 1000 & setsid sleep 1000 & (sleep 1000 &) ; : > '{at}'; wait"));
     let call = cluster.call_aside("family", "");
     wait_for("they have started", || pids.exists() && processes::of(&cluster).len() >= 4);
     cluster.restart_worker(0, "w1", &[]);

@@ -26,7 +26,8 @@ pub fn manifest_with(behaviour: &str, settings: &str) -> String {
 /// The manifest of an http function whose process ignores SIGTERM.
 pub fn stubborn_manifest(behaviour: &str) -> String {
     let shell = format!("trap '' TERM; exec {} fixture::function --exact --nocapture", program());
-    manifest_of(&format!(r#"["sh","-c","{shell}"]"#), behaviour, "")
+    // A shell of a function does not see this binary.
+    manifest_of(&format!(r#"["sh","-c","{shell}"]"#), behaviour, r#","isolation":{"files":"open"}"#)
 }
 
 fn manifest_of(command: &str, behaviour: &str, settings: &str) -> String {

@@ -17,7 +17,7 @@ impl Gate {
         // In the folder: a file for each run, named after its process.
         let script =
             format!("#!/bin/sh\n: > '{at}'/run-$$\nwhile [ ! -e '{at}'/open ]; do sleep 0.02; done\necho through\n");
-        let manifest = format!(r#"{{"mode":"job","command":["./run.sh"]{settings}}}"#);
+        let manifest = format!(r#"{{"mode":"job","command":["./run.sh"],"isolation":{{"files":"open"}}{settings}}}"#);
         cluster.deploy(name, &manifest, &[("run.sh", &script)]);
         Gate { dir }
     }

@@ -290,6 +290,12 @@ impl Cluster {
         self.deploy(name, manifest, &[("run.sh", &format!("#!/bin/sh\n{script}\n"))]);
     }
 
+    /// The same for one that writes where the test looks.
+    pub fn deploy_open_script(&self, name: &str, script: &str) {
+        let manifest = r#"{"mode":"job","command":["./run.sh"],"isolation":{"files":"open"}}"#;
+        self.deploy(name, manifest, &[("run.sh", &format!("#!/bin/sh\n{script}\n"))]);
+    }
+
     /// Calls a function with a body; status and answer as text.
     pub fn call(&self, name: &str, body: &str) -> (u16, String) {
         let (answer, text) = self.invoke(name, body);

@@ -2,22 +2,17 @@
 //! folder, held by whatever means the host has, and nothing of it left when it ends. Must never block an executor
 //! thread; a network of its own is the docker engine's.
 
-mod cgroup;
 mod command;
 mod confine;
 mod group;
 mod host;
-mod landlock;
 mod leftovers;
 mod ports;
-mod seccomp;
 mod spawner;
-mod view;
 
 use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
 use crate::rt;
 use crate::worker::logs::LogBook;
-pub use host::report;
 use spawner::Spawner;
 use std::path::Path;
 use std::sync::Arc;

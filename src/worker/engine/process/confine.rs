@@ -1,8 +1,8 @@
 //! What a child does to itself between fork and exec. Must never allocate, lock or touch memory others may hold there.
 
-use super::landlock::Rules;
-use super::seccomp::Filter;
-use super::view::Entry;
+use crate::sandbox::landlock::Rules;
+use crate::sandbox::seccomp::Filter;
+use crate::sandbox::view::Entry;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{
     Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit, setsid, umask,

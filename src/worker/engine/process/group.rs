@@ -3,9 +3,9 @@
 
 use super::super::output::LastWords;
 use super::super::{Control, EngineError, Exit};
-use super::cgroup::Cgroup;
 use crate::clock;
 use crate::rt::{self, Receiver, Sender};
+use crate::sandbox::cgroup::Cgroup;
 use async_process::Child;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::process::ExitStatusExt;

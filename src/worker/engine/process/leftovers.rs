@@ -2,10 +2,10 @@
 //! their environment that names the folder, never by number: numbers come round again. Must never kill anything else.
 
 use super::super::EngineError;
-use super::cgroup::Cgroup;
 use super::host::Host;
-use super::view::{self, View};
 use crate::clock;
+use crate::sandbox::cgroup::Cgroup;
+use crate::sandbox::view::{self, View};
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};

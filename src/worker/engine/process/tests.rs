@@ -2,6 +2,7 @@
 
 use super::super::{Exit, Kind, Program};
 use super::*;
+use crate::sandbox::{cgroup, landlock, seccomp, view};
 use crate::worker::logs::Stream;
 use futures_lite::future::{block_on, poll_once};
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};

@@ -9,6 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Under version 2: where the worker itself moves, below the group it was started in, which keeps its limits.
+pub const OF_WORKER: &str = "cares-worker";
+
 /// The period of a limit on cores, in microseconds: the kernel's own default.
 const CPU_PERIOD_US: f64 = 100_000.0;
 /// The kernel takes no smaller quota.
@@ -70,7 +73,7 @@ fn folder(mounts: &str, own: &str, controller: Option<&str>) -> Option<PathBuf> 
     })?;
     // In a container the mount may show only a part of the tree, or all of it under another name.
     let below = Path::new(path).strip_prefix(root).or_else(|_| Path::new(path).strip_prefix("/")).ok()?;
-    Some([Path::new(mount).join(below), PathBuf::from(mount)].into_iter().find(|dir| dir.is_dir())?)
+    [Path::new(mount).join(below), PathBuf::from(mount)].into_iter().find(|dir| dir.is_dir())
 }
 
 fn has_word(file: &Path, word: &str) -> bool {
@@ -191,7 +194,7 @@ fn delegate(own: &Path) -> Option<()> {
         return Some(());
     }
     let alone = fs::read_to_string(own.join("cgroup.procs")).ok()?.trim() == std::process::id().to_string();
-    let below = own.join("cares-worker");
+    let below = own.join(OF_WORKER);
     alone.then(|| fs::create_dir_all(&below).and_then(|()| put(&below, "cgroup.procs", "0")))?.ok()?;
     enable(own).ok()
 }
