@@ -1,6 +1,6 @@
 //! One running http instance: connections to it, kept while they are good, and calls over them.
 
-use super::engine::{Control, Usage};
+use super::engine::{Control, Usage, hint};
 use super::pool::Slot;
 use crate::body::{Body, BoxError};
 use crate::lanes;
@@ -72,7 +72,7 @@ impl Instance {
         let words = self.control.last_words();
         match words.trim() {
             "" => exit.to_string(),
-            words => format!("{exit}; it last said:\n{words}"),
+            words => format!("{exit}; it last said:\n{words}{}", hint(words)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A job: a process for one call, the request's body its stdin, its stdout the answer. Ends with its call.
 
-use super::engine::{Control, EngineError, Exit, Kind, Running};
+use super::engine::{Control, EngineError, Exit, Kind, Running, hint};
 use super::jobs::Job;
 use super::pool::{Pool, Runnable, Slot};
 use crate::body::{Body, BoxError};
@@ -131,7 +131,7 @@ pub(super) fn failure(exit: Exit, control: &dyn Control) -> String {
     let words = control.last_words();
     match words.trim() {
         "" => format!("the job {exit} and said nothing on stderr"),
-        words => format!("the job {exit}; it last said:\n{words}"),
+        words => format!("the job {exit}; it last said:\n{words}{}", hint(words)),
     }
 }
 

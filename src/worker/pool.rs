@@ -2,7 +2,7 @@
 //! where something runs is decided elsewhere.
 
 use super::bundle::{BundleCache, Unpacked};
-use super::engine::{Adopted, Engine, EngineError, ImageFacts, Isolation, Kind, Launch, Program, Running};
+use super::engine::{Adopted, Engine, EngineError, ImageFacts, Isolation, Kind, Launch, Program, Running, hint};
 use super::engines::{self, Change, Engines};
 use super::instance::Instance;
 use super::jobs::Jobs;
@@ -278,7 +278,8 @@ impl Pool {
             Err(match words.trim() {
                 "" => format!("it {exit} before it listened on port {} ($PORT)", address.port()),
                 words => {
-                    format!("it {exit} before it listened on port {} ($PORT); it last said:\n{words}", address.port())
+                    let (port, hint) = (address.port(), hint(words));
+                    format!("it {exit} before it listened on port {port} ($PORT); it last said:\n{words}{hint}")
                 }
             })
         };

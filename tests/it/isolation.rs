@@ -194,3 +194,11 @@ fn opening_up_is_shown_and_bad_fields_are_named() {
     assert!(shown().contains("files private"), "{}", shown());
     wait_for("the log says so", || cluster.head.log().contains("isolation.files opens"));
 }
+
+#[test]
+fn one_that_fails_for_it_is_told_how_to_ask_for_more() {
+    let cluster = Cluster::start(1);
+    cluster.deploy_script("f", "echo 'mkdir: /var/cache/x: Read-only file system' >&2; exit 1");
+    let detail = cluster.problem("f", "").detail;
+    assert!(detail.contains(r#""isolation":{"files":"open"}"#), "{detail}");
+}

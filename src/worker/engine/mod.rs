@@ -157,6 +157,15 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// What may be behind a program's last words, for people; empty when nothing is known.
+pub fn hint(words: &str) -> &'static str {
+    if words.contains("Read-only file system") {
+        "\n(a function writes to /tmp, $HOME and $TMPDIR only; \"isolation\":{\"files\":\"open\"} lets a container write to its root)"
+    } else {
+        ""
+    }
+}
+
 /// What an image says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageFacts {

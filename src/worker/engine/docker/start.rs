@@ -2,7 +2,7 @@
 //! worker left. Must never return with a container it does not hand over: what fails is removed.
 
 use super::super::output::LastWords;
-use super::super::{Adopted, EngineError, Exit, Kind, Launch, Program, Running};
+use super::super::{Adopted, EngineError, Exit, Kind, Launch, Program, Running, hint};
 use super::Shared;
 use super::answers::{Container, Created, Summary};
 use super::container::{self, ContainerControl, Kept};
@@ -166,7 +166,9 @@ async fn http(
         let words = super::super::Control::last_words(&*control);
         return Err(EngineError::Exited(match words.trim() {
             "" => format!("it {exit} before it listened on port {port} ($PORT), and said nothing"),
-            words => format!("it {exit} before it listened on port {port} ($PORT); it last said:\n{words}"),
+            words => {
+                format!("it {exit} before it listened on port {port} ($PORT); it last said:\n{words}{}", hint(words))
+            }
         }));
     }
     Ok(Running { address, stdin: None, stdout: None, control })
