@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Under version 2: where the worker itself moves, below the group it was started in, which keeps its limits.
 pub const OF_WORKER: &str = "cares-worker";
 
+/// Of an engine's group; what follows tells whose it is, and by which process it was made.
+const PREFIX: &str = "cares-of-";
+
 /// The period of a limit on cores, in microseconds: the kernel's own default.
 const CPU_PERIOD_US: f64 = 100_000.0;
 /// The kernel takes no smaller quota.
@@ -93,8 +96,12 @@ impl Cgroups {
         if place.version == 2 {
             delegate(&place.pids)?;
         }
+        let own = format!("{PREFIX}{tag}-{}", std::process::id());
+        for dir in [Some(&place.pids), place.memory.as_ref(), place.cpu.as_ref()].into_iter().flatten() {
+            clean(place.version, dir, &tag, &own);
+        }
         let make = |dir: &Path| {
-            let dir = dir.join(format!("cares-{tag}"));
+            let dir = dir.join(&own);
             fs::create_dir_all(&dir).is_ok().then_some(dir)
         };
         let memory = place.memory.as_deref().and_then(make);
@@ -104,7 +111,6 @@ impl Cgroups {
             enable(&place.pids).ok()?;
         }
         let cgroups = Cgroups { place };
-        cgroups.end_leftovers();
         if let (Some(dir), Some(most)) = (&cgroups.place.memory, memory_share()) {
             let _ = put(dir, cgroups.name("memory.limit_in_bytes", "memory.max"), &most.to_string());
         }
@@ -172,18 +178,35 @@ impl Cgroups {
         let place = &self.place;
         [Some(&place.pids), place.memory.as_ref(), place.cpu.as_ref()].into_iter().flatten()
     }
-
-    fn end_leftovers(&self) {
-        let inside = |base: &PathBuf| fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
-        for dir in self.bases().flat_map(inside).filter(|path| path.is_dir()) {
-            Cgroup { version: self.place.version, dirs: vec![dir.clone()], pids: dir, memory: None }.remove();
-        }
-    }
 }
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
         self.bases().for_each(|base| drop(fs::remove_dir(base))); // what is not empty stays for the next
+    }
+}
+
+/// Ends what an earlier engine of this `tag` left below `dir`, and removes the groups of processes that are gone.
+fn clean(version: u8, dir: &Path, tag: &str, own: &str) {
+    let folders = |dir: &Path| {
+        let found = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        found.filter(|path| path.is_dir()).collect::<Vec<_>>()
+    };
+    for base in folders(dir) {
+        let name = base.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let Some((whose, pid)) = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')) else { continue };
+        if whose != tag && Path::new("/proc").join(pid).exists() {
+            continue;
+        }
+        for left in folders(&base) {
+            match whose == tag {
+                true => Cgroup { version, dirs: vec![left.clone()], pids: left, memory: None }.remove(),
+                false => drop(fs::remove_dir(left)), // what still runs in it its own next engine ends
+            }
+        }
+        if name != own {
+            let _ = fs::remove_dir(&base);
+        }
     }
 }
 
