@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Mode, Reach};
+use crate::cluster::{Assigned, Candidate, Cluster, Command, InvocationKey, Mode, Reach};
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::first_generation::NoOutput;
 use crate::orchestrator::dispatch::link::{self, LinkError, Session};
@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 
 /// A body up to this size is taken in before the call gets a slot: it can be sent again, and a slow sender holds nothing.
 const REPLAYABLE_BYTES: u64 = 64 * 1024;
+/// Candidates a call's story names.
+const NAMED: usize = 5;
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
@@ -59,8 +61,10 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKe
     let idle = Duration::from_millis(timeout_ms);
     let deadline = accepted + idle;
     let body = replayable(incoming, &function, deadline).await?;
+    // Before it is placed: then the call itself counts as load.
+    let candidates = app.stories.tell().then(|| candidates(app, &function));
     let (invocation, place) = app.state.invoke(&function).map_err(|refusal| Problem::of_call(&function, refusal))?;
-    let story = app.stories.tell().then(|| Story::begin(app, invocation, &function, &head));
+    let story = candidates.map(|candidates| Story::begin(candidates, invocation, &function, &head));
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
     prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
@@ -348,25 +352,33 @@ impl Drop for Guard {
 /// Tells the log what becomes of a call.
 struct Story {
     name: String,
-    candidates: String,
+    /// Best first.
+    candidates: Vec<Candidate>,
     status: u16,
 }
 
+/// The nodes that could take a call now.
+fn candidates(app: &Orchestrator, function: &str) -> Vec<Candidate> {
+    app.state.read(|c| c.function(function).map(|f| c.candidates(f)).unwrap_or_default())
+}
+
 impl Story {
-    fn begin(app: &Orchestrator, invocation: InvocationKey, function: &str, head: &Parts) -> Self {
-        let candidates = app.state.read(|c| c.function(function).map(|f| c.candidates(f)).unwrap_or_default());
-        let named: Vec<String> = candidates.iter().take(5).map(|c| format!("{} {:.1}", c.name, c.score)).collect();
+    fn begin(candidates: Vec<Candidate>, invocation: InvocationKey, function: &str, head: &Parts) -> Self {
         let name = format!("Call {invocation} of '{function}'");
         log::info!("{name}: received {} {}, {} candidates", head.method, head.uri.path(), candidates.len());
-        Story { name, candidates: named.join(", "), status: 0 }
+        Story { name, candidates, status: 0 }
     }
 
     fn assigned(&mut self, app: &Orchestrator, to: &Assigned) {
         let name = |c: &crate::cluster::Cluster| c.node(to.node).map(|n| (n.spec.name.clone(), n.score()));
-        let (node, score) = app.state.read(name).unwrap_or_default();
+        let (node, now) = app.state.read(name).unwrap_or_default();
+        let score = self.candidates.iter().find(|c| c.node == to.node).map_or(now, |c| c.score);
         let why = match to.instance {
             Some(instance) => format!("its instance {instance} is warm"),
-            None => format!("lowest score of: {}", self.candidates),
+            None => {
+                let named = self.candidates.iter().take(NAMED).map(|c| format!("{} {:.1}", c.name, c.score));
+                format!("lowest score of: {}", named.collect::<Vec<_>>().join(", "))
+            }
         };
         log::info!("{}: node '{node}' chosen (score {score:.1}; {why}), dispatched", self.name);
     }

@@ -37,6 +37,7 @@ use feed::Feeds;
 use fetch::Subject;
 use layout::{Area, area};
 use model::{Connection, Model, Source};
+use std::net::SocketAddr;
 use table::{Row, Table};
 
 /// Rows of the title where there is room.
@@ -336,7 +337,17 @@ fn why_not(pane: Pane, action: Action) -> Option<&'static str> {
 fn nodes_hint(model: &Model, url: &str) -> Vec<String> {
     match (&model.connection, &model.cluster) {
         (Connection::Live, Some(cluster)) => {
-            vec!["No nodes yet. Join one, on this or another machine:".into(), format!("  {}", cluster.join_command)]
+            let join = format!("  {}", cluster.join_command);
+            let here: Result<SocketAddr, _> = cluster.grpc_addr.parse();
+            match here.is_ok_and(|address| address.ip().is_loopback()) {
+                true => vec![
+                    "No nodes yet. Join one on this machine:".into(),
+                    join,
+                    "Others can join where one listens wider:".into(),
+                    "  cares orchestrator --grpc-addr 0.0.0.0:50051 --open".into(),
+                ],
+                false => vec!["No nodes yet. Join one, on this or another machine:".into(), join],
+            }
         }
         (Connection::Live, None) => vec!["No nodes yet. Join one with `cares`.".into()],
         (Connection::Connecting, _) => vec![format!("Connecting to {url} …")],
@@ -356,7 +367,13 @@ fn functions_hint(model: &Model) -> Vec<String> {
 impl View for Dashboard {
     fn layout(&mut self, size: Vec2) {
         let session = self.session.clone();
-        let model = session.model();
+        let mut model = session.model();
+        // So that the next key, such as `i`, is for it.
+        self.functions.arrange(&model.functions);
+        if model.wanted.as_deref().is_some_and(|name| self.functions.select_key(name)) {
+            model.wanted = None;
+            self.focus = Pane::Functions;
+        }
         self.place_panes(&model, size);
         self.nodes.layout(&model.nodes, self.inside(Pane::Nodes).size);
         self.functions.layout(&model.functions, self.inside(Pane::Functions).size);
@@ -388,7 +405,8 @@ impl View for Dashboard {
     fn on_event(&mut self, event: Event) -> EventResult {
         // Several keys may come between two frames: each must act on the rows that the one before it left.
         {
-            let model = self.session.model();
+            let mut model = self.session.model();
+            model.wanted = None; // whoever goes on by hand keeps where they are
             self.nodes.arrange(&model.nodes);
             self.functions.arrange(&model.functions);
         }
