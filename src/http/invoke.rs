@@ -365,7 +365,8 @@ fn candidates(app: &Orchestrator, function: &str) -> Vec<Candidate> {
 impl Story {
     fn begin(candidates: Vec<Candidate>, invocation: InvocationKey, function: &str, head: &Parts) -> Self {
         let name = format!("Call {invocation} of '{function}'");
-        log::info!("{name}: received {} {}, {} candidates", head.method, head.uri.path(), candidates.len());
+        let plural = if candidates.len() == 1 { "" } else { "s" };
+        log::info!("{name}: received {} {}, {} candidate{plural}", head.method, head.uri.path(), candidates.len());
         Story { name, candidates, status: 0 }
     }
 

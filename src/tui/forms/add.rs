@@ -332,6 +332,17 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_it() {
+        let (mut puppet, _session) = opened(80, 16, "http://127.0.0.1:1");
+        puppet.types("web\tnginx:1.27");
+        // A row of the box, without what stands beside it.
+        puppet.is_in_the_readme(|line| {
+            let (from, to) = (line.find(['┌', '│'])?, line.rfind(['┐', '│'])?);
+            (from < to).then(|| line[from..to].to_string())
+        });
+    }
+
+    #[test]
     fn it_can_be_clicked() {
         for (columns, rows) in [(80, 24), (40, 10)] {
             let (mut puppet, session) = opened(columns, rows, "http://127.0.0.1:1");

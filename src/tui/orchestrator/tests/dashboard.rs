@@ -1,6 +1,6 @@
 //! Tests of the orchestrator's dashboard on the puppet screen.
 
-use super::samples::{live, node, put_node, small};
+use super::samples::{function, live, node, put_node, small};
 use crate::clock;
 use crate::tui::log::Line;
 use crate::tui::orchestrator::Dashboard;
@@ -286,4 +286,22 @@ fn a_function_just_registered_is_selected_once_its_row_is_there() {
     session.update(|model| drop(model.functions.insert("late".into(), crate::tui::puppet::function("late"))));
     puppet.shows("late");
     puppet.shows("━ Nodes");
+}
+
+#[test]
+fn the_readme_shows_it() {
+    let (mut puppet, session) = dashboard(120, 22);
+    session.update(|model| {
+        live(model);
+        ["attic", "cellar", "desk"].map(|name| put_node(model, node(name)));
+        ["echo", "greet", "web"].map(|name| model.functions.insert(name.into(), function(name)));
+    });
+    puppet.shows("web");
+    // Its keys, and the heads of its panes and columns, however wide those are.
+    puppet.is_in_the_readme(|line| {
+        let heads = ["enter open", "NAME▲", " Nodes (3)", "─ Log ─"].iter().any(|head| line.contains(head));
+        let words =
+            || line.split(|c: char| c.is_whitespace() || "─━┃│┏┓┌┐".contains(c)).filter(|word| !word.is_empty());
+        heads.then(|| words().collect::<Vec<_>>().join(" "))
+    });
 }
