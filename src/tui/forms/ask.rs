@@ -142,11 +142,8 @@ pub fn quit(siv: &mut Cursive, what: Option<&str>) {
     let rows = vec![
         plain(format!("Stop {what}?")),
         plain(""),
-        plain("What runs in this program ends with it; calls under way are answered first."),
-        (
-            Tone::Dim,
-            "One started with --headless goes on: `cares tui` shows it, and leaving that stops nothing.".into(),
-        ),
+        plain("What runs here ends; calls under way are answered first."),
+        (Tone::Dim, "Started with --headless it goes on; `cares tui` then only looks.".into()),
     ];
     Sheet::of("Quit", rows).button("Yes, stop", Cursive::quit).button("No", |_| {}).open(siv);
 }

@@ -293,8 +293,8 @@ fn the_readme_shows_it() {
     let (mut puppet, session) = dashboard(120, 22);
     session.update(|model| {
         live(model);
-        ["attic", "cellar", "desk"].map(|name| put_node(model, node(name)));
-        ["echo", "greet", "web"].map(|name| model.functions.insert(name.into(), function(name)));
+        ["attic", "cellar", "desk"].into_iter().for_each(|name| put_node(model, node(name)));
+        model.functions.extend(["echo", "greet", "web"].map(|name| (name.to_string(), function(name))));
     });
     puppet.shows("web");
     // Its keys, and the heads of its panes and columns, however wide those are.
