@@ -112,8 +112,10 @@ impl Dashboard {
                 area(0, top + height - log, width, log),
             ];
         } else {
-            let nodes = model.nodes.len().max(4) + 2;
-            let functions = model.functions.len().max(3) + 2;
+            // Room for the first rows to come, where there is some to spare.
+            let least = if layout::low(size) { [2, 2] } else { [4, 3] };
+            let nodes = model.nodes.len().max(least[0]) + 2;
+            let functions = model.functions.len().max(least[1]) + 2;
             let rows = layout::stack(height, &[nodes, functions, usize::MAX], self.focus as usize);
             let mut y = top;
             for (pane, rows) in rows.into_iter().enumerate() {
