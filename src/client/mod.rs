@@ -22,7 +22,7 @@ pub use invoke::{Answer, Body, Invoke, problem_in};
 pub use stream::{Events, Logs};
 
 use crate::errors::Error;
-use crate::types::{BundleStored, Function, FunctionSpec, Health, Node, Registered, Version};
+use crate::types::{BundleStored, Function, FunctionSpec, Health, Node, Registered, Rollback, Scale, Version};
 use http::{Ask, Http, Limit, Sent};
 use serde::de::DeserializeOwned;
 use std::io::Read;
@@ -95,6 +95,23 @@ impl Orchestrator {
     /// `PUT /functions/NAME`: a new revision; makes the function where there is none.
     pub fn replace(&self, name: &str, spec: &FunctionSpec) -> Result<Function, Error> {
         self.change("PUT", &format!("/functions/{}", url::encode(name)), Some(spec))
+    }
+
+    /// `POST /functions/NAME/scale`: other bounds, without a new revision. `Api` with code `invalid_field` when `min` or
+    /// `ready` would be above `max`.
+    pub fn scale(&self, name: &str, scale: &Scale) -> Result<Function, Error> {
+        self.change("POST", &format!("/functions/{}/scale", url::encode(name)), Some(scale))
+    }
+
+    /// `POST /functions/NAME/redeploy`: the same image once more as a new revision, for a tag that has moved.
+    pub fn redeploy(&self, name: &str) -> Result<Function, Error> {
+        self.change::<(), _>("POST", &format!("/functions/{}/redeploy", url::encode(name)), None)
+    }
+
+    /// `POST /functions/NAME/rollback`: an earlier revision once more as a new one; without a number what served before.
+    /// `Api` with code `revision_not_found` when it is not kept.
+    pub fn rollback(&self, name: &str, revision: Option<u64>) -> Result<Function, Error> {
+        self.change("POST", &format!("/functions/{}/rollback", url::encode(name)), Some(&Rollback { revision }))
     }
 
     /// `DELETE /functions/NAME`.

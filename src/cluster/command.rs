@@ -72,6 +72,27 @@ pub enum Command {
     DeleteFunction {
         name: Arc<str>,
     },
+    /// One of the kept revisions once more, as a new one.
+    PutAgain {
+        function: Arc<str>,
+        which: Kept,
+        /// Milliseconds since the Unix epoch.
+        unix_ms: u64,
+    },
+    /// Other bounds; `None` leaves one as it is. Makes no revision.
+    Scale {
+        function: Arc<str>,
+        min: Option<u32>,
+        max: Option<u32>,
+        ready: Option<u32>,
+    },
+    /// A node could not get ready for a revision that is to take over.
+    RevisionFailed {
+        function: Arc<str>,
+        revision: u64,
+        node: NodeKey,
+        why: String,
+    },
     /// A node has looked at the image of a revision whose mode was not known.
     ResolveMode {
         function: Arc<str>,
@@ -98,6 +119,10 @@ pub enum Command {
     InstanceReady {
         instance: InstanceKey,
     },
+    /// Its node could not freeze it.
+    InstanceAwake {
+        instance: InstanceKey,
+    },
     /// An instance did not start, or ended.
     InstanceEnded {
         instance: InstanceKey,
@@ -116,12 +141,23 @@ pub enum Put {
     Any,
 }
 
+/// Which of the kept revisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// What was put last. Its image's name may mean another image by now.
+    Newest,
+    /// What served before the newest one did; where that does not serve, what serves.
+    Before,
+    Number(u64),
+}
+
 /// An instance that a joining node says it still runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
     pub instance: InstanceKey,
     pub function: String,
     pub revision: u64,
+    pub frozen: bool,
 }
 
 /// Why a command was not carried out. Nothing changed.
@@ -146,6 +182,15 @@ pub enum Refusal {
     NodeDisconnected,
     UnknownFunction,
     FunctionNameTaken,
+    /// Not kept, or never was; these are.
+    UnknownRevision {
+        kept: Vec<u64>,
+    },
+    /// More instances wanted than allowed, or none allowed.
+    BadScale {
+        field: &'static str,
+        max: u32,
+    },
     /// No more functions are taken.
     TooManyFunctions {
         limit: usize,

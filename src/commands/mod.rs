@@ -17,6 +17,7 @@ mod logs;
 mod node;
 mod orchestrator;
 mod register;
+mod revisions;
 mod role;
 mod up;
 mod usage;
@@ -109,6 +110,9 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Deploy(flags) => deploy::run(&flags),
         Verb::List(flags) => list::run(&flags.client()),
         Verb::Describe(flags) => describe::run(&flags),
+        Verb::Scale(flags) => revisions::scale(&flags),
+        Verb::Redeploy(flags) => revisions::redeploy(&flags),
+        Verb::Rollback(flags) => revisions::rollback(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
         Verb::Logs(flags) => logs::run(&flags),

@@ -51,7 +51,9 @@ fn spec(flags: &Register) -> Result<FunctionSpec, String> {
         concurrency: flags.concurrency,
         min: flags.min,
         max: flags.max,
+        ready: flags.ready,
         idle_s: flags.idle_s,
+        freeze_s: flags.freeze_s,
         labels: pairs("--label", &flags.label)?,
         description: flags.description.clone(),
         ..Default::default()

@@ -175,9 +175,13 @@ impl State {
 fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
     let node = |key| cluster.node(key).map(|n| Write::Node(n.spec.clone(), n.cordoned));
     match event {
-        Event::FunctionPut { revision, .. } | Event::ModeResolved { revision } => {
-            cluster.function(&revision.function).map(|f| Write::Function(f.revisions.iter().cloned().collect()))
-        }
+        Event::FunctionPut { revision, .. }
+        | Event::FunctionScaled { revision }
+        | Event::RevisionServing { revision }
+        | Event::RevisionFailed { revision, .. }
+        | Event::ModeResolved { revision } => cluster
+            .function(&revision.function)
+            .map(|f| Write::Function(f.revisions.iter().cloned().collect(), f.standing())),
         Event::FunctionDeleted { name } => Some(Write::FunctionGone(name.clone())),
         Event::NodeJoined { node: key, .. }
         | Event::NodeCordoned { node: key }

@@ -2,7 +2,7 @@
 //! acknowledged when it is on disk. Never read on the way of a call.
 
 use super::spec;
-use crate::cluster::{NodeSpec, Revision};
+use crate::cluster::{NodeSpec, Revision, Standing};
 use crate::types::FunctionSpec;
 use futures_channel::oneshot;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -42,8 +42,8 @@ impl std::error::Error for StoreError {}
 /// A change to keep.
 #[derive(Debug)]
 pub enum Write {
-    /// All kept revisions, oldest first.
-    Function(Vec<Arc<Revision>>),
+    /// All kept revisions, oldest first, and which of them serves.
+    Function(Vec<Arc<Revision>>, Standing),
     FunctionGone(Arc<str>),
     Node(NodeSpec, bool),
     NodeGone(String),
@@ -63,7 +63,7 @@ pub struct Kept {
     pub cluster_id: String,
     /// Counts starts; this one included.
     pub epoch: u64,
-    pub functions: Vec<Vec<Arc<Revision>>>,
+    pub functions: Vec<(Vec<Arc<Revision>>, Standing)>,
     pub nodes: Vec<(NodeSpec, bool)>,
     pub bundles: Vec<(String, Bundle)>,
 }
@@ -72,6 +72,10 @@ pub struct Kept {
 struct FunctionRecord {
     created_unix_ms: u64,
     revisions: Vec<RevisionRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    serving: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +83,8 @@ struct RevisionRecord {
     number: u64,
     updated_unix_ms: u64,
     spec: FunctionSpec,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    fresh: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -175,9 +181,9 @@ fn commit<'a>(database: &Database, writes: impl Iterator<Item = &'a Write>) -> R
         let mut bundles = transaction.open_table(BUNDLES)?;
         for write in writes {
             match write {
-                Write::Function(revisions) => {
+                Write::Function(revisions, standing) => {
                     let Some(first) = revisions.first() else { continue };
-                    functions.insert(&*first.function, &*encode(&function_record(revisions)))?;
+                    functions.insert(&*first.function, &*encode(&function_record(revisions, standing)))?;
                 }
                 Write::FunctionGone(name) => drop(functions.remove(&**name)?),
                 Write::Node(spec, cordoned) => {
@@ -197,25 +203,31 @@ fn encode(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).unwrap_or_default() // maps with string keys only: cannot fail
 }
 
-fn function_record(revisions: &[Arc<Revision>]) -> FunctionRecord {
+fn function_record(revisions: &[Arc<Revision>], standing: &Standing) -> FunctionRecord {
+    let record = |r: &Arc<Revision>| RevisionRecord {
+        number: r.number,
+        updated_unix_ms: r.updated_unix_ms,
+        spec: spec::settings(r),
+        fresh: r.fresh,
+    };
     FunctionRecord {
         created_unix_ms: revisions.first().map_or(0, |r| r.created_unix_ms),
-        revisions: revisions
-            .iter()
-            .map(|r| RevisionRecord { number: r.number, updated_unix_ms: r.updated_unix_ms, spec: spec::settings(r) })
-            .collect(),
+        revisions: revisions.iter().map(record).collect(),
+        serving: standing.serving,
+        failed: standing.failed.clone(),
     }
 }
 
-fn revisions(record: FunctionRecord) -> Result<Vec<Arc<Revision>>, String> {
+fn revisions(record: FunctionRecord) -> Result<(Vec<Arc<Revision>>, Standing), String> {
     let created = record.created_unix_ms;
+    let standing = Standing { serving: record.serving, failed: record.failed };
     let revive = |r: RevisionRecord| {
         let mut revision = spec::revision(r.spec, r.updated_unix_ms)
             .map_err(|e| format!("a stored function: {}: {}", e.field, e.why))?;
-        (revision.number, revision.created_unix_ms) = (r.number, created);
+        (revision.number, revision.created_unix_ms, revision.fresh) = (r.number, created, r.fresh);
         Ok(Arc::new(revision))
     };
-    record.revisions.into_iter().map(revive).collect()
+    Ok((record.revisions.into_iter().map(revive).collect::<Result<_, String>>()?, standing))
 }
 
 fn read_all(database: &Database) -> Result<Kept, Box<dyn std::error::Error>> {

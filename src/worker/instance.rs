@@ -1,6 +1,7 @@
 //! One running http instance: connections to it, kept while they are good, and calls over them.
 
 use super::engine::{Control, Usage};
+use super::freezer::{Awake, Freezer};
 use super::pool::Slot;
 use crate::body::{Body, BoxError};
 use crate::net::Socket;
@@ -34,11 +35,12 @@ pub struct Instance {
     address: SocketAddr,
     control: Box<dyn Control>,
     idle: Mutex<Vec<SendRequest<Body>>>,
+    freezer: Arc<Freezer>,
 }
 
 impl Instance {
     pub fn new(id: String, function: String, revision: u64, address: SocketAddr, control: Box<dyn Control>) -> Self {
-        Instance { id, function, revision, address, control, idle: Mutex::default() }
+        Instance { id, function, revision, address, control, idle: Mutex::default(), freezer: Arc::default() }
     }
 
     /// Waits for its end; says how, with its last words.
@@ -56,6 +58,21 @@ impl Instance {
         self.control.usage().await
     }
 
+    /// Takes the processor from it, unless calls are under way. `Err`: it cannot be.
+    pub async fn freeze(&self) -> Result<(), String> {
+        self.freezer.freeze(&*self.control).await
+    }
+
+    /// Wakes it, without a call.
+    pub async fn thaw(&self) -> Result<(), String> {
+        self.freezer.enter(&*self.control).await.map(drop)
+    }
+
+    /// Whether the next call must wake it.
+    pub fn is_frozen(&self) -> bool {
+        self.freezer.is_frozen()
+    }
+
     /// Asks it to end, and sees to it.
     pub async fn stop(&self, grace: Duration) {
         self.lock().clear();
@@ -65,12 +82,13 @@ impl Instance {
     /// Passes a request on. `Err` says why there is no valid answer.
     /// The slot is held until the answer has ended.
     pub async fn call(self: &Arc<Self>, slot: Slot, mut request: Request<Body>) -> Result<Response<Body>, CallError> {
+        let awake = self.freezer.enter(&*self.control).await.map_err(CallError::NotTaken)?;
         loop {
             let (mut connection, reused) = self.connection().await.map_err(CallError::NotTaken)?;
             match connection.try_send_request(request).await {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
-                    let body = Reused { body, connection: Some(connection), instance: self.clone(), _slot: slot };
+                    let body = Reused { body, connection: Some(connection), instance: self.clone(), _held: (slot, awake) };
                     return Ok(Response::from_parts(head, body.settled()));
                 }
                 Err(mut failed) => match failed.take_message().filter(|_| reused) {
@@ -120,7 +138,7 @@ struct Reused {
     body: Incoming,
     connection: Option<SendRequest<Body>>,
     instance: Arc<Instance>,
-    _slot: Slot,
+    _held: (Slot, Awake),
 }
 
 impl Reused {

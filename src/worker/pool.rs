@@ -164,6 +164,7 @@ impl Pool {
             id: i.id.clone(),
             function: i.function.clone(),
             revision: i.revision,
+            frozen: i.is_frozen(),
             ..Default::default()
         };
         self.warm().into_iter().map(state).collect()
@@ -347,6 +348,7 @@ impl Pool {
             revision: instance.revision,
             gone: true,
             reason,
+            ..Default::default()
         };
         let _ = self.notices.send(Notice::Instance(state)).await; // nobody listens when the worker ends
     }

@@ -6,6 +6,7 @@ pub mod health;
 pub mod instances;
 pub mod logs;
 pub mod nodes;
+pub mod revisions;
 
 use super::invoke;
 use super::problem::Problem;
@@ -22,6 +23,9 @@ impl Face for Orchestrator {
         rest("GET", "/functions/{name}", functions::get),
         rest("PUT", "/functions/{name}", functions::replace),
         rest("DELETE", "/functions/{name}", functions::delete),
+        rest("POST", "/functions/{name}/scale", revisions::scale),
+        rest("POST", "/functions/{name}/redeploy", revisions::redeploy),
+        rest("POST", "/functions/{name}/rollback", revisions::rollback),
         stream("PUT", "/functions/{name}/bundle", |app, asked| Box::pin(functions::upload(app, asked))),
         rest("GET", "/nodes", nodes::list),
         rest("GET", "/nodes/{id}", nodes::get),

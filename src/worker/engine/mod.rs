@@ -66,6 +66,14 @@ pub trait Control: Send + Sync {
     async fn stop(&self, grace: Duration) -> Exit;
     /// The last lines it wrote to stderr (for http: or stdout), newest last; at most 4 KiB.
     fn last_words(&self) -> String;
+    /// Takes the processor from it; what it holds in memory stays.
+    async fn freeze(&self) -> Result<(), String> {
+        Err("its engine cannot freeze what it runs".into())
+    }
+    /// Undoes that. No failure when it was not frozen.
+    async fn thaw(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// What it uses now, where its engine can tell.
     async fn usage(&self) -> Option<Usage> {
         None
