@@ -53,9 +53,11 @@ pub enum Event {
     FunctionScaled {
         revision: Arc<Revision>,
     },
-    /// An instance of this revision has answered: it serves, and goes on to until another does.
+    /// An instance of this revision has answered: it serves, and goes on to until another does. `before`: the one it took
+    /// over from, if it did not serve already.
     RevisionServing {
         revision: Arc<Revision>,
+        before: Option<u64>,
     },
     /// It could not be started: the one before it serves on.
     RevisionFailed {

@@ -198,9 +198,7 @@ fn deadlines(c: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
     for node in c.nodes.values().filter(|n| n.status != NodeStatus::Disconnected) {
         by(node.lease_ends, "lease", &node.key)?;
     }
-    let serves = |i: &&Instance| {
-        c.functions.get(&i.function).is_some_and(|f| f.current().number == i.revision.number)
-    };
+    let serves = |i: &&Instance| c.functions.get(&i.function).is_some_and(|f| f.current().number == i.revision.number);
     let idle = |i: &&Instance| i.state == InstanceState::Warm && i.in_flight == 0;
     for i in c.instances.values().filter(idle).filter(serves) {
         by(i.idle_since.saturating_add(i.revision.idle_ms), "idle time", &i.key)?;

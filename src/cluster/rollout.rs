@@ -75,7 +75,7 @@ impl Cluster {
         if number == function.serving.number {
             if !function.proven {
                 function.proven = true;
-                out.push(Event::RevisionServing { revision: function.serving.clone() });
+                out.push(Event::RevisionServing { revision: function.serving.clone(), before: None });
             }
             return;
         }
@@ -104,8 +104,9 @@ impl Cluster {
     fn take_over(&mut self, now: Millis, key: FunctionKey, revision: Arc<Revision>, out: &mut Vec<Event>) {
         let Some(function) = self.functions.get_mut(&key) else { return };
         let proven = !revision.is_job();
+        let before = Some(function.serving.number);
         function.serve(revision.clone(), proven);
-        out.push(Event::RevisionServing { revision });
+        out.push(Event::RevisionServing { revision, before });
         self.retire_others(key, out);
         self.look_at_all_of(now, key);
         self.care(now, key, out);
@@ -162,7 +163,8 @@ impl Cluster {
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
-        let asked = |f: &Function| f.newest().number == number && f.rollout.as_ref().is_some_and(|r| r.asked == Some(node));
+        let asked =
+            |f: &Function| f.newest().number == number && f.rollout.as_ref().is_some_and(|r| r.asked == Some(node));
         if self.functions.get(&key).is_some_and(asked) {
             self.setback(now, key, number, node, why, out);
         }

@@ -12,7 +12,8 @@ pub fn scale(flags: &Scale) -> Outcome {
     }
     let options = flags.client();
     let f = connect(&options)?.scale(&flags.name, &scale)?;
-    let line = format!("scaled {}: min {}, ready {}, max {}. Next: cares describe {}", f.name, f.min, f.ready, f.max, f.name);
+    let line =
+        format!("scaled {}: min {}, ready {}, max {}. Next: cares describe {}", f.name, f.min, f.ready, f.max, f.name);
     Ok(output::print_change(&options, &f, &f.name, &line)?)
 }
 
@@ -31,6 +32,7 @@ pub fn rollback(flags: &Rollback) -> Outcome {
 /// It may take a moment until the new revision answers; until then the one before it does.
 fn revised(options: &ClientOptions, done: &str, f: &Function) -> Outcome {
     let now = if f.serving == f.revision { "" } else { ", which takes over once it answers" };
-    let line = format!("{done} {} as revision {} ({}){now}. Next: cares describe {}", f.name, f.revision, f.image, f.name);
+    let line =
+        format!("{done} {} as revision {} ({}){now}. Next: cares describe {}", f.name, f.revision, f.image, f.name);
     Ok(output::print_change(options, f, &f.name, &line)?)
 }

@@ -4,7 +4,9 @@ use super::Orchestrator;
 use super::dispatch::link::Session;
 use super::events::describe;
 use crate::clock;
-use crate::cluster::{Command, Event, InstanceKey, InstanceState, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision};
+use crate::cluster::{
+    Command, Event, InstanceKey, InstanceState, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision,
+};
 use crate::rt::{self, Receiver};
 use std::collections::HashMap;
 use std::sync::Arc;

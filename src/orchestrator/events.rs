@@ -188,8 +188,9 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             r,
             format!("Function '{}' has min {}, ready {}, max {}", r.function, r.min, r.ready, r.max),
         ),
-        Fact::RevisionServing { revision: r } => {
-            let text = format!("Function '{}': revision {} serves", r.function, r.number);
+        Fact::RevisionServing { before: None, .. } => return None,
+        Fact::RevisionServing { revision: r, before: Some(before) } => {
+            let text = format!("Function '{}': revision {} serves in place of {before}", r.function, r.number);
             function("revision.serving", "info", r, text)
         }
         Fact::RevisionFailed { revision: r, serving, why } => {

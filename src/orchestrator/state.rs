@@ -177,7 +177,7 @@ fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
     match event {
         Event::FunctionPut { revision, .. }
         | Event::FunctionScaled { revision }
-        | Event::RevisionServing { revision }
+        | Event::RevisionServing { revision, .. }
         | Event::RevisionFailed { revision, .. }
         | Event::ModeResolved { revision } => cluster
             .function(&revision.function)

@@ -88,7 +88,8 @@ impl Instance {
             match connection.try_send_request(request).await {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
-                    let body = Reused { body, connection: Some(connection), instance: self.clone(), _held: (slot, awake) };
+                    let body =
+                        Reused { body, connection: Some(connection), instance: self.clone(), _held: (slot, awake) };
                     return Ok(Response::from_parts(head, body.settled()));
                 }
                 Err(mut failed) => match failed.take_message().filter(|_| reused) {

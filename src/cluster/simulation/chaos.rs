@@ -83,7 +83,8 @@ impl World {
 
     /// The same function, but otherwise: bounds, or a revision of before.
     fn revise(&mut self) -> Result<(), String> {
-        let function = self.function_name().as_str().into();
+        let known: Vec<Arc<str>> = self.puts.keys().cloned().collect();
+        let function = if known.is_empty() { "f0".into() } else { self.dice.one_of(&known) };
         let bound = |dice: &mut super::dice::Dice| dice.one_of(&[None, Some(0), Some(1), Some(2), Some(4)]);
         let command = match self.dice.between(0, 2) {
             0 => {

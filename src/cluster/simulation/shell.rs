@@ -110,11 +110,13 @@ impl World {
                     ensure!(r.min <= r.max && r.ready <= r.max, "{} is scaled to nonsense", r.function);
                     self.saw("scaled");
                 }
-                Event::RevisionServing { revision } => {
+                Event::RevisionServing { revision, before } => {
                     let known = (revision.function.clone(), revision.number);
                     let may = revision.mode == Mode::Job || self.answered.contains(&known);
                     ensure!(may, "{known:?} serves and has never answered");
-                    self.saw("successor serves");
+                    if before.is_some() {
+                        self.saw("successor serves");
+                    }
                 }
                 Event::RevisionFailed { .. } => self.saw("revision failed"),
                 Event::ModeWanted { node, revision } => {

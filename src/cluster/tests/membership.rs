@@ -82,7 +82,8 @@ fn a_returning_node_keeps_instances_that_are_of_use() {
     rig.put(http("h"));
     let (kept, _) = rig.warm("h");
     rig.apply(disconnect(a));
-    let report = |instance, function: &str, revision| Reported { instance, function: function.into(), revision, frozen: false };
+    let report =
+        |instance, function: &str, revision| Reported { instance, function: function.into(), revision, frozen: false };
     let reported = vec![
         report(kept, "h", 1),
         report(kept, "h", 1),           // twice
@@ -121,7 +122,9 @@ fn a_restarted_orchestrator_takes_its_nodes_instances_back() {
     let known = rig.cluster.function("h").unwrap();
     next.restore_function(known.revisions.iter().cloned().collect(), known.standing());
     rig.cluster = next;
-    let a = rig.join(spec("a", 4), vec![Reported { instance: kept, function: "h".into(), revision: 1, frozen: false }]).unwrap();
+    let a = rig
+        .join(spec("a", 4), vec![Reported { instance: kept, function: "h".into(), revision: 1, frozen: false }])
+        .unwrap();
     assert_eq!(rig.instances("h"), [(kept, a.node, InstanceState::Warm)]);
     assert!(rig.cluster.node(a.node).unwrap().cordoned, "outlives a restart");
 }

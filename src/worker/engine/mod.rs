@@ -208,6 +208,10 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> &'static str;
     /// Sees that the image is on this node, pulling it if need be, and tells what it says of itself.
     async fn prepare(&self, image: &str) -> Result<ImageFacts, EngineError>;
+    /// The same, with what the image's registry has now; without a registry, what is here.
+    async fn refresh(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        self.prepare(image).await
+    }
     /// Starts it. An http function may not yet be listening when this returns. Given up when dropped.
     async fn start(&self, launch: Launch) -> Result<Running, EngineError>;
     /// Whatever earlier workers of this node left and this one does not hold: http instances that serve are handed over,

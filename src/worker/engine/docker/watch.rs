@@ -205,7 +205,7 @@ async fn recheck(shared: &Shared) {
         match inspect(shared, &held).await {
             Err(WireError::Refused(404, _)) => held.settle(Exit::Removed),
             Err(_) => {} // the next round will tell
-            Ok(container) if container.state.paused => held.settle(Exit::Paused),
+            Ok(container) if container.state.paused && !held.is_paused_by_us() => held.settle(Exit::Paused),
             Ok(container) if ["exited", "dead"].contains(&container.state.status.as_str()) => {
                 let code = i32::try_from(container.state.exit_code).unwrap_or(-1);
                 held.settle(if container.state.oom_killed { Exit::OutOfMemory } else { Exit::Code(code) });
