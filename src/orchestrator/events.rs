@@ -191,11 +191,11 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
         Fact::RevisionServing { before: None, .. } => return None,
         Fact::RevisionServing { revision: r, before: Some(before) } => {
             let text = format!("Function '{}': revision {} serves in place of {before}", r.function, r.number);
-            function("revision.serving", "info", r, text)
+            function("function.serving", "info", r, text)
         }
         Fact::RevisionFailed { revision: r, serving, why } => {
             let text = format!("Function '{}': revision {} failed, {serving} serves on: {why}", r.function, r.number);
-            function("revision.failed", "error", r, text)
+            function("function.failed", "error", r, text)
         }
         Fact::ModeResolved { revision } => Told {
             kind: "function.resolved",

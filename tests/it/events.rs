@@ -54,7 +54,7 @@ fn what_happens_is_told_in_its_order() {
     reader.wait_kinds(&["function.registered", "instance.starting", "instance.warm"]);
     cluster.deploy_echo(r#","idle_s":60"#);
     let taking_over =
-        ["function.updated", "instance.starting", "instance.warm", "revision.serving", "instance.stopping"];
+        ["function.updated", "instance.starting", "instance.warm", "function.serving", "instance.stopping"];
     reader.wait_kinds(&taking_over);
     cluster.client.cordon("w1").expect("cordoned");
     cluster.client.cordon("w1").expect("cordoned"); // again is no event

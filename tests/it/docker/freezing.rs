@@ -35,16 +35,18 @@ fn an_idle_container_is_frozen_and_the_next_call_wakes_it() {
 }
 
 #[test]
-fn a_frozen_container_that_is_paused_by_hand_is_replaced() {
+fn a_frozen_container_that_somebody_ends_by_hand_is_replaced() {
     let Some(docked) = Docked::start(1) else { return };
     docked.register_as("f", "echo", freezing());
-    docked.call("f", "first");
-    let container = docked.container(0);
-    wait_frozen(&docked, "f");
-    docker(&["pause", &container]);
-    wait_for("it is gone", || docked.function("f").instances.is_empty());
-    assert_eq!(docked.call("f", "next"), "POST / HTTP/1.1\nnext");
-    wait_for("only the new one is left", || docked.containers(0).len() == 1 && docked.container(0) != container);
+    for command in [&["rm", "--force"][..], &["stop"], &["kill"]] {
+        docked.call("f", "first");
+        let container = docked.container(0);
+        wait_frozen(&docked, "f");
+        docker(&[command, &[&container]].concat());
+        wait_for("it is gone", || docked.function("f").instances.is_empty());
+        assert_eq!(docked.call("f", "next"), "POST / HTTP/1.1\nnext");
+        wait_for("only the new one is left", || docked.containers(0).len() == 1 && docked.container(0) != container);
+    }
 }
 
 #[test]
