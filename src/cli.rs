@@ -39,6 +39,9 @@ pub enum Verb {
     Logs(Logs),
     Events(Events),
     Node(Node),
+    Backup(Backup),
+    Restore(Restore),
+    Tui(Tui),
     Doctor(Doctor),
     Version(Version),
 }
@@ -302,7 +305,11 @@ client_verb! {
 
 client_verb! {
     /// list functions
-    List as "list" {}
+    List as "list" {
+        /// go on, with each row as it changes
+        #[argh(switch, short = 'w')]
+        pub watch: bool,
+    }
 }
 
 client_verb! {
@@ -387,11 +394,11 @@ client_verb! {
 }
 
 client_verb! {
-    /// show what a function printed
+    /// show what a function printed, or without a name the log of the orchestrator or worker at --url
     Logs as "logs" {
         /// the function
         #[argh(positional, arg_name = "name")]
-        pub name: String,
+        pub name: Option<String>,
         /// go on with new lines
         #[argh(switch, short = 'f')]
         pub follow: bool,
@@ -424,6 +431,7 @@ pub struct Node {
 pub enum NodeVerb {
     List(NodeList),
     Describe(NodeDescribe),
+    Status(NodeStatus),
     Cordon(NodeCordon),
     Uncordon(NodeUncordon),
     Drain(NodeDrain),
@@ -432,7 +440,11 @@ pub enum NodeVerb {
 
 client_verb! {
     /// list nodes
-    NodeList as "list" {}
+    NodeList as "list" {
+        /// go on, with each row as it changes
+        #[argh(switch, short = 'w')]
+        pub watch: bool,
+    }
 }
 
 client_verb! {
@@ -442,6 +454,11 @@ client_verb! {
         #[argh(positional, arg_name = "node")]
         pub node: String,
     }
+}
+
+client_verb! {
+    /// show a worker as it sees itself, joined or not; --url is the worker's own address
+    NodeStatus as "status" {}
 }
 
 client_verb! {
@@ -478,6 +495,29 @@ client_verb! {
         #[argh(positional, arg_name = "node")]
         pub node: String,
     }
+}
+
+client_verb! {
+    /// write all that the cluster keeps to a file, while it runs
+    Backup as "backup" {
+        /// where to, or - for stdout
+        #[argh(positional, arg_name = "file")]
+        pub file: String,
+    }
+}
+
+client_verb! {
+    /// make the functions those of a backup; connected workers stay
+    Restore as "restore" {
+        /// what `cares backup` wrote, or - for stdin
+        #[argh(positional, arg_name = "file")]
+        pub file: String,
+    }
+}
+
+client_verb! {
+    /// open the screen of an orchestrator, or of a worker at its own address
+    Tui as "tui" {}
 }
 
 client_verb! {

@@ -7,6 +7,7 @@ pub mod errors;
 pub mod types;
 pub mod version;
 
+mod backup;
 mod body;
 mod bundle;
 mod cli;
@@ -23,8 +24,12 @@ mod names;
 mod net;
 mod orchestrator;
 mod output;
+mod ring;
 mod rpc;
 mod rt;
+mod settings;
+mod tui;
+mod usage;
 mod wire;
 mod worker;
 

@@ -1,7 +1,6 @@
 //! The async runtime: the only file that names async-std. Must never hold anything of CARES' own.
 
 use std::future::Future;
-use std::time::Duration;
 
 pub use async_std::channel::{Receiver, Sender, bounded, unbounded};
 
@@ -45,11 +44,6 @@ where
 /// Runs a future to its end on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     async_std::task::block_on(future)
-}
-
-/// Waits.
-pub async fn sleep(duration: Duration) {
-    async_std::task::sleep(duration).await;
 }
 
 /// How many threads run tasks: one a core, unless `ASYNC_STD_THREAD_COUNT` says otherwise.

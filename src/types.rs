@@ -156,6 +156,9 @@ pub struct Function {
     pub calls: u64,
     /// Of these, failed.
     pub failures: u64,
+    /// Milliseconds half of the last calls (64 at most) took at most; null when there was none since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<f64>,
     /// Why the last start or call failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -282,6 +285,106 @@ pub struct Event {
     pub function: Option<String>,
 }
 
+/// A cluster as its orchestrator sees it: `GET /cluster`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    pub id: String,
+    /// Where REST listens.
+    pub http_addr: String,
+    /// Where workers join.
+    pub grpc_addr: String,
+    /// What to type on another machine.
+    pub join_command: String,
+    pub version: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+}
+
+/// A worker as it sees itself: `GET /status` on its own address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// The node's id.
+    pub id: String,
+    pub name: String,
+    /// The orchestrator's gRPC address.
+    pub orchestrator: String,
+    /// `connecting`, `joined`, `waiting` (until it tries again) or `leaving`.
+    pub status: String,
+    /// The cluster's id, once it has joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Why it is not joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Milliseconds until it tries again, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+    /// Percent of all cores; null when it could not be read.
+    pub cpu_percent: Option<f64>,
+    /// Percent; null when it could not be read.
+    pub memory_percent: Option<f64>,
+    pub slots: u32,
+    pub running: u32,
+    pub job_slots: u32,
+    pub jobs: u32,
+    pub engines: Vec<String>,
+    /// Why an engine that was looked for cannot be used, and the fix.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub engine_trouble: String,
+    /// What runs here: instances with their calls in flight, and jobs.
+    pub work: Vec<Work>,
+}
+
+/// One thing that runs on a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The instance's or the call's id.
+    pub id: String,
+    pub function: String,
+    /// `instance` or `job`.
+    pub kind: String,
+    /// An instance's: `starting`, `warm`, …; a job's: `running`.
+    pub status: String,
+    pub in_flight: u32,
+}
+
+/// One call, as `GET /calls` shows those of late.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    pub id: String,
+    pub function: String,
+    /// The node's id; null when it never reached one.
+    pub node: Option<String>,
+    /// `succeeded` or `failed`.
+    pub status: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    pub duration_ms: f64,
+}
+
+/// One line of a program's own log: `GET /log`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Always increasing while the program runs.
+    pub id: u64,
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: String,
+    pub message: String,
+}
+
+/// One change of a list that is watched: `?watch=true`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change<T> {
+    /// A new row, or what has become of one.
+    Put(T),
+    /// A row that is gone, by its id or name.
+    Gone(String),
+    /// All rows there were at the start have been given.
+    Synced,
+}
+
 /// `GET /version`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
@@ -332,4 +435,21 @@ pub struct LogLine {
     /// `stdout` or `stderr`.
     pub stream: String,
     pub line: String,
+}
+
+/// What a restored backup brought: the answer of `POST /restore`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// `success`.
+    pub status: String,
+    /// The cluster that the backup is of.
+    pub cluster: String,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// How many the cluster has now.
+    pub functions: u64,
+    /// How many bundles it held.
+    pub bundles: u64,
+    /// How many nodes it knew; those that the cluster did not know are added as disconnected.
+    pub nodes: u64,
 }

@@ -8,6 +8,7 @@
 //! # Ok(()) }
 //! ```
 
+mod backup;
 mod http;
 mod invoke;
 mod stream;
@@ -18,11 +19,15 @@ pub(crate) mod canned;
 #[cfg(test)]
 mod tests;
 
-pub use invoke::{Answer, Body, Invoke, problem_in};
-pub use stream::{Events, Logs};
+pub use backup::BackupTaken;
+pub use invoke::{Answer, Body, Invoke, guess_type, problem_in};
+pub use stream::{Events, Logs, OwnLog, Watch};
 
 use crate::errors::Error;
-use crate::types::{BundleStored, Function, FunctionSpec, Health, Node, Registered, Rollback, Scale, Version};
+use crate::types::{
+    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Rollback,
+    Scale, Version,
+};
 use http::{Ask, Http, Limit, Sent};
 use serde::de::DeserializeOwned;
 use std::io::Read;
@@ -32,6 +37,11 @@ use std::time::Duration;
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 /// How long a request may take when nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a backup to be looked through, which may be gigabytes.
+const RESTORE_LIMIT: Duration = Duration::from_secs(600);
+/// How long a watched list or a followed log may say nothing: three times the server's keep-alive. Where a machine or a
+/// router in between went away without a word, nothing else would ever tell.
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 /// The most a list gives at once.
 const PAGE: u32 = 1000;
 /// Pages after which a list is taken to run in a circle; a million entries.
@@ -131,6 +141,24 @@ impl Orchestrator {
         self.http.json(&bytes)
     }
 
+    /// `GET /backup`: writes all that the cluster keeps to `into`. It is whole, and checked, when this returns.
+    pub fn backup(&self, into: &mut dyn std::io::Write) -> Result<BackupTaken, Error> {
+        let limit = Limit::Steps(self.timeout);
+        let ask = Ask { limit, ..self.ask("GET", self.at("/backup")) };
+        backup::take(&self.http, self.http.accepted(ask)?.into_body(), limit, into)
+    }
+
+    /// `POST /restore`: makes the functions those of a backup. Nothing changes unless all of it can be used.
+    pub fn restore(&self, backup: &mut dyn Read, len: Option<u64>) -> Result<Restored, Error> {
+        let (_, bytes) = self.http.bytes(Ask {
+            headers: vec![("content-type".to_string(), "application/x-tar".to_string())],
+            body: Sent::Stream(backup, len),
+            limit: Limit::Steps(self.timeout.max(RESTORE_LIMIT)),
+            ..self.ask("POST", self.at("/restore"))
+        })?;
+        self.http.json(&bytes)
+    }
+
     /// `GET /nodes`, all pages.
     pub fn nodes(&self) -> Result<Vec<Node>, Error> {
         self.all("/nodes")
@@ -182,6 +210,56 @@ impl Orchestrator {
         Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
+    /// `GET /logs/NAME` with new lines, like `logs`; ends when none came for `quiet`, so that whoever reads can look round.
+    pub fn logs_until_quiet(&self, name: &str, tail: u64, quiet: Duration) -> Result<Logs, Error> {
+        let path = format!("/logs/{}?format=json&follow=true&tail={tail}", url::encode(name));
+        let limit = Limit::Quiet(quiet);
+        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
+    /// `GET /cluster`.
+    pub fn cluster(&self) -> Result<Cluster, Error> {
+        self.get("/cluster")
+    }
+
+    /// `GET /calls`: those of late, newest first, at most `limit`; of one function or node if named.
+    pub fn calls(&self, function: Option<&str>, node: Option<&str>, limit: u32) -> Result<Vec<CallRecord>, Error> {
+        let mut path = format!("/calls?limit={limit}");
+        for (key, value) in [("function", function), ("node", node)] {
+            path.extend(value.map(|value| format!("&{key}={}", url::encode(value))));
+        }
+        self.get(&path)
+    }
+
+    /// `GET /status` of a worker, when this is the address of one.
+    pub fn member(&self) -> Result<Member, Error> {
+        self.get("/status")
+    }
+
+    /// `GET /nodes?watch=true`: all nodes, and then what changes. Ends when the orchestrator ends.
+    pub fn watch_nodes(&self) -> Result<Watch<Node>, Error> {
+        self.watch("/nodes?watch=true")
+    }
+
+    /// `GET /functions?watch=true`: all functions, and then what changes. Ends when the orchestrator ends.
+    pub fn watch_functions(&self) -> Result<Watch<Function>, Error> {
+        self.watch("/functions?watch=true")
+    }
+
+    /// `GET /status?watch=true` of a worker: once a second, and when it joins or loses its orchestrator.
+    pub fn watch_member(&self) -> Result<Watch<Member>, Error> {
+        self.watch("/status?watch=true")
+    }
+
+    /// `GET /log`: the program's own last `tail` lines, then new ones if `follow`.
+    pub fn own_log(&self, tail: u64, follow: bool) -> Result<OwnLog, Error> {
+        let path = format!("/log?format=json&tail={tail}&follow={follow}");
+        let limit = Limit::Alive(SILENCE_LIMIT);
+        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        Ok(OwnLog::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
     /// `GET /healthz`; a status other than `ok` says what is wrong.
     pub fn healthz(&self) -> Result<Health, Error> {
         self.health("/healthz")
@@ -202,6 +280,13 @@ impl Orchestrator {
         headers.extend(last_id.map(|id| ("last-event-id".to_string(), id.to_string())));
         let ask = Ask { method: "GET", url: self.at("/events"), headers, body: Sent::Nothing, limit };
         Ok(Events::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
+    fn watch<T: DeserializeOwned>(&self, path: &str) -> Result<Watch<T>, Error> {
+        let headers = vec![("accept".to_string(), "text/event-stream".to_string())];
+        let limit = Limit::Alive(SILENCE_LIMIT);
+        let ask = Ask { method: "GET", url: self.at(path), headers, body: Sent::Nothing, limit };
+        Ok(Watch::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
     fn at(&self, path: &str) -> String {

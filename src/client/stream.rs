@@ -1,10 +1,13 @@
-//! Answers that do not end by themselves: events (server-sent events) and logs (NDJSON), as iterators. Must never hold
+//! Answers that do not end by themselves: events and watched lists (server-sent events) and logs (NDJSON), as iterators. Must never hold
 //! more than one line.
 
 use super::http::{Http, Limit};
 use crate::errors::Error;
-use crate::types::{Event, LogLine};
+use crate::types::{Change, Event, LogLine, LogRecord};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read};
+use std::marker::PhantomData;
 use ureq::Body;
 
 /// The longest line taken; a function's log lines are cut far below it.
@@ -57,19 +60,13 @@ impl Lines {
     }
 }
 
-/// Cluster events as they happen. Ends when the orchestrator closes the stream; ask again with the last event's id.
-pub struct Events(Lines);
+/// Server-sent events, one at a time.
+struct Sse(Lines);
 
-impl Events {
-    pub(super) fn new(http: &Http, body: Body, limit: Limit) -> Events {
-        Events(Lines::new(http, body, limit))
-    }
-}
-
-impl Iterator for Events {
-    type Item = Result<Event, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Sse {
+    /// The next event's kind (empty when it has none) and data; `None` at the end and after an error.
+    fn next(&mut self) -> Option<Result<(String, Vec<u8>), Error>> {
+        let mut kind = String::new();
         let mut data: Option<Vec<u8>> = None;
         loop {
             let line = match self.0.next()? {
@@ -78,20 +75,20 @@ impl Iterator for Events {
             };
             if line.is_empty() {
                 match data.take() {
-                    Some(json) => return Some(self.0.http.json(&json)),
+                    Some(data) => return Some(Ok((kind, data))),
                     None => continue,
                 }
             }
-            // The id and the kind stand in the data too; comments keep the connection alive.
-            let Some(part) = line.strip_prefix(b"data:") else { continue };
-            let part = part.strip_prefix(b" ").unwrap_or(part);
+            if let Some(given) = field(&line, b"event:") {
+                kind = String::from_utf8_lossy(given).into_owned();
+            }
+            // Ids stand in the data too; comments keep the connection alive.
+            let Some(part) = field(&line, b"data:") else { continue };
             let held = data.get_or_insert_default();
             if held.len() + part.len() > MAX_LINE_BYTES as usize {
                 self.0.ended = true;
-                return Some(Err(self
-                    .0
-                    .http
-                    .not_understood(format!("an event is longer than {MAX_LINE_BYTES} bytes"))));
+                let why = format!("an event is longer than {MAX_LINE_BYTES} bytes");
+                return Some(Err(self.0.http.not_understood(why)));
             }
             if !held.is_empty() {
                 held.push(b'\n');
@@ -101,12 +98,94 @@ impl Iterator for Events {
     }
 }
 
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Cluster events as they happen. Ends when the orchestrator closes the stream; ask again with the last event's id.
+pub struct Events(Sse);
+
+impl Events {
+    pub(super) fn new(http: &Http, body: Body, limit: Limit) -> Events {
+        Events(Sse(Lines::new(http, body, limit)))
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Event, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.0.next()?;
+        Some(next.and_then(|(_, data)| self.0.0.http.json(&data)))
+    }
+}
+
+/// A list's rows, and then what changes. Ends when the server closes the stream; ask again for all of it.
+pub struct Watch<T> {
+    sse: Sse,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T> Watch<T> {
+    pub(super) fn new(http: &Http, body: Body, limit: Limit) -> Watch<T> {
+        Watch { sse: Sse(Lines::new(http, body, limit)), row: PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned> Iterator for Watch<T> {
+    type Item = Result<Change<T>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (kind, data) = match self.sse.next()? {
+                Ok(event) => event,
+                Err(error) => return Some(Err(error)),
+            };
+            let http = &self.sse.0.http;
+            return Some(match kind.as_str() {
+                "put" => http.json(&data).map(Change::Put),
+                "gone" => http.json::<Gone>(&data).map(|gone| Change::Gone(gone.id)),
+                "synced" => Ok(Change::Synced),
+                _ => continue, // of a later version
+            });
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Gone {
+    id: String,
+}
+
+/// Objects, one a line.
+struct Ndjson<T> {
+    lines: Lines,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Ndjson<T> {
+    fn new(http: &Http, body: Body, limit: Limit) -> Ndjson<T> {
+        Ndjson { lines: Lines::new(http, body, limit), row: PhantomData }
+    }
+
+    fn next(&mut self) -> Option<Result<T, Error>> {
+        loop {
+            match self.lines.next()? {
+                Ok(line) if line.iter().all(u8::is_ascii_whitespace) => {} // keeps the connection alive
+                Ok(line) => return Some(self.lines.http.json(&line)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
 /// A function's log lines. Ends at the last line there is, unless it follows.
-pub struct Logs(Lines);
+pub struct Logs(Ndjson<LogLine>);
 
 impl Logs {
     pub(super) fn new(http: &Http, body: Body, limit: Limit) -> Logs {
-        Logs(Lines::new(http, body, limit))
+        Logs(Ndjson::new(http, body, limit))
     }
 }
 
@@ -114,12 +193,23 @@ impl Iterator for Logs {
     type Item = Result<LogLine, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.0.next()? {
-                Ok(line) if line.iter().all(u8::is_ascii_whitespace) => {} // keeps the connection alive
-                Ok(line) => return Some(self.0.http.json(&line)),
-                Err(error) => return Some(Err(error)),
-            }
-        }
+        self.0.next()
+    }
+}
+
+/// A program's own log. Ends at the last line there is, unless it follows.
+pub struct OwnLog(Ndjson<LogRecord>);
+
+impl OwnLog {
+    pub(super) fn new(http: &Http, body: Body, limit: Limit) -> OwnLog {
+        OwnLog(Ndjson::new(http, body, limit))
+    }
+}
+
+impl Iterator for OwnLog {
+    type Item = Result<LogRecord, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
     }
 }

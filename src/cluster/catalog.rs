@@ -151,4 +151,62 @@ impl Cluster {
         }
         Ok(())
     }
+
+    pub(super) fn set_functions(&mut self, now: Millis, functions: Vec<(Arc<str>, Lasting)>, out: &mut Vec<Event>) {
+        let mut changed = Vec::new();
+        for (name, kept) in functions {
+            let Some(newest) = kept.revisions.last().cloned() else {
+                let _ = self.delete_function(&name, out); // it was not there: so be it
+                continue;
+            };
+            let born = self.fresh_key();
+            let known = self.function_names.get(&name).copied();
+            let Some(function) = known.and_then(|key| self.functions.get_mut(&key)) else {
+                let key = FunctionKey(born);
+                self.add_function(key, kept);
+                if let Some(function) = self.functions.get_mut(&key) {
+                    function.born = born;
+                }
+                out.push(Event::FunctionPut { revision: newest, first: true });
+                changed.push(key);
+                continue;
+            };
+            if function.lasting() == kept {
+                continue;
+            }
+            let (key, earlier) = (function.key, function.revisions.clone());
+            kept.revisions.iter().for_each(|r| self.index_class(r));
+            let Some(function) = self.functions.get_mut(&key) else { continue };
+            function.set(kept);
+            function.born = born; // a number may come again with another content: nothing older is adopted
+            let stays = |r: &Arc<Revision>| function.revisions.iter().any(|kept| kept.runs_as(r));
+            let foreign: Vec<u64> = earlier.iter().filter(|r| !stays(r)).map(|r| r.number).collect();
+            out.push(Event::FunctionPut { revision: newest, first: false });
+            let of = |i: &&InstanceKey| self.instances.get(i).is_some_and(|i| foreign.contains(&i.revision.number));
+            let instances: Vec<InstanceKey> = function.instances.iter().filter(of).copied().collect();
+            for instance in instances {
+                self.retire(instance, out);
+            }
+            self.retire_others(key, out);
+            changed.push(key);
+        }
+        for key in changed {
+            self.care(now, key, out);
+            self.pump(now, key, out);
+        }
+        self.keep_minimum(now, out);
+    }
+
+    /// A function that was kept, under a key of its own. Ignored when it has no revision.
+    pub(super) fn add_function(&mut self, key: FunctionKey, kept: Lasting) {
+        let Some(newest) = kept.revisions.last().cloned() else { return };
+        kept.revisions.iter().for_each(|r| self.index_class(r));
+        let mut function = Function::new(key, Default::default(), newest);
+        function.set(kept);
+        if function.wants_care() {
+            self.cared.insert(key);
+        }
+        self.function_names.insert(function.name.clone(), key);
+        self.functions.insert(key, function);
+    }
 }

@@ -1,6 +1,6 @@
 //! Every write. Commands that come late, twice or out of order are refused or do nothing; none may break an invariant.
 
-use super::{InstanceKey, InvocationKey, Mode, NodeKey, NodeSpec, Reach, Revision};
+use super::{InstanceKey, InvocationKey, Lasting, Mode, NodeKey, NodeSpec, Reach, Revision};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -93,6 +93,11 @@ pub enum Command {
         node: NodeKey,
         why: String,
     },
+    /// Each function named becomes this, or with no revision is deleted: from a backup, or because what it was made
+    /// could not be kept.
+    SetFunctions {
+        functions: Vec<(Arc<str>, Lasting)>,
+    },
     /// A node has looked at the image of a revision whose mode was not known.
     ResolveMode {
         function: Arc<str>,
@@ -113,6 +118,8 @@ pub enum Command {
     Finish {
         invocation: InvocationKey,
         success: bool,
+        /// Microseconds from acceptance, as the shell measured them.
+        took_us: u64,
     },
 
     /// An instance answers.
@@ -128,6 +135,35 @@ pub enum Command {
         instance: InstanceKey,
         why: String,
     },
+}
+
+impl Command {
+    /// Asked for by a person, and must outlive a restart: nothing to be carried out while nothing can be kept.
+    pub fn must_last(&self) -> bool {
+        use Command::*;
+        matches!(
+            self,
+            PutFunction { .. }
+                | PutAgain { .. }
+                | Scale { .. }
+                | DeleteFunction { .. }
+                | SetFunctions { .. }
+                | Cordon { .. }
+                | Uncordon { .. }
+                | Drain { .. }
+                | RemoveNode { .. }
+        )
+    }
+
+    /// The function it makes, changes or deletes.
+    pub fn changes_function(&self) -> Option<&Arc<str>> {
+        match self {
+            Command::PutFunction { revision, .. } => Some(&revision.function),
+            Command::PutAgain { function, .. } | Command::Scale { function, .. } => Some(function),
+            Command::DeleteFunction { name } => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// What a put may do.

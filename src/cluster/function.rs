@@ -1,6 +1,6 @@
 //! A function and its revisions. Never knows which node runs it.
 
-use super::{InstanceKey, InvocationKey, Millis, NodeKey};
+use super::{Ended, InstanceKey, InvocationKey, Millis, NodeKey, Recent};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -70,6 +70,12 @@ impl Revision {
         if self.image.starts_with("bundle:") { "process" } else { "docker" }
     }
 
+    /// Differs in nothing that an instance would show.
+    pub(super) fn runs_as(&self, other: &Revision) -> bool {
+        let bounds = |r: &Revision| Revision { min: 0, ready: 0, max: 0, mode: Mode::Auto, ..r.clone() };
+        bounds(self) == bounds(other)
+    }
+
     /// Runs to completion for each call.
     pub fn is_job(&self) -> bool {
         self.mode != Mode::Http
@@ -105,13 +111,22 @@ pub(super) struct Rollout {
     pub tally: Tally,
 }
 
-/// What of a function beyond its revisions survives a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+/// What of a function survives a restart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lasting {
+    /// Oldest first.
+    pub revisions: Vec<Arc<Revision>>,
     /// The revision that new calls run, if one of its instances has ever answered.
     pub serving: Option<u64>,
     /// Why the newest revision does not serve, if it has failed.
     pub failed: Option<String>,
+}
+
+impl Lasting {
+    /// `None`: it has no revision.
+    pub fn name(&self) -> Option<&Arc<str>> {
+        self.revisions.first().map(|r| &r.function)
+    }
 }
 
 /// A function as the cluster sees it now.
@@ -130,6 +145,8 @@ pub struct Function {
     /// Calls that ended, and of these failed.
     pub calls: u64,
     pub failures: u64,
+    /// The last of these.
+    pub recent: Recent,
     pub last_error: Option<String>,
     /// Why the newest revision does not serve, once it has failed.
     pub failed: Option<String>,
@@ -175,6 +192,7 @@ impl Function {
             running: 0,
             calls: 0,
             failures: 0,
+            recent: Recent::default(),
             last_error: None,
             failed: None,
             serving: newest,
@@ -210,8 +228,26 @@ impl Function {
     }
 
     /// What must survive a restart.
-    pub fn standing(&self) -> Standing {
-        Standing { serving: self.is_proven().then_some(self.serving.number), failed: self.failed.clone() }
+    pub fn lasting(&self) -> Lasting {
+        Lasting {
+            revisions: self.revisions.iter().cloned().collect(),
+            serving: self.is_proven().then_some(self.serving.number),
+            failed: self.failed.clone(),
+        }
+    }
+
+    /// Becomes what was kept, but for its instances and calls. There must be a revision.
+    pub(super) fn set(&mut self, kept: Lasting) {
+        let Some(newest) = kept.revisions.last().cloned() else { return };
+        let serving = kept.revisions.iter().find(|r| Some(r.number) == kept.serving).cloned();
+        let proven = serving.is_some();
+        self.revisions = kept.revisions.into();
+        self.serve(serving.unwrap_or_else(|| newest.clone()), proven);
+        if self.serving.number != newest.number {
+            self.last_error = kept.failed.clone();
+            self.failed = kept.failed;
+            self.rollout = self.failed.is_none().then(Default::default);
+        }
     }
 
     /// Worth keeping until a newer one has shown that it runs.
@@ -252,6 +288,10 @@ impl Function {
         self.proven = proven;
         self.rollout = None;
         self.failed = None;
+        self.start_afresh();
+    }
+
+    fn start_afresh(&mut self) {
         self.failed_on.clear();
         self.start_failures = 0;
         self.retry_at = 0;
@@ -279,8 +319,9 @@ impl Function {
         self.note_peak();
     }
 
-    pub(super) fn ended(&mut self, success: bool) {
+    pub(super) fn ended(&mut self, call: Ended) {
         self.calls += 1;
-        self.failures += u64::from(!success);
+        self.failures += u64::from(!call.success);
+        self.recent.push(call);
     }
 }

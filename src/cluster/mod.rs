@@ -15,6 +15,7 @@ mod invocation;
 mod membership;
 mod node;
 mod placement;
+mod recent;
 mod rollout;
 mod scaling;
 #[cfg(test)]
@@ -24,13 +25,15 @@ mod tests;
 
 pub use command::{Command, Kept, Put, Refusal, Reported};
 pub use event::{Assigned, Event};
-pub use function::{Constraints, Function, FunctionKey, Mode, Revision, Standing};
+pub use function::{Constraints, Function, FunctionKey, Lasting, Mode, Revision};
 pub use instance::{Instance, InstanceKey, InstanceState};
 pub use invocation::{Failure, Held, Invocation, InvocationKey};
 pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
 use placement::{Index, Placement, satisfies};
+pub use recent::{Ended, Recent};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Monotonic milliseconds, as the shell counts them.
@@ -156,12 +159,15 @@ impl Cluster {
                 self.revision_failed(now, &function, revision, node, why, &mut out)?
             }
             Command::DeleteFunction { name } => self.delete_function(&name, &mut out)?,
+            Command::SetFunctions { functions } => self.set_functions(now, functions, &mut out),
             Command::ResolveMode { function, revision, mode } => {
                 self.resolve_mode(now, &function, revision, mode, &mut out)?
             }
             Command::Invoke { function } => self.invoke(now, &function, &mut out)?,
             Command::Refuse { invocation, why } => self.refuse(now, invocation, why, &mut out)?,
-            Command::Finish { invocation, success } => self.finish(now, invocation, success, &mut out)?,
+            Command::Finish { invocation, success, took_us } => {
+                self.finish(now, invocation, success, took_us, &mut out)?
+            }
             Command::InstanceReady { instance } => self.instance_ready(now, instance, &mut out)?,
             Command::InstanceEnded { instance, why } => self.instance_ended(now, instance, why, &mut out)?,
             Command::InstanceAwake { instance } => self.instance_awake(instance)?,
@@ -196,27 +202,10 @@ impl Cluster {
         self.reclassify(key);
     }
 
-    /// Takes a function back into memory after a restart: its revisions, oldest first. Ignored when there are none.
-    pub fn restore_function(&mut self, revisions: Vec<Arc<Revision>>, standing: Standing) {
-        let Some(newest) = revisions.last().cloned() else { return };
+    /// Takes a function back into memory after a restart. Ignored when it has no revision.
+    pub fn restore_function(&mut self, kept: Lasting) {
         let key = FunctionKey(self.fresh_key());
-        let serving = revisions.iter().find(|r| Some(r.number) == standing.serving).cloned();
-        revisions.iter().for_each(|r| self.index_class(r));
-        let mut function = Function::new(key, revisions.into(), newest.clone());
-        if let Some(serving) = serving {
-            function.serving = serving;
-            function.proven = true;
-        }
-        if function.serving.number != newest.number {
-            function.last_error = standing.failed.clone();
-            function.failed = standing.failed;
-            function.rollout = function.failed.is_none().then(Default::default);
-        }
-        if function.wants_care() {
-            self.cared.insert(key);
-        }
-        self.function_names.insert(function.name.clone(), key);
-        self.functions.insert(key, function);
+        self.add_function(key, kept);
         self.wake_by(0); // some may want a minimum of instances
     }
 
@@ -244,6 +233,23 @@ impl Cluster {
 
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.get(self.function_names.get(name)?)
+    }
+
+    /// Nodes by id, from behind one on; all of them from behind the empty one.
+    pub fn nodes_behind(&self, id: &str) -> impl Iterator<Item = &Node> {
+        let range = self.node_ids.range::<str, _>((Bound::Excluded(id), Bound::Unbounded));
+        range.filter_map(|(_, key)| self.nodes.get(key))
+    }
+
+    /// Functions by name, from behind one on; all of them from behind the empty one.
+    pub fn functions_behind(&self, name: &str) -> impl Iterator<Item = &Function> {
+        let range = self.function_names.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
+        range.filter_map(|(_, key)| self.functions.get(key))
+    }
+
+    /// Calls that wait or run.
+    pub fn calls_under_way(&self) -> usize {
+        self.invocations.len()
     }
 
     pub fn instance(&self, key: InstanceKey) -> Option<&Instance> {

@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     /// Only instances of the serving revision and of the one that rolls out stay.
-    fn retire_others(&mut self, key: FunctionKey, out: &mut Vec<Event>) {
+    pub(super) fn retire_others(&mut self, key: FunctionKey, out: &mut Vec<Event>) {
         self.recount(key);
         let Some(function) = self.functions.get(&key) else { return };
         let rolling = function.rollout.as_ref().map(|_| function.newest().number);

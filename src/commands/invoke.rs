@@ -2,7 +2,7 @@
 
 use super::{FAILED, Failure, NOT_FOUND, Outcome, connect};
 use crate::cli;
-use crate::client::{Answer, Body, Invoke, problem_in};
+use crate::client::{Answer, Body, Invoke, guess_type, problem_in};
 use crate::output;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -68,15 +68,6 @@ fn body(data: Option<&str>) -> Result<Body, Failure> {
     }
 }
 
-/// Text on the command line is JSON if it reads as an object or an array, else plain.
-fn guess_type(bytes: &[u8]) -> &'static str {
-    let structured = bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[");
-    match structured && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
-        true => "application/json",
-        false => "text/plain; charset=utf-8",
-    }
-}
-
 /// Copies the body as it comes; gives it back too, up to a limit, when it is an error of CARES.
 fn pass_on(mut answer: Answer, mut output: impl Write) -> Result<Option<Vec<u8>>, Failure> {
     let mut kept = answer.is_problem().then(Vec::new);
@@ -118,13 +109,5 @@ mod tests {
         assert!(matches!(kept, Ok(None)) && out == bytes);
         let kept = pass_on(answer(404, "application/problem+json", &b"{}"[..]), &mut out);
         assert!(matches!(kept, Ok(Some(kept)) if kept == b"{}"));
-    }
-
-    #[test]
-    fn types_are_guessed() {
-        assert_eq!(guess_type(b" {\"a\":1}"), "application/json");
-        for plain in ["World", "{oops", "1", "[x]"] {
-            assert!(guess_type(plain.as_bytes()).starts_with("text/plain"), "{plain}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The program: one file a verb, and here what they share: dispatch, the client, failures and exit codes. Must never
 //! reach a cluster but through `client`.
 
+mod backup;
 mod delete;
 mod demo;
 mod demo_echo;
@@ -15,13 +16,17 @@ mod invoke;
 mod list;
 mod logs;
 mod node;
+mod node_status;
 mod orchestrator;
 mod register;
+mod restore;
 mod revisions;
 mod role;
+mod systemd;
+mod tui;
 mod up;
-mod usage;
 mod version;
+mod watch;
 mod worker;
 
 use crate::cli::{ClientOptions, Verb};
@@ -29,10 +34,10 @@ use crate::client::{self, Orchestrator};
 use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
 use crate::errors::Error;
 use crate::output;
+use crate::usage::{self, Instead};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use usage::Instead;
 
 /// Exit codes scripts may rely on; 0 is done.
 const FAILED: u8 = 1;
@@ -95,7 +100,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         return finish(output::print(&format!("cares {}\n", crate::version::long())).map_err(Failure::from));
     }
     match cli.verb {
-        None => finish(howto::run()),
+        None => finish(tui::start()),
         Some(verb) => dispatch(verb),
     }
 }
@@ -108,7 +113,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Worker(flags) => return role(WorkerConfig::new(&flags, &env), worker::run),
         Verb::Register(flags) => register::run(&flags),
         Verb::Deploy(flags) => deploy::run(&flags),
-        Verb::List(flags) => list::run(&flags.client()),
+        Verb::List(flags) => list::run(&flags.client(), flags.watch),
         Verb::Describe(flags) => describe::run(&flags),
         Verb::Scale(flags) => revisions::scale(&flags),
         Verb::Redeploy(flags) => revisions::redeploy(&flags),
@@ -118,6 +123,9 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Backup(flags) => backup::run(&flags),
+        Verb::Restore(flags) => restore::run(&flags),
+        Verb::Tui(flags) => tui::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Version(flags) => version::run(&flags.client()),
     })
@@ -182,7 +190,7 @@ fn connect(options: &ClientOptions) -> Result<Orchestrator, Error> {
     })
 }
 
-/// Asks before something is deleted. The safe answer is the default; without a terminal only `--yes` is a yes.
+/// Asks before something is deleted or replaced. The safe answer is the default; without a terminal only `--yes` is a yes.
 fn confirm(options: &ClientOptions, question: &str) -> Outcome {
     if options.yes {
         return Ok(());
@@ -195,6 +203,6 @@ fn confirm(options: &ClientOptions, question: &str) -> Outcome {
     let read = io::stdin().read_line(&mut answer);
     match read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
         true => Ok(()),
-        false => Err(Failure::Here("nothing was deleted".to_string())),
+        false => Err(Failure::Here("nothing was changed".to_string())),
     }
 }

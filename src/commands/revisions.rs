@@ -3,13 +3,11 @@
 use super::{Failure, Outcome, connect};
 use crate::cli::{ClientOptions, Redeploy, Rollback, Scale};
 use crate::output;
-use crate::types::{self, Function};
+use crate::settings;
+use crate::types::Function;
 
 pub fn scale(flags: &Scale) -> Outcome {
-    let scale = types::Scale { min: flags.min, max: flags.max, ready: flags.ready };
-    if scale == types::Scale::default() {
-        return Err(Failure::Usage("give --min, --ready or --max, or several of them".into()));
-    }
+    let scale = settings::scale(flags).map_err(Failure::Usage)?;
     let options = flags.client();
     let f = connect(&options)?.scale(&flags.name, &scale)?;
     let line =

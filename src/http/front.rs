@@ -4,7 +4,7 @@
 use super::origin;
 use super::problem::Problem;
 use super::rest::Rest;
-use super::route::{self, Face, Handler, Streamed};
+use super::route::{self, Face, Streamed};
 use crate::body::{self, Body, CollectError};
 use crate::clock;
 use crate::net::{self, Socket, Timers};
@@ -57,7 +57,12 @@ struct Door<S> {
     connected: Mutex<Connected>,
 }
 
-/// Serves until `stop` closes; then finishes the requests under way.
+/// How long a program that ends waits for last bytes to be taken.
+pub const LAST_BYTES_LIMIT: Duration = Duration::from_millis(500);
+/// Between two looks whether the last connection has ended, at the program's end.
+const ENDED_EVERY: Duration = Duration::from_millis(10);
+
+/// Serves until `stop` closes; then finishes the requests under way, and returns when the last connection has ended.
 pub async fn listen<S: Face>(face: Arc<S>, rest: Arc<Rest>, listener: Async<TcpListener>, stop: Receiver<()>) {
     let door = Arc::new(Door { face, rest, connected: Mutex::default() });
     while let Some((stream, peer)) = net::accept(&listener, &stop).await {
@@ -65,6 +70,9 @@ pub async fn listen<S: Face>(face: Arc<S>, rest: Arc<Rest>, listener: Async<TcpL
             Some(pass) => rt::spawn(door.clone().serve(stream, peer, stop.clone(), pass)),
             None => rt::spawn(turn_away(stream)),
         }
+    }
+    while door.lock().all > 0 {
+        clock::after(ENDED_EVERY).await;
     }
 }
 
@@ -156,15 +164,15 @@ impl<S: Face> Door<S> {
     async fn route(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Problem> {
         let path = request.uri().path();
         let (route, params) = route::find::<S>(request.method(), path)?;
-        match &route.handler {
-            Handler::Stream(handler) => {
+        match route.handler.streamed(request.uri().query())? {
+            Some(handler) => {
                 let query = match route.path.ends_with('*') {
                     true => Vec::new(), // passed on as it is
                     false => route::query(request.uri().query())?,
                 };
                 handler(self.face.clone(), Streamed { params, query, request, peer }).await
             }
-            Handler::Rest(_) => {
+            None => {
                 let (head, incoming) = request.into_parts();
                 let body = whole_body(incoming).await?;
                 let path = head.uri.path_and_query().map_or("/", |p| p.as_str());

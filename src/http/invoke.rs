@@ -48,6 +48,9 @@ type Answered = Result<Response<Body>, Problem>;
 async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKey, Answered), Problem> {
     let function = asked.params.into_iter().next().unwrap_or_default();
     let accepted = clock::now();
+    if app.stopping() {
+        return Err(Problem::stopping());
+    }
     let (mut head, incoming) = asked.request.into_parts();
     let timeout_ms = app
         .state
@@ -191,7 +194,7 @@ impl Call {
     }
 
     async fn wait(&self, waiting: futures_channel::oneshot::Receiver<Placed>) -> Result<Placed, Problem> {
-        waiting.await.map_err(|_| Problem::new(503, "stopping", "the orchestrator is stopping").retry_after(2))
+        waiting.await.map_err(|_| Problem::stopping())
     }
 
     /// By the way that leads to the node. Instances are only where links are.
@@ -334,9 +337,10 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.app.state.finish(self.invocation, self.success.unwrap_or(false));
+        let took = self.accepted.elapsed();
+        self.app.state.finish(self.invocation, self.success.unwrap_or(false), took);
         if let Some(story) = &self.story {
-            story.end(self.success, self.accepted.elapsed());
+            story.end(self.success, took);
         }
     }
 }

@@ -41,6 +41,11 @@ impl Drop for Turn<'_> {
 }
 
 impl Freezer {
+    /// Calls that keep it awake.
+    pub fn calls(&self) -> u32 {
+        self.state.load(Ordering::Acquire) & !FROZEN
+    }
+
     pub fn is_frozen(&self) -> bool {
         self.state.load(Ordering::Acquire) & FROZEN != 0
     }

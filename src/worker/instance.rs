@@ -58,6 +58,11 @@ impl Instance {
         self.control.usage().await
     }
 
+    /// Calls under way.
+    pub fn in_flight(&self) -> u32 {
+        self.freezer.calls()
+    }
+
     /// Takes the processor from it, unless calls are under way. `Err`: it cannot be.
     pub async fn freeze(&self) -> Result<(), String> {
         self.freezer.freeze(&*self.control).await

@@ -1,6 +1,7 @@
 //! A job: a process for one call, the request's body its stdin, its stdout the answer. Ends with its call.
 
 use super::engine::{Control, EngineError, Exit, Kind, Running};
+use super::jobs::Job;
 use super::pool::{Pool, Runnable, Slot};
 use crate::body::{Body, BoxError};
 use crate::rt::{self, Scoped};
@@ -36,6 +37,7 @@ pub async fn run(
     revision: Arc<Revision>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, JobError> {
+    let job = pool.jobs.note(&call, &revision.function);
     let runnable = pool.runnable(&revision).await.map_err(JobError::NotStarted)?;
     let env = [
         ("CARES_CALL_ID", call.clone()),
@@ -60,7 +62,7 @@ pub async fn run(
         Some(exit) => Err(JobError::Failed(failure(exit, &*control))),
         None => {
             let answer = answer(&held, Body::Empty);
-            let rest = Rest { first: Some(held.freeze()), output, control, _kept: (feeding, runnable, slot) };
+            let rest = Rest { first: Some(held.freeze()), output, control, _kept: (feeding, runnable, slot, job) };
             Ok(answer.map(|_| Body::unfold(Some(rest), more)))
         }
     }
@@ -71,7 +73,7 @@ struct Rest {
     first: Option<Bytes>,
     output: Output,
     control: Box<dyn Control>,
-    _kept: (Option<Scoped>, Runnable, Slot),
+    _kept: (Option<Scoped>, Runnable, Slot, Job),
 }
 
 /// The next piece of a long answer; at the end of a job that failed, what breaks the connection.
@@ -112,7 +114,7 @@ async fn read_until_end(output: &mut Output, control: &dyn Control, held: &mut B
 
 /// Reads once; `None` at the end of the output. A job that has ended but left something running that holds its output
 /// open has that ended too.
-async fn next(output: &mut Output, control: &dyn Control, buffer: &mut [u8]) -> Option<usize> {
+pub(super) async fn next(output: &mut Output, control: &dyn Control, buffer: &mut [u8]) -> Option<usize> {
     let ended = async {
         control.ended().await;
         control.stop(Duration::ZERO).await;
@@ -125,7 +127,8 @@ async fn next(output: &mut Output, control: &dyn Control, buffer: &mut [u8]) -> 
     read.ok().filter(|n| *n > 0)
 }
 
-fn failure(exit: Exit, control: &dyn Control) -> String {
+/// What it is called when it fails.
+pub(super) fn failure(exit: Exit, control: &dyn Control) -> String {
     let words = control.last_words();
     match words.trim() {
         "" => format!("the job {exit} and said nothing on stderr"),

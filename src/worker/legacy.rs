@@ -2,19 +2,18 @@
 //! address, so it is off unless asked for. Serves ExecuteFunction and nothing else of the protocol.
 
 use super::StartError;
-use super::engine::{Control, Kind, Running};
+use super::engine::{Kind, Running};
+use super::job;
 use super::pool::Pool;
-use crate::net::Socket;
+use crate::net::{self, Socket};
 use crate::rt::{self, Receiver};
 use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceServer};
 use crate::wire::proto::{self, Revision};
 use crate::{ids, names, rpc};
 use async_io::Async;
 use futures_lite::future;
-use futures_lite::io::{AsyncRead, AsyncReadExt};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
 /// What a gRPC client takes unless told otherwise is 4 MiB, frame and all.
@@ -22,8 +21,6 @@ pub(super) const OUTPUT_BYTES: usize = (4 << 20) - (16 << 10);
 /// An image's and a function's name need far less.
 const REQUEST_BYTES: usize = 16 << 10;
 const READ_BYTES: usize = 32 << 10;
-/// Before another try to accept, when files have run out.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Opens the address; answers where that is.
 pub fn bind(address: SocketAddr) -> Result<(Async<TcpListener>, SocketAddr), StartError> {
@@ -38,19 +35,8 @@ pub async fn listen(pool: Arc<Pool>, listener: Async<TcpListener>, stop: Receive
     if let Ok(at) = listener.get_ref().local_addr() {
         log::info!("An orchestrator of the first CARES can have images run at {at}");
     }
-    loop {
-        let stopped = async {
-            let _ = stop.recv().await;
-            None
-        };
-        match future::or(async { Some(listener.accept().await) }, stopped).await {
-            None => return,
-            Some(Ok((stream, _))) => rt::spawn(connection(pool.clone(), stream, stop.clone())),
-            Some(Err(error)) => {
-                log::warn!("--legacy-grpc-addr: cannot accept a connection: {error}");
-                rt::sleep(AGAIN).await;
-            }
-        }
+    while let Some((stream, _)) = net::accept(&listener, &stop).await {
+        rt::spawn(connection(pool.clone(), stream, stop.clone()));
     }
 }
 
@@ -124,54 +110,35 @@ async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, Stri
     let not_here = |why| format!("image '{}' cannot be run on this node: {why}", revision.image);
     let runnable = pool.runnable(&revision).await.map_err(not_here)?;
     let id = format!("legacy-{}", ids::random_hex(8));
+    let _job = pool.jobs.note(&id, &revision.function);
     log::info!("Function '{}': {id} runs image '{}'", revision.function, revision.image.escape_debug());
     let started = pool.launch(&id, &revision, &runnable, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
-    output_of(started.map_err(|e| e.to_string())?).await
+    let killed = async {
+        pool.killed().await;
+        Err("its worker was told to end at once".to_string())
+    };
+    future::or(killed, output_of(started.map_err(|e| e.to_string())?)).await
 }
 
 /// What a job without input has written, once it has ended well.
-pub(super) async fn output_of(job: Running) -> Result<String, String> {
-    let Running { stdin, stdout, control, .. } = job;
+pub(super) async fn output_of(running: Running) -> Result<String, String> {
+    let Running { stdin, stdout, control, .. } = running;
     drop(stdin);
     let mut output = Vec::new();
-    if let Some(stdout) = stdout {
-        read(stdout, &*control, &mut output).await?;
+    if let Some(mut stdout) = stdout {
+        let mut buffer = vec![0; READ_BYTES];
+        while let Some(n) = job::next(&mut stdout, &*control, &mut buffer).await {
+            output.extend_from_slice(&buffer[..n]);
+            if output.len() > OUTPUT_BYTES {
+                return Err(format!(
+                    "the job wrote more than {OUTPUT_BYTES} bytes, and the first protocol carries no more"
+                ));
+            }
+        }
     }
     let exit = control.ended().await;
-    let words = control.last_words();
-    match (exit.success(), words.trim()) {
-        (true, _) => Ok(String::from_utf8_lossy(&output).into_owned()),
-        (false, "") => Err(format!("the job {exit} and said nothing on stderr")),
-        (false, words) => Err(format!("the job {exit}; it last said:\n{words}")),
-    }
-}
-
-/// Reads to the end of the output. A job that has ended but left something running that holds its output open has that
-/// ended too.
-async fn read(
-    mut stdout: Box<dyn AsyncRead + Send + Unpin>,
-    control: &dyn Control,
-    output: &mut Vec<u8>,
-) -> Result<(), String> {
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        let ended = async {
-            control.ended().await;
-            control.stop(Duration::ZERO).await;
-            None
-        };
-        let read = match future::or(async { Some(stdout.read(&mut buffer).await) }, ended).await {
-            Some(read) => read,
-            None => stdout.read(&mut buffer).await,
-        };
-        match read {
-            Ok(n) if n > 0 => output.extend_from_slice(&buffer[..n]),
-            _ => return Ok(()),
-        }
-        if output.len() > OUTPUT_BYTES {
-            return Err(format!(
-                "the job wrote more than {OUTPUT_BYTES} bytes, and the first protocol carries no more"
-            ));
-        }
+    match exit.success() {
+        true => Ok(String::from_utf8_lossy(&output).into_owned()),
+        false => Err(job::failure(exit, &*control)),
     }
 }

@@ -1,8 +1,10 @@
 //! The integration tests: one binary that drives the real `cares` over real sockets.
 
+mod backup;
 mod bundles;
 mod cli;
 mod cluster;
+mod disk;
 mod docker;
 mod durability;
 mod events;
@@ -13,11 +15,17 @@ mod harness;
 mod hostile;
 mod input;
 mod load;
+mod looking;
 mod misbehaving;
 mod nodes;
 mod process;
 mod processes;
 mod scaling;
+mod shutdown;
+mod status;
 mod streaming;
+mod terminal;
 mod tidy;
+mod tmux;
+mod watch;
 mod wire;

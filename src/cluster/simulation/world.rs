@@ -389,7 +389,7 @@ impl World {
             next.restore_node(node.spec.clone(), node.cordoned);
         }
         for function in self.cluster.functions() {
-            next.restore_function(function.revisions.iter().cloned().collect(), function.standing());
+            next.restore_function(function.lasting());
         }
         self.cluster = next;
         self.calls.clear();

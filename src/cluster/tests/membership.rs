@@ -120,7 +120,7 @@ fn a_restarted_orchestrator_takes_its_nodes_instances_back() {
     let mut next = Cluster::new(Limits::default(), 1 << 32);
     next.restore_node(spec("a", 4), true);
     let known = rig.cluster.function("h").unwrap();
-    next.restore_function(known.revisions.iter().cloned().collect(), known.standing());
+    next.restore_function(known.lasting());
     rig.cluster = next;
     let a = rig
         .join(spec("a", 4), vec![Reported { instance: kept, function: "h".into(), revision: 1, frozen: false }])

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::cluster::{Cluster, Command, Event, Function, InstanceState, Put, Refusal, Revision};
 use crate::http::problem::Problem;
 use crate::http::route::{Call, Reply, Streamed};
+use crate::http::watch::Feed;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::bundles::Rejected;
 use crate::orchestrator::spec;
@@ -23,6 +24,19 @@ pub fn list(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     let mut reply = Reply::json(200, &page);
     reply.headers.extend(next.map(|link| ("Link", link)));
     Ok(reply)
+}
+
+/// `GET /functions?watch=true`
+pub async fn watch(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    app.watches.functions.answer(&app.state, &app.watches.places, &asked)
+}
+
+/// All functions as they change.
+pub fn feed() -> Arc<Feed<types::Function>> {
+    Feed::new(
+        |cluster, behind, most| cluster.functions_behind(behind).take(most).map(|f| view(f, cluster)).collect(),
+        |function| &function.name,
+    )
 }
 
 /// `GET /functions/NAME`
@@ -147,7 +161,7 @@ fn refused(name: &str, refusal: &Refusal) -> Problem {
     }
 }
 
-fn rejected(rejected: Rejected) -> Problem {
+pub(super) fn rejected(rejected: Rejected) -> Problem {
     match rejected {
         Rejected::TooLarge { limit } => Problem::too_large("a bundle", limit),
         Rejected::Stalled => Problem::new(408, "body_timeout", "the upload stood still"),
@@ -216,6 +230,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         in_flight: function.running + function.queue.len() as u64,
         calls: function.calls,
         failures: function.failures,
+        p50_ms: function.recent.median_us().map(|us| us as f64 / 1e3),
         last_error: function.last_error.clone(),
         revisions: function.revisions.iter().rev().map(|r| revision_view(r, function)).collect(),
     }

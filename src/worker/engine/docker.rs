@@ -138,4 +138,4 @@ impl Engine for DockerEngine {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

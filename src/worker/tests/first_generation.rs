@@ -9,6 +9,7 @@ use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceS
 use crate::wire::proto::{
     self, Acknowledgement, FunctionRequest, FunctionResult, NodeInfo, NodeMetrics, OrchestratorCommand,
 };
+use crate::worker::engine::docker::tests::engine_is_there;
 use crate::worker::engine::{Control, Exit, Running};
 use crate::worker::legacy::{OUTPUT_BYTES, output_of};
 use crate::{cli, clock, worker};
@@ -177,6 +178,28 @@ fn execute_function_is_served_at_its_own_address_only_when_asked_for() {
     assert_eq!(refused.code(), Code::Unimplemented);
     let refused = rt::block_on(client.heartbeat(futures_lite::stream::empty())).unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
+    rt::block_on(worker.stop());
+}
+
+#[test]
+fn execute_function_runs_a_real_container_and_gives_its_output() {
+    if !engine_is_there() {
+        return;
+    }
+    let bench = Bench::start();
+    let worker = bench.worker(|flags| {
+        flags.engine = cli::Engine::Docker;
+        flags.legacy_grpc_addr = Some("127.0.0.1:0".into());
+    });
+    let mut client = client(&next(&bench.joins).address);
+    let mut run = |image: &str| {
+        let request = FunctionRequest { docker_image: image.into(), function_name: "hello".into() };
+        rt::block_on(clock::timeout(LIMIT, client.execute_function(request))).expect("in time").unwrap().into_inner()
+    };
+    let result = run("cares-test/env:1");
+    assert!(result.success && result.output.contains("K_SERVICE=hello") && result.error.is_empty(), "{result:?}");
+    let result = run("cares-test/fails:1");
+    assert!(!result.success && result.output.is_empty() && result.error.contains("exited with code"), "{result:?}");
     rt::block_on(worker.stop());
 }
 

@@ -28,7 +28,7 @@ struct Bench {
 }
 
 /// The test images, if there is an engine; made once.
-fn engine_is_there() -> bool {
+pub(crate) fn engine_is_there() -> bool {
     static THERE: OnceLock<Result<(), String>> = OnceLock::new();
     let there = THERE.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/images");

@@ -53,10 +53,6 @@ impl Bell {
         if known.as_ref() == Some(&now) {
             return;
         }
-        match &now {
-            Availability::Up { version } => log::info!("Container engine: {version} answers"),
-            Availability::Down { .. } => log::warn!("Container engine: {now}"),
-        }
         *known = Some(now.clone());
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         let _ = self.ring.try_send(()); // rung already: it will look
