@@ -113,7 +113,7 @@ pub fn function(function: &Function) -> Vec<Spans> {
             "failed" => Tone::Bad,
             _ => Tone::Plain,
         };
-        let shown = format!("{}  {:8}  {}  {image}", revision.revision, revision.status, revision.created_at);
+        let shown = format!("{}  {:8}  {image}  {}", revision.revision, revision.status, revision.created_at);
         toned(&mut lines, label, shown, tone);
     }
     lines
