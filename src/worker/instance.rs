@@ -4,8 +4,8 @@ use super::engine::{Control, Usage};
 use super::freezer::{Awake, Freezer};
 use super::pool::Slot;
 use crate::body::{Body, BoxError};
+use crate::lanes;
 use crate::net::Socket;
-use crate::rt;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Idle connections kept to one instance.
+/// Idle connections kept to one instance, on each lane.
 const IDLE: usize = 256;
 
 /// Why there is no answer.
@@ -34,13 +34,15 @@ pub struct Instance {
     pub revision: u64,
     address: SocketAddr,
     control: Box<dyn Control>,
-    idle: Mutex<Vec<SendRequest<Body>>>,
+    /// By lane: a connection stays where it was made. The last is for what runs on none.
+    idle: Vec<Mutex<Vec<SendRequest<Body>>>>,
     freezer: Arc<Freezer>,
 }
 
 impl Instance {
     pub fn new(id: String, function: String, revision: u64, address: SocketAddr, control: Box<dyn Control>) -> Self {
-        Instance { id, function, revision, address, control, idle: Mutex::default(), freezer: Arc::default() }
+        let idle = (0..=lanes::count()).map(|_| Mutex::default()).collect();
+        Instance { id, function, revision, address, control, idle, freezer: Arc::default() }
     }
 
     /// Waits for its end; says how, with its last words.
@@ -80,7 +82,7 @@ impl Instance {
 
     /// Asks it to end, and sees to it.
     pub async fn stop(&self, grace: Duration) {
-        self.lock().clear();
+        self.idle.iter().for_each(|idle| lock(idle).clear());
         self.control.stop(grace).await;
     }
 
@@ -107,7 +109,7 @@ impl Instance {
 
     async fn connection(&self) -> Result<(SendRequest<Body>, bool), String> {
         loop {
-            let Some(mut idle) = self.lock().pop() else { break };
+            let Some(mut idle) = lock(self.idle_here()).pop() else { break };
             if idle.ready().await.is_ok() {
                 return Ok((idle, true));
             }
@@ -116,7 +118,7 @@ impl Instance {
             Socket::connect_to(self.address).await.map_err(|e| format!("it does not take connections: {e}"))?;
         let socket = socket.forgive_broken_writes();
         let (requests, connection) = http1::handshake(socket).await.map_err(|e| describe(&e))?;
-        rt::spawn(async move {
+        lanes::spawn_here(async move {
             if let Err(error) = connection.await {
                 log::debug!("a connection to an instance ended: {error}");
             }
@@ -124,9 +126,14 @@ impl Instance {
         Ok((requests, false))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<SendRequest<Body>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle_here(&self) -> &Mutex<Vec<SendRequest<Body>>> {
+        let last = self.idle.len() - 1;
+        &self.idle[lanes::here().unwrap_or(last).min(last)]
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn describe(error: &hyper::Error) -> String {
@@ -157,7 +164,7 @@ impl Reused {
         if !self.body.is_end_stream() {
             return;
         }
-        let mut idle = self.instance.lock();
+        let mut idle = lock(self.instance.idle_here());
         if idle.len() < IDLE {
             idle.extend(self.connection.take().filter(|c| !c.is_closed()));
         }
