@@ -49,11 +49,19 @@ impl Cluster {
         if !self.hopeful(now, key, &revision, waiting, out) {
             return Err(Refusal::NoNode { why: self.why_not(&revision) });
         }
+        let limit = self.functions.get_mut(&key).and_then(|f| f.crowded(now));
+        let waiting = self.functions.get(&key).map_or(0, |f| f.queue.len());
+        if let Some(limit) = limit.filter(|limit| waiting == *limit) {
+            return Err(Refusal::QueueFull { limit });
+        }
         self.push_queue(key, invocation, false);
         if let Some(function) = self.functions.get_mut(&key) {
             function.note_wait();
         }
         out.push(Event::InvocationQueued { invocation });
+        if let Some(limit) = limit {
+            self.send_away(now, key, limit, out);
+        }
         Ok(())
     }
 
@@ -218,7 +226,7 @@ impl Cluster {
         }
     }
 
-    fn fail(&mut self, now: Millis, invocation: InvocationKey, failure: Failure, out: &mut Vec<Event>) {
+    pub(super) fn fail(&mut self, now: Millis, invocation: InvocationKey, failure: Failure, out: &mut Vec<Event>) {
         self.release(now, invocation, false, None);
         out.push(Event::InvocationFailed { invocation, failure });
     }

@@ -1,5 +1,6 @@
 //! A function and its revisions. Never knows which node runs it.
 
+use super::crowd::Crowd;
 use super::{Ended, InstanceKey, InvocationKey, Millis, NodeKey, Recent};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -166,6 +167,8 @@ pub struct Function {
     pub(super) peaks: [u64; 2],
     /// When this stretch ends.
     pub(super) peaks_until: Millis,
+    /// Calls have to wait.
+    pub(super) crowd: Option<Crowd>,
     /// Instances of a lower key are of a deleted namesake; 0: not known, it was restored.
     pub(super) born: u64,
     /// Nodes where the serving revision failed to start since it last did.
@@ -203,6 +206,7 @@ impl Function {
             picked: InstanceKey(0),
             peaks: [0; 2],
             peaks_until: 0,
+            crowd: None,
             born: 0,
             failed_on: Vec::new(),
             start_failures: 0,
@@ -225,6 +229,11 @@ impl Function {
     /// The newest revision is on its way.
     pub fn rolling_out(&self) -> bool {
         self.rollout.is_some()
+    }
+
+    /// Calls that wait, wait for one of those that run to end, and not for a start.
+    pub fn is_full(&self) -> bool {
+        self.serving.is_job() || self.tally.up() > 0
     }
 
     /// What must survive a restart.

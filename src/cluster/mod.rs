@@ -4,6 +4,7 @@
 mod calls;
 mod catalog;
 mod command;
+mod crowd;
 mod event;
 mod function;
 mod idle;

@@ -161,6 +161,7 @@ impl World {
                         Failure::NodeLost { .. } => "node lost",
                         Failure::NoNode { .. } => "no node",
                         Failure::NotStarted { .. } => "not started",
+                        Failure::Crowded { .. } => "crowded",
                         Failure::FunctionDeleted => "deleted while waiting",
                     });
                     ensure!(self.calls.remove(&invocation).is_some(), "{invocation} ended twice");
@@ -317,7 +318,8 @@ impl World {
             (Refusal::QueueFull { .. }, Some(f)) => {
                 let full =
                     f.queue.len() >= self.limits.queue_per_function || self.cluster.queued >= self.limits.queue_total;
-                ensure!(full, "{function} refused a call with room for {} more", f.queue.len());
+                let crowded = f.crowd.is_some() && f.queue.len() >= 8.max(f.running as usize / 2);
+                ensure!(full || crowded, "{function} refused a call with room for {} more", f.queue.len());
                 self.saw("queue full");
             }
             (Refusal::NoNode { .. }, Some(f)) => {

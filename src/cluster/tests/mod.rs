@@ -1,6 +1,7 @@
 //! What the cluster promises, one test a promise. Every step is followed by a check of the invariants.
 
 mod calls;
+mod crowd;
 mod figures;
 mod idle;
 mod instances;
