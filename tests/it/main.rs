@@ -18,6 +18,7 @@ mod load;
 mod looking;
 mod misbehaving;
 mod nodes;
+mod overload;
 mod process;
 mod processes;
 mod scaling;

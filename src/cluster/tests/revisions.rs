@@ -204,3 +204,58 @@ fn the_revision_that_serves_is_never_forgotten() {
     let kept: Vec<u64> = rig.cluster.function("h").unwrap().revisions.iter().map(|r| r.number).collect();
     assert_eq!(kept, [1, 6]);
 }
+
+/// Makes a function what it was, as after a write that could not be kept.
+fn undo(rig: &mut Rig, name: &str, before: Lasting) {
+    rig.apply(Command::SetFunctions { functions: vec![(name.into(), before)] });
+}
+
+#[test]
+fn a_revision_that_could_not_be_kept_never_was_and_the_one_before_serves_on() {
+    let mut rig = Rig::new();
+    rig.worker("a", 8);
+    rig.put(http("h"));
+    let (old, _) = rig.warm("h");
+    let before = rig.cluster.function("h").unwrap().lasting();
+    rig.put(Revision { image: "bundle:other".into(), ..http("h") });
+    assert_eq!(rig.starting("h").len(), 1, "the new one is tried");
+    undo(&mut rig, "h", before.clone());
+    let f = rig.cluster.function("h").unwrap();
+    assert_eq!((f.lasting(), f.rolling_out()), (before, false));
+    assert_eq!(rig.instances("h").iter().map(|i| i.0).collect::<Vec<_>>(), [old], "and takes calls");
+    let call = rig.invoke("h");
+    assert!(rig.at(call).is_some());
+}
+
+#[test]
+fn a_revision_that_took_over_before_it_could_not_be_kept_drains() {
+    let mut rig = Rig::new();
+    rig.worker("a", 8);
+    rig.put(http("h"));
+    rig.warm("h");
+    let before = rig.cluster.function("h").unwrap().lasting();
+    rig.put(Revision { image: "bundle:other".into(), ..http("h") });
+    let new = rig.starting("h")[0];
+    rig.ready(new);
+    let running = rig.invoke("h");
+    undo(&mut rig, "h", before);
+    assert_eq!(rig.cluster.function("h").unwrap().current().number, 1);
+    assert_eq!(rig.cluster.instance(new).map(|i| i.state), Some(InstanceState::Draining));
+    let call = rig.invoke("h");
+    assert!(rig.at(call).is_none() && !rig.starting("h").is_empty(), "it waits for one of the first");
+    rig.finish(running);
+    assert!(rig.cluster.instance(new).is_none());
+}
+
+#[test]
+fn bounds_that_could_not_be_kept_are_what_they_were_and_no_instance_goes() {
+    let mut rig = Rig::new();
+    rig.worker("a", 8);
+    rig.put(http("h"));
+    let (instance, _) = rig.warm("h");
+    let before = rig.cluster.function("h").unwrap().lasting();
+    rig.apply(Command::Scale { function: "h".into(), min: Some(1), max: None, ready: None });
+    undo(&mut rig, "h", before.clone());
+    assert_eq!(rig.cluster.function("h").unwrap().lasting(), before);
+    assert!(rig.instances("h").iter().any(|i| i.0 == instance && i.2 == InstanceState::Warm));
+}
