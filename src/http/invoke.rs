@@ -6,10 +6,11 @@ use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, Candidate, Cluster, Command, InvocationKey, Mode, Reach};
+use crate::cluster::{Assigned, Candidate, Cluster, Command, Function, InvocationKey, Mode, Reach};
+use crate::link::Unanswered;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::first_generation::NoOutput;
-use crate::orchestrator::dispatch::link::{self, LinkError, Session};
+use crate::orchestrator::dispatch::link::{self, Session};
 use crate::orchestrator::state::{Place, Placed};
 use crate::rt;
 use crate::wire::{self, Outcome};
@@ -33,21 +34,25 @@ const NAMED: usize = 5;
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
-    let (id, answer) = match admit(&app, asked).await {
-        Ok((id, answered)) => (id.to_string(), answered.unwrap_or_else(Response::from)),
-        Err(problem) => (app.refused_id(), problem.into()),
+    let (id, mut answer) = match admit(&app, asked).await {
+        Ok((id, answered)) => (id, answered.unwrap_or_else(Response::from)),
+        Err(problem) => (header_of(&app.refused_id()), problem.into()),
     };
-    let mut answer = answer;
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        answer.headers_mut().insert(X_CALL_ID, id);
-    }
+    answer.headers_mut().insert(X_CALL_ID, id);
     Ok(answer)
+}
+
+/// An id as a header: letters and digits.
+fn header_of(id: &str) -> HeaderValue {
+    let mut id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    id.set_sensitive(true); // no two are the same: nothing on the way should remember it to save bytes
+    id
 }
 
 type Answered = Result<Response<Body>, Problem>;
 
 /// Takes a call in and brings it to its answer; `Err` when it is not taken in.
-async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKey, Answered), Problem> {
+async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue, Answered), Problem> {
     let function = asked.params.into_iter().next().unwrap_or_default();
     let accepted = clock::now();
     if app.stopping() {
@@ -67,8 +72,9 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKe
     let story = candidates.map(|candidates| Story::begin(candidates, invocation, &function, &head));
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
-    prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
-    let call = Call { app: app.clone(), function, head, path, guard };
+    let id = header_of(&invocation.to_string());
+    prepare_headers(&mut head, id.clone(), asked.peer, guard.story.is_some());
+    let call = Call { app: app.clone(), function, head, path, guard, placed: false };
     let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
         let (mut head, body) = answer.into_parts();
         headers::strip(&mut head.headers);
@@ -76,7 +82,7 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKe
         let answer = Answer::new(head.status, body, guard, idle);
         Response::from_parts(head, Body::stream(answer))
     });
-    Ok((invocation, answered))
+    Ok((id, answered))
 }
 
 /// Takes a small body in; leaves a large one where it is.
@@ -103,17 +109,17 @@ fn function_path(head: &Parts) -> PathAndQuery {
     let all = head.uri.path();
     let rest = all.splitn(4, '/').nth(3).unwrap_or("");
     let query = head.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
+    if rest.is_empty() && query.is_empty() {
+        return PathAndQuery::from_static("/");
+    }
     format!("/{rest}{query}").parse().unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
-fn prepare_headers(head: &mut Parts, invocation: InvocationKey, peer: SocketAddr, story: bool) {
+fn prepare_headers(head: &mut Parts, id: HeaderValue, peer: SocketAddr, story: bool) {
     headers::strip(&mut head.headers);
     headers::forwarded(&mut head.headers, peer);
     head.headers.remove(header::EXPECT); // answered here
-    if let Ok(id) = HeaderValue::from_str(&invocation.to_string()) {
-        head.headers.insert(wire::HEADER_CALL, id.clone());
-        head.headers.insert(X_CALL_ID, id);
-    }
+    head.headers.insert(X_CALL_ID, id);
     if story {
         head.headers.insert(wire::HEADER_STORY, HeaderValue::from_static("1"));
     }
@@ -126,6 +132,8 @@ struct Call {
     head: Parts,
     path: PathAndQuery,
     guard: Guard,
+    /// It has had a place.
+    placed: bool,
 }
 
 impl Call {
@@ -141,9 +149,14 @@ impl Call {
     }
 
     fn timed_out(&self, deadline: Instant) -> Problem {
+        let seconds = (deadline - self.guard.accepted).as_secs_f64();
+        let full = |c: &Cluster| c.function(&self.function).is_some_and(Function::is_full);
+        if !self.placed && self.app.state.read(full) {
+            let detail = format!("function '{}': no room for the call within its timeout_s, {seconds}", self.function);
+            return Problem::new(503, "queue_timeout", detail).retry_after(1);
+        }
         let detail = format!(
-            "no answer within the function's timeout_s, which is {}; an http function must listen on $PORT",
-            (deadline - self.guard.accepted).as_secs_f64()
+            "no answer within the function's timeout_s, which is {seconds}; an http function must listen on $PORT"
         );
         Problem::new(504, "function_timeout", detail)
     }
@@ -152,7 +165,7 @@ impl Call {
         let copy = match &body {
             Body::Empty => Some(Body::Empty),
             Body::Full(bytes) => Some(Body::Full(bytes.clone())),
-            Body::Incoming(_) | Body::Stream(_) => None,
+            Body::Incoming(_) | Body::Received(_) | Body::Stream(_) => None,
         };
         let mut body = Some(body);
         let mut prepared_again = false;
@@ -162,6 +175,7 @@ impl Call {
         };
         loop {
             let assigned = placed.map_err(|failure| Problem::of_failure(&self.function, failure))?;
+            self.placed = true;
             if let Some(story) = &mut self.guard.story {
                 story.assigned(&self.app, &assigned);
             }
@@ -205,7 +219,8 @@ impl Call {
     async fn send(&mut self, to: &Assigned, body: Body) -> Sent {
         let reach = |c: &Cluster| c.node(to.node).map(|n| n.reach);
         match to.instance.is_none().then(|| self.app.state.read(reach)).flatten() {
-            Some(Reach::FirstGeneration) => self.run_there(to, body).await,
+            // boxed: the rare ways must not make every call's future large
+            Some(Reach::FirstGeneration) => Box::pin(self.run_there(to, body)).await,
             _ => self.send_on_link(to, body).await,
         }
     }
@@ -230,12 +245,12 @@ impl Call {
 
     async fn send_on_link(&mut self, to: &Assigned, body: Body) -> Sent {
         if to.instance.is_none() {
-            let mode = match self.app.links.prepare(to.node, &to.revision).await {
+            let mode = match Box::pin(self.app.links.prepare(to.node, &to.revision)).await {
                 Ok(mode) => mode,
                 Err(why) => return Sent::Refused(why, Some(body)),
             };
             if let (Mode::Auto, Some(mode)) = (to.revision.mode, mode)
-                && self.resolved(to, mode).await == Mode::Http
+                && Box::pin(self.resolved(to, mode)).await == Mode::Http
             {
                 return Sent::Refused("it is an http function, and has no instance yet".into(), Some(body));
             }
@@ -245,18 +260,18 @@ impl Call {
         };
         let answer = match self.app.links.send(to.node, request).await {
             Ok(answer) => answer,
-            Err(LinkError::NotSent(request, why)) => return Sent::Refused(why, Some(request.into_body())),
-            Err(LinkError::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
+            Err(Unanswered::NotSent(body, why)) => return Sent::Refused(why, Some(body)),
+            Err(Unanswered::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
         };
         match link::outcome(&answer) {
-            None => Sent::Answered(answer.map(Body::Incoming)),
+            None => Sent::Answered(answer),
             Some(Outcome::Failed) => {
-                let detail = format!("function '{}': {}", self.function, link::why(answer).await);
+                let detail = format!("function '{}': {}", self.function, Box::pin(link::why(answer)).await);
                 Sent::Failed(Problem::new(502, "function_failed", detail))
             }
-            Some(Outcome::Refused) => Sent::Refused(link::why(answer).await, None),
+            Some(Outcome::Refused) => Sent::Refused(Box::pin(link::why(answer)).await, None),
             Some(Outcome::Gone) => {
-                let why = link::why(answer).await;
+                let why = Box::pin(link::why(answer)).await;
                 self.gone(to, &why);
                 Sent::Refused(why, None)
             }

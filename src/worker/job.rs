@@ -10,7 +10,6 @@ use bytes::{Bytes, BytesMut};
 use futures_lite::future;
 use futures_lite::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
 use std::sync::Arc;
@@ -35,7 +34,7 @@ pub async fn run(
     slot: Slot,
     call: String,
     revision: Arc<Revision>,
-    request: Request<Incoming>,
+    request: Request<Body>,
 ) -> Result<Response<Body>, JobError> {
     let job = pool.jobs.note(&call, &revision.function);
     let runnable = pool.runnable(&revision).await.map_err(JobError::NotStarted)?;
@@ -148,7 +147,7 @@ fn answer(start: &[u8], body: Body) -> Response<Body> {
 }
 
 /// Writes the request's body to the job, and closes its stdin.
-async fn feed(mut body: Incoming, mut stdin: Box<dyn futures_lite::io::AsyncWrite + Send + Unpin>) {
+async fn feed(mut body: Body, mut stdin: Box<dyn futures_lite::io::AsyncWrite + Send + Unpin>) {
     while let Some(Ok(frame)) = body.frame().await {
         let Ok(data) = frame.into_data() else { continue };
         if stdin.write_all(&data).await.is_err() {

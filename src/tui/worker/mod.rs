@@ -159,6 +159,7 @@ impl Screen {
         for (y, work) in member.work.iter().skip(self.work_top).take(rows).enumerate() {
             let (glyph, tone) = match work.status.as_str() {
                 "warm" | "running" => ("●", Tone::Good),
+                "frozen" => ("◌", Tone::Plain),
                 _ => ("◐", Tone::Warn),
             };
             let calls = match (work.kind.as_str(), work.in_flight) {
