@@ -24,6 +24,13 @@ where
 /// Ends its task when dropped.
 pub struct Scoped(Option<async_std::task::JoinHandle<()>>);
 
+impl Scoped {
+    /// Lets it run on: it is about to end by itself.
+    pub fn detach(mut self) {
+        drop(self.0.take()); // dropping an async-std handle detaches
+    }
+}
+
 impl Drop for Scoped {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {

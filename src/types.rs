@@ -79,6 +79,21 @@ pub struct FunctionSpec {
     /// At most 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Attempts of an asynchronous call that may end by the function's own fault; 1 to 20. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// When it is called by itself: `minute hour day-of-month month day-of-week` or `@hourly`, …; empty: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Of the schedule: an IANA time zone. Default UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "timezone")]
+    pub schedule_zone: Option<String>,
+    /// Of times that nobody was there for: `run` (once, the default) or `skip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_missed: Option<String>,
+    /// While the call before has not ended: `skip` (the default) or `allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_overlap: Option<String>,
 }
 
 /// The answer to `POST /functions`.
@@ -130,6 +145,10 @@ pub struct Function {
     pub labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    #[serde(default)]
+    pub attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// RFC 3339, UTC; of the first revision.
     pub created_at: String,
     /// RFC 3339, UTC; of this revision.
@@ -149,6 +168,29 @@ pub struct Function {
     pub last_error: Option<String>,
     /// Newest first; kept for going back.
     pub revisions: Vec<Revision>,
+}
+
+/// When a function is called by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    pub expression: String,
+    pub zone: String,
+    /// `run` or `skip`.
+    pub missed: String,
+    /// `skip` or `allow`.
+    pub overlap: String,
+    /// RFC 3339, UTC: the time it was last due at and a call was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run_at: Option<String>,
+    /// That call's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_call: Option<String>,
+    /// Why no call was made for the time it was last due at, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_skipped: Option<String>,
+    /// RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_run_at: Option<String>,
 }
 
 /// One revision of a function.
@@ -318,6 +360,65 @@ pub struct CallRecord {
     /// RFC 3339, UTC.
     pub started_at: String,
     pub duration_ms: f64,
+}
+
+/// One asynchronous call, as `GET /calls/ID` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    pub id: String,
+    pub function: String,
+    /// `queued`, `running`, `succeeded`, `failed` or `cancelled`; the last three are for good.
+    pub status: String,
+    /// Always true: calls that are answered at once are not kept by id.
+    #[serde(rename = "async")]
+    pub asynchronous: bool,
+    /// Times it was sent to a node: more than one means that it may have run as often.
+    pub attempts: u32,
+    /// Of these, failed by the function's own fault, …
+    pub failures: u32,
+    /// … at most so many.
+    pub max_attempts: u32,
+    /// Of these, cut short by the loss of a node or of the orchestrator.
+    pub interruptions: u32,
+    /// RFC 3339, UTC.
+    pub submitted_at: String,
+    /// RFC 3339, UTC; of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// Of a queued call: not tried before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<String>,
+    /// Of an ended call: until then it and its result are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// Why the last attempt was not the last, or why the call failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Where its result is, or will be.
+    pub result: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<Callback>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// RFC 3339, UTC: what the function's schedule made it for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_for: Option<String>,
+}
+
+/// Who is told of a call's end, and how far that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Callback {
+    pub url: String,
+    /// `waiting` (for the call's end), `pending`, `sending`, `delivered` or `failed`.
+    pub status: String,
+    pub attempts: u32,
+    /// RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// One line of a program's own log: `GET /log`.

@@ -22,7 +22,7 @@ mod tests;
 
 pub use command::{Command, Put, Refusal, Reported};
 pub use event::{Assigned, Event};
-pub use function::{Constraints, Function, FunctionKey, Mode, Revision};
+pub use function::{Constraints, Function, FunctionKey, Mode, Revision, Schedule};
 pub use instance::{Instance, InstanceKey, InstanceState};
 pub use invocation::{Failure, Held, Invocation, InvocationKey};
 pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};

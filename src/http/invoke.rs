@@ -1,6 +1,7 @@
 //! The invocation path: a caller's request becomes a call, gets a place, goes there and its answer comes back. Holds no
 //! body beyond what may be sent again.
 
+use super::api::submit;
 use super::headers::{self, X_CALL_ID};
 use super::problem::Problem;
 use super::route::Streamed;
@@ -15,7 +16,7 @@ use crate::rt;
 use crate::wire::{self, Outcome};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, StatusCode, Version};
@@ -31,6 +32,9 @@ const REPLAYABLE_BYTES: u64 = 64 * 1024;
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    if asked.request.headers().contains_key(submit::X_CARES_ASYNC) {
+        return submit::submit(app, asked).await;
+    }
     let (id, answer) = match admit(&app, asked).await {
         Ok((id, answered)) => (id.to_string(), answered.unwrap_or_else(Response::from)),
         Err(problem) => (app.refused_id(), problem.into()),
@@ -61,15 +65,41 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKe
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
     prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
-    let call = Call { app: app.clone(), function, head, path, guard };
-    let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
-        let (mut head, body) = answer.into_parts();
-        headers::strip(&mut head.headers);
-        head.version = Version::HTTP_11;
-        let answer = Answer::new(head.status, body, guard, idle);
-        Response::from_parts(head, Body::stream(answer))
-    });
+    let mut call = Call { app: app.clone(), function, head, path, guard, started: false };
+    let answered = call.run(place, body, deadline).await.map(|answer| call.answer(answer, idle));
     Ok((invocation, answered))
+}
+
+/// Why an attempt has no answer, and whether any of it was started.
+pub struct NotAnswered {
+    pub problem: Problem,
+    pub started: bool,
+}
+
+/// One attempt of an asynchronous call of this id, on the way of every other call. `head`: as it was accepted, its path
+/// the function's own.
+pub async fn attempt(
+    app: &Arc<Orchestrator>,
+    function: &str,
+    mut head: Parts,
+    body: Body,
+    id: &str,
+) -> Result<Response<Body>, NotAnswered> {
+    let not_started = |problem| NotAnswered { problem, started: false };
+    let accepted = clock::now();
+    let timeout_ms = app.state.read(|c| c.function(function).map(|f| f.current().timeout_ms));
+    let idle = Duration::from_millis(timeout_ms.ok_or_else(|| not_started(Problem::no_function(function)))?);
+    let taken = app.state.invoke(function).map_err(|refusal| not_started(Problem::of_call(function, refusal)));
+    let (invocation, place) = taken?;
+    let story = app.stories.tell().then(|| Story::begin(app, invocation, function, &head));
+    let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
+    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    own_headers(&mut head, &invocation.to_string(), id, guard.story.is_some());
+    let mut call = Call { app: app.clone(), function: function.into(), head, path, guard, started: false };
+    match call.run(place, body, accepted + idle).await {
+        Ok(answer) => Ok(call.answer(answer, idle)),
+        Err(problem) => Err(NotAnswered { problem, started: call.started }),
+    }
 }
 
 /// Takes a small body in; leaves a large one where it is.
@@ -92,7 +122,7 @@ async fn replayable(incoming: Incoming, function: &str, deadline: Instant) -> Re
 }
 
 /// What the function sees of the path: all behind its name.
-fn function_path(head: &Parts) -> PathAndQuery {
+pub fn function_path(head: &Parts) -> PathAndQuery {
     let all = head.uri.path();
     let rest = all.splitn(4, '/').nth(3).unwrap_or("");
     let query = head.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
@@ -100,12 +130,24 @@ fn function_path(head: &Parts) -> PathAndQuery {
 }
 
 fn prepare_headers(head: &mut Parts, invocation: InvocationKey, peer: SocketAddr, story: bool) {
+    pass_on(head, peer);
+    let id = invocation.to_string();
+    own_headers(head, &id, &id, story);
+}
+
+/// What of a caller's headers its function gets.
+pub fn pass_on(head: &mut Parts, peer: SocketAddr) {
     headers::strip(&mut head.headers);
     headers::forwarded(&mut head.headers, peer);
     head.headers.remove(header::EXPECT); // answered here
-    if let Ok(id) = HeaderValue::from_str(&invocation.to_string()) {
-        head.headers.insert(wire::HEADER_CALL, id.clone());
-        head.headers.insert(X_CALL_ID, id);
+}
+
+/// `id`: what the function is told to be called with; an asynchronous call's is the same at each attempt.
+fn own_headers(head: &mut Parts, invocation: &str, id: &str, story: bool) {
+    for (name, value) in [(HeaderName::from_static(wire::HEADER_CALL), invocation), (X_CALL_ID, id)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            head.headers.insert(name, value);
+        }
     }
     if story {
         head.headers.insert(wire::HEADER_STORY, HeaderValue::from_static("1"));
@@ -119,18 +161,24 @@ struct Call {
     head: Parts,
     path: PathAndQuery,
     guard: Guard,
+    /// It was sent to a node that did not refuse it.
+    started: bool,
 }
 
 impl Call {
-    async fn run(mut self, place: Place, body: Body, deadline: Instant) -> Result<(Response<Body>, Guard), Problem> {
+    async fn run(&mut self, place: Place, body: Body, deadline: Instant) -> Result<Response<Body>, Problem> {
         let answered = clock::timeout_at(deadline, self.answered(place, body)).await;
-        match answered.unwrap_or_else(|| Err(self.timed_out(deadline))) {
-            Ok(answer) => Ok((answer, self.guard)),
-            Err(problem) => {
-                self.guard.failed(problem.status);
-                Err(problem)
-            }
-        }
+        let answered = answered.unwrap_or_else(|| Err(self.timed_out(deadline)));
+        answered.inspect_err(|problem| self.guard.failed(problem.status))
+    }
+
+    /// What the caller gets of the function's answer; the call ends with it.
+    fn answer(self, answer: Response<Body>, idle: Duration) -> Response<Body> {
+        let (mut head, body) = answer.into_parts();
+        headers::strip(&mut head.headers);
+        head.version = Version::HTTP_11;
+        let answer = Answer::new(head.status, body, self.guard, idle);
+        Response::from_parts(head, Body::stream(answer))
     }
 
     fn timed_out(&self, deadline: Instant) -> Problem {
@@ -162,7 +210,10 @@ impl Call {
                 let detail = "its node would not start it, and the body is too large to be sent again";
                 return Err(Problem::new(502, "function_not_started", detail));
             };
-            let refused = match self.send(&assigned, sent).await {
+            self.started = true;
+            let sent = self.send(&assigned, sent).await;
+            self.started = !matches!(sent, Sent::Refused(..) | Sent::Unprepared);
+            let refused = match sent {
                 Sent::Answered(answer) => return Ok(answer),
                 Sent::Failed(problem) => return Err(problem),
                 Sent::Unprepared if !prepared_again => {

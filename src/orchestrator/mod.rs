@@ -1,11 +1,14 @@
 //! The orchestrator: the shell around the core. Wires the parts together, and takes them down in order.
 
 pub mod bundles;
+mod cron;
 pub mod dispatch;
 mod effects;
 pub mod events;
 mod grpc;
 mod members;
+pub mod queue;
+mod schedule;
 pub mod spec;
 pub mod state;
 pub mod store;
@@ -14,7 +17,7 @@ mod stories;
 mod tests;
 mod ticker;
 
-use crate::cluster::{Cluster, Limits, Millis};
+use crate::cluster::{Cluster, Limits, Millis, backlog};
 use crate::config::OrchestratorConfig;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::front;
@@ -22,10 +25,12 @@ use crate::http::rest::Rest;
 use crate::rt::{self, Sender};
 use async_io::Async;
 use bundles::Bundles;
+use cron::Schedules;
 use dispatch::first_generation::FirstGeneration;
 use dispatch::link::Links;
 use events::EventLog;
 use members::Members;
+use queue::Queue;
 use state::State;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -50,6 +55,8 @@ pub struct Orchestrator {
     pub members: Members,
     pub events: Arc<EventLog>,
     pub bundles: Bundles,
+    pub queue: Queue,
+    pub schedules: Schedules,
     pub stories: Stories,
     /// Ids of calls that were not taken in: their answers have one too.
     refused: AtomicU64,
@@ -108,10 +115,15 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
     let store = Arc::new(store);
     let limits = Limits::default();
     let lease_ms = limits.lease_ms;
+    let current = kept.functions.iter().filter_map(|revisions| revisions.last());
+    let (schedules, woken) = Schedules::open(store.clone(), current, kept.schedules);
     let mut cluster = Cluster::new(limits, kept.epoch << EPOCH_SHIFT);
     kept.nodes.into_iter().for_each(|(spec, cordoned)| cluster.restore_node(spec, cordoned));
     kept.functions.into_iter().for_each(|revisions| cluster.restore_function(revisions));
     let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
+    let first_key = kept.epoch << EPOCH_SHIFT;
+    let (queue, starting) = Queue::open(dir.path(), store.clone(), backlog::Limits::default(), first_key, &kept.calls)
+        .map_err(|why| StartError::Io { doing: "take the asynchronous calls up again", why })?;
     let (outbox, facts) = rt::unbounded();
     let (earlier, moved) = rt::bounded(1);
     let app = Arc::new(Orchestrator {
@@ -124,11 +136,15 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         members: Members::default(),
         events: Arc::new(EventLog::new(kept.epoch << EVENT_EPOCH_SHIFT)),
         bundles,
+        queue,
+        schedules,
         stories: Stories::default(),
         refused: AtomicU64::new(kept.epoch << EPOCH_SHIFT),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     rt::spawn(effects::run(app.clone(), facts));
+    rt::spawn(queue::run(app.clone(), starting));
+    rt::spawn(cron::run(app.clone(), woken));
     rt::spawn(ticker::run(app.state.clone(), moved));
     let (stop_http, http_stopped) = rt::bounded(1);
     let (stop_grpc, grpc_stopped) = rt::bounded(1);

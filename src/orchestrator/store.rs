@@ -16,6 +16,10 @@ const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const FUNCTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("functions");
 const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
 const BUNDLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bundles");
+const CALLS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("calls");
+const REQUESTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("requests");
+const RESULTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("results");
+const SCHEDULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("schedules");
 
 /// Of the records below; a store of a newer one is not touched.
 const SCHEMA: u64 = 1;
@@ -48,6 +52,30 @@ pub enum Write {
     Node(NodeSpec, bool),
     NodeGone(String),
     Bundle(String, Bundle),
+    /// An asynchronous call as it is now.
+    Call(CallWrite),
+    /// Nothing of the call is kept any more.
+    CallGone(String),
+    /// When a function's schedule was last looked at, by name.
+    Schedule(String, Vec<u8>),
+    ScheduleGone(String),
+}
+
+/// What changes of an asynchronous call's records; all of it or nothing.
+#[derive(Clone, Debug)]
+pub struct CallWrite {
+    pub id: String,
+    pub record: Vec<u8>,
+    pub request: Part,
+    pub result: Part,
+}
+
+/// A record beside a call's own.
+#[derive(Clone, Debug)]
+pub enum Part {
+    AsItIs,
+    Put(Vec<u8>),
+    Gone,
 }
 
 /// What is known of a stored bundle.
@@ -66,6 +94,9 @@ pub struct Kept {
     pub functions: Vec<Vec<Arc<Revision>>>,
     pub nodes: Vec<(NodeSpec, bool)>,
     pub bundles: Vec<(String, Bundle)>,
+    /// Asynchronous calls, by id, without what they carry.
+    pub calls: Vec<(String, Vec<u8>)>,
+    pub schedules: Vec<(String, Vec<u8>)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,6 +130,7 @@ pub type Written = oneshot::Receiver<Result<(), StoreError>>;
 pub struct Store {
     queue: Mutex<Option<Sender<Queued>>>,
     writer: Mutex<Option<thread::JoinHandle<()>>>,
+    database: Arc<Database>,
     path: PathBuf,
 }
 
@@ -120,12 +152,13 @@ impl Store {
         })?;
         let kept = read_all(&database).map_err(|e| failed(&e))?;
         let (queue, writes) = mpsc::channel();
-        let at = path.clone();
+        let database = Arc::new(database);
+        let (at, own) = (path.clone(), database.clone());
         let writer = thread::Builder::new()
             .name("store".into())
-            .spawn(move || write_in_groups(&database, &writes, &at))
+            .spawn(move || write_in_groups(&own, &writes, &at))
             .map_err(|e| failed(&e))?;
-        Ok((Store { queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)), path }, kept))
+        Ok((Store { queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)), database, path }, kept))
     }
 
     /// Queues a write; those queued first are on disk first.
@@ -141,6 +174,29 @@ impl Store {
     pub async fn kept(&self, written: Written) -> Result<(), StoreError> {
         let gone = StoreError { path: self.path.clone(), why: "is closed".into() };
         written.await.unwrap_or(Err(gone))
+    }
+
+    /// The request of an asynchronous call, as it was written.
+    pub async fn request(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(REQUESTS, id).await
+    }
+
+    /// And its result.
+    pub async fn result(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(RESULTS, id).await
+    }
+
+    async fn read(
+        &self,
+        table: TableDefinition<'static, &'static str, &'static [u8]>,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let (database, key) = (self.database.clone(), key.to_string());
+        let read = crate::rt::unblock(move || -> Result<_, redb::Error> {
+            let table = database.begin_read()?.open_table(table)?;
+            Ok(table.get(&*key)?.map(|value| value.value().to_vec()))
+        });
+        read.await.map_err(|e| StoreError { path: self.path.clone(), why: format!("cannot be read: {e}") })
     }
 
     /// Waits until all that was queued is on disk, and closes it.
@@ -173,6 +229,10 @@ fn commit<'a>(database: &Database, writes: impl Iterator<Item = &'a Write>) -> R
         let mut functions = transaction.open_table(FUNCTIONS)?;
         let mut nodes = transaction.open_table(NODES)?;
         let mut bundles = transaction.open_table(BUNDLES)?;
+        let mut calls = transaction.open_table(CALLS)?;
+        let mut requests = transaction.open_table(REQUESTS)?;
+        let mut results = transaction.open_table(RESULTS)?;
+        let mut schedules = transaction.open_table(SCHEDULES)?;
         for write in writes {
             match write {
                 Write::Function(revisions) => {
@@ -186,10 +246,31 @@ fn commit<'a>(database: &Database, writes: impl Iterator<Item = &'a Write>) -> R
                 }
                 Write::NodeGone(id) => drop(nodes.remove(&**id)?),
                 Write::Bundle(digest, bundle) => drop(bundles.insert(&**digest, &*encode(bundle))?),
+                Write::Call(CallWrite { id, record, request, result }) => {
+                    calls.insert(&**id, &**record)?;
+                    put_part(&mut requests, id, request)?;
+                    put_part(&mut results, id, result)?;
+                }
+                Write::CallGone(id) => {
+                    calls.remove(&**id)?;
+                    requests.remove(&**id)?;
+                    results.remove(&**id)?;
+                }
+                Write::Schedule(name, record) => drop(schedules.insert(&**name, &**record)?),
+                Write::ScheduleGone(name) => drop(schedules.remove(&**name)?),
             }
         }
     }
     transaction.commit()?;
+    Ok(())
+}
+
+fn put_part(table: &mut redb::Table<'_, &str, &[u8]>, id: &str, part: &Part) -> Result<(), redb::Error> {
+    match part {
+        Part::AsItIs => {}
+        Part::Put(record) => drop(table.insert(id, &**record)?),
+        Part::Gone => drop(table.remove(id)?),
+    }
     Ok(())
 }
 
@@ -221,7 +302,21 @@ fn revisions(record: FunctionRecord) -> Result<Vec<Arc<Revision>>, String> {
 fn read_all(database: &Database) -> Result<Kept, Box<dyn std::error::Error>> {
     let (cluster_id, epoch) = start_epoch(database)?;
     let transaction = database.begin_read()?;
-    let mut kept = Kept { cluster_id, epoch, functions: Vec::new(), nodes: Vec::new(), bundles: Vec::new() };
+    let mut kept = Kept {
+        cluster_id,
+        epoch,
+        functions: Vec::new(),
+        nodes: Vec::new(),
+        bundles: Vec::new(),
+        calls: Vec::new(),
+        schedules: Vec::new(),
+    };
+    for (table, records) in [(CALLS, &mut kept.calls), (SCHEDULES, &mut kept.schedules)] {
+        for entry in transaction.open_table(table)?.iter()? {
+            let (key, record) = entry?;
+            records.push((key.value().into(), record.value().to_vec()));
+        }
+    }
     for entry in transaction.open_table(FUNCTIONS)?.iter()? {
         kept.functions.push(revisions(serde_json::from_slice(entry?.1.value())?)?);
     }
@@ -243,7 +338,9 @@ fn start_epoch(database: &Database) -> Result<(String, u64), Box<dyn std::error:
     let started = {
         transaction.open_table(FUNCTIONS)?;
         transaction.open_table(NODES)?;
-        transaction.open_table(BUNDLES)?;
+        for table in [BUNDLES, CALLS, REQUESTS, RESULTS, SCHEDULES] {
+            transaction.open_table(table)?;
+        }
         let mut meta = transaction.open_table(META)?;
         let number = |meta: &redb::Table<'_, &str, &str>, key| -> Result<Option<u64>, Box<dyn std::error::Error>> {
             Ok(meta.get(key)?.map(|v| v.value().parse()).transpose()?)

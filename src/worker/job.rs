@@ -37,8 +37,10 @@ pub async fn run(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, JobError> {
     let runnable = pool.runnable(&revision).await.map_err(JobError::NotStarted)?;
+    let header = |name| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
     let env = [
-        ("CARES_CALL_ID", call.clone()),
+        ("CARES_CALL_ID", header("x-call-id").unwrap_or_else(|| call.clone())), // the same at each attempt
+        ("CARES_ATTEMPT", header("x-cares-attempt").unwrap_or_else(|| "1".into())),
         ("CARES_METHOD", request.method().to_string()),
         ("CARES_PATH", request.uri().path().to_string()),
         ("CARES_QUERY", request.uri().query().unwrap_or("").to_string()),

@@ -387,13 +387,14 @@ impl Backlog {
         self.calls.get(&key)
     }
 
-    /// The call that was made under this name.
-    pub fn named(&self, function: &str, name: &str) -> Option<&Call> {
-        self.calls.get(self.names.get(&(function.into(), name.into()))?)
+    /// Whether it is on disk; `None` when it is not known.
+    pub fn is_kept(&self, key: CallKey) -> Option<bool> {
+        self.calls.get(&key).map(|_| !self.unkept.contains(&key))
     }
 
     /// Calls that wait or run, of one function.
-    pub fn open(&self, function: &str) -> usize {
+    #[cfg(test)]
+    fn open(&self, function: &str) -> usize {
         self.lines.open(function)
     }
 }

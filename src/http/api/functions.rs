@@ -207,6 +207,8 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         constraints: settings.constraints.unwrap_or_default(),
         labels: current.labels.clone(),
         description: current.description.clone(),
+        attempts: current.attempts,
+        schedule: None,
         created_at: clock::rfc3339(current.created_unix_ms),
         updated_at: clock::rfc3339(current.updated_unix_ms),
         instances,

@@ -1,11 +1,13 @@
 //! The routes: one table per role. What answers them stands in one file per face.
 
+pub mod calls;
 pub mod events;
 pub mod functions;
 pub mod health;
 pub mod instances;
 pub mod logs;
 pub mod nodes;
+pub mod submit;
 
 use super::invoke;
 use super::problem::Problem;
@@ -17,6 +19,11 @@ impl Face for Orchestrator {
     const ROUTES: &'static [Route<Self>] = &[
         stream("*", "/invoke/{name}/*", |app, asked| Box::pin(invoke::invoke(app, asked))),
         stream("*", "/function/{name}/*", |app, asked| Box::pin(invoke::invoke(app, asked))),
+        stream("*", "/async-function/{name}/*", |app, asked| Box::pin(submit::submit(app, asked))),
+        rest("GET", "/calls", calls::list),
+        rest("GET", "/calls/{id}", calls::get),
+        stream("DELETE", "/calls/{id}", |app, asked| Box::pin(calls::cancel(app, asked))),
+        stream("GET", "/calls/{id}/result", |app, asked| Box::pin(calls::result(app, asked))),
         rest("GET", "/functions", functions::list),
         rest("POST", "/functions", functions::register),
         rest("GET", "/functions/{name}", functions::get),
@@ -80,24 +87,28 @@ fn page<T>(
     rows: impl Iterator<Item = T>,
     id: impl Fn(&T) -> String,
 ) -> Result<(Vec<T>, Option<String>), Problem> {
-    let limit = match value(&call.query, "limit") {
-        None => ROWS,
-        Some(text) => match text.parse() {
-            Ok(n) if (1..=ROWS_MAX).contains(&n) => n,
-            _ => return Err(Problem::new(400, "invalid_field", format!("limit: must be 1 to {ROWS_MAX}"))),
-        },
-    };
+    let limit = limit(call)?;
     let mut rows = rows.peekable();
     if let Some(after) = value(&call.query, "after") {
         while rows.next_if(|row| id(row).as_str() <= after).is_some() {}
     }
     let page: Vec<T> = rows.by_ref().take(limit).collect();
-    let next = rows.peek().and_then(|_| page.last()).map(|last| {
-        let others =
-            call.query.iter().filter(|(k, _)| k != "after").map(|(k, v)| format!("{}={}&", encode(k), encode(v)));
-        format!("<{}?{}after={}>; rel=\"next\"", call.path, others.collect::<String>(), encode(&id(last)))
-    });
+    let next = rows.peek().and_then(|_| page.last()).map(|last| next_link(call, &id(last)));
     Ok((page, next))
+}
+
+/// The link to what follows after a row.
+fn next_link(call: &Call, last: &str) -> String {
+    let others = call.query.iter().filter(|(k, _)| k != "after").map(|(k, v)| format!("{}={}&", encode(k), encode(v)));
+    format!("<{}?{}after={}>; rel=\"next\"", call.path, others.collect::<String>(), encode(last))
+}
+
+fn limit(call: &Call) -> Result<usize, Problem> {
+    match value(&call.query, "limit").map(str::parse) {
+        None => Ok(ROWS),
+        Some(Ok(n)) if (1..=ROWS_MAX).contains(&n) => Ok(n),
+        Some(_) => Err(Problem::new(400, "invalid_field", format!("limit: must be 1 to {ROWS_MAX}"))),
+    }
 }
 
 fn encode(text: &str) -> String {

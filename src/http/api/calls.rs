@@ -1,0 +1,125 @@
+//! `/calls`: what became of asynchronous calls, their results, and cancelling them.
+
+use crate::body::Body;
+use crate::clock;
+use crate::cluster::backlog::{Call, CallKey, CallStatus, CallbackStatus, Limits, Refusal};
+use crate::http::headers::X_CALL_ID;
+use crate::http::problem::Problem;
+use crate::http::route::{self, Reply, Streamed, value};
+use crate::orchestrator::Orchestrator;
+use crate::types;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use std::sync::Arc;
+
+/// `GET /calls`, newest first; `?status=`, `?function=`
+pub fn list(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
+    let limit = super::limit(call)?;
+    let after = match value(&call.query, "after") {
+        Some(id) => {
+            Some(CallKey::parse(id).ok_or_else(|| Problem::new(400, "invalid_field", "after: is no call's id"))?)
+        }
+        None => None,
+    };
+    let status = match value(&call.query, "status") {
+        Some(word) => Some(CallStatus::of(word).ok_or_else(|| {
+            let words = CallStatus::ALL.map(CallStatus::word).join(", ");
+            Problem::new(400, "invalid_field", format!("status: must be one of {words}"))
+        })?),
+        None => None,
+    };
+    let function = value(&call.query, "function");
+    let wanted = |c: &Call| status.is_none_or(|s| s == c.status) && function.is_none_or(|f| f == &*c.function);
+    let mut calls = app.queue.newest(after, limit + 1, wanted);
+    let more = calls.len() > limit;
+    calls.truncate(limit);
+    let mut reply = Reply::json(200, &calls.iter().map(view).collect::<Vec<_>>());
+    if more && let Some(last) = calls.last() {
+        reply.headers.push(("Link", super::next_link(call, &last.key.to_string())));
+    }
+    Ok(reply)
+}
+
+/// `GET /calls/ID`
+pub fn get(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
+    Ok(Reply::json(200, &view(&known(app, call.param(0))?)))
+}
+
+/// `DELETE /calls/ID`
+pub async fn cancel(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    let id = asked.params.into_iter().next().unwrap_or_default();
+    let key = known(&app, &id)?.key;
+    match app.queue.cancel(&app, key).await {
+        Ok(()) => Ok(json(200, &view(&known(&app, &id)?))),
+        Err(Refusal::Ended { status }) => {
+            let detail = format!("call {id} has {}: there is nothing to cancel", status.word());
+            Err(Problem::new(409, "call_ended", detail))
+        }
+        Err(_) => Err(Problem::no_call(&id)),
+    }
+}
+
+/// JSON of a streamed route.
+pub fn json(status: u16, value: &impl serde::Serialize) -> Response<Body> {
+    let mut response = Response::new(Body::full(Reply::json(status, value).body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// `GET /calls/ID/result`
+pub async fn result(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    let id = asked.params.into_iter().next().unwrap_or_default();
+    let call = known(&app, &id)?;
+    if call.status == CallStatus::Cancelled {
+        return Err(Problem::new(409, "call_cancelled", format!("call {id} was cancelled: it has no result")));
+    }
+    if !call.status.is_final() {
+        let detail = format!("call {id} is {}: its result is here once it has ended", call.status.word());
+        return Err(Problem::new(409, "call_not_ended", detail).retry_after(1));
+    }
+    let found = app.queue.result(call.key).await;
+    let found = found.map_err(|why| Problem::new(500, "internal", format!("the result of call {id}: {why}")))?;
+    let Some(mut answer) = found else {
+        let why = call.last_error.unwrap_or_default();
+        return Err(Problem::new(502, "call_failed", format!("call {id} ended without an answer: {why}")));
+    };
+    answer.headers_mut().extend(HeaderValue::from_str(&id).ok().map(|id| (X_CALL_ID, id)));
+    Ok(answer)
+}
+
+fn known(app: &Orchestrator, id: &str) -> Result<Call, Problem> {
+    CallKey::parse(id).and_then(|key| app.queue.call(key)).ok_or_else(|| Problem::no_call(id))
+}
+
+/// A call as everybody sees it.
+pub fn view(call: &Call) -> types::Call {
+    let callback = call.callback.as_ref().map(|c| types::Callback {
+        url: c.url.to_string(),
+        status: c.status.word().into(),
+        attempts: c.attempts,
+        next_try_at: (c.status == CallbackStatus::Pending).then(|| clock::rfc3339(c.next_try)),
+        last_error: c.last_error.clone(),
+    });
+    let own_key = |key: &str| !key.starts_with("cares:");
+    types::Call {
+        id: call.key.to_string(),
+        function: call.function.to_string(),
+        status: call.status.word().into(),
+        asynchronous: true,
+        attempts: call.attempts,
+        failures: call.failures,
+        max_attempts: call.max_attempts,
+        interruptions: call.interruptions,
+        submitted_at: clock::rfc3339(call.submitted),
+        started_at: call.started.map(clock::rfc3339),
+        ended_at: call.ended.map(clock::rfc3339),
+        next_try_at: (call.status == CallStatus::Queued).then(|| clock::rfc3339(call.next_try)),
+        expires_at: call.ended.map(|at| clock::rfc3339(at + Limits::default().retention_ms)),
+        last_error: call.last_error.clone(),
+        result: format!("/calls/{}/result", call.key),
+        callback,
+        idempotency_key: call.idempotency.as_ref().map(|i| i.key.to_string()).filter(|key| own_key(key)),
+        scheduled_for: call.scheduled_for.map(clock::rfc3339),
+    }
+}
