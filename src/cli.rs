@@ -36,6 +36,8 @@ pub enum Verb {
     Logs(Logs),
     Events(Events),
     Node(Node),
+    Backup(Backup),
+    Restore(Restore),
     Doctor(Doctor),
     Version(Version),
 }
@@ -429,6 +431,24 @@ client_verb! {
         /// the node's name or id
         #[argh(positional, arg_name = "node")]
         pub node: String,
+    }
+}
+
+client_verb! {
+    /// write all that the cluster keeps to a file, while it runs
+    Backup as "backup" {
+        /// where to, or - for stdout
+        #[argh(positional, arg_name = "file")]
+        pub file: String,
+    }
+}
+
+client_verb! {
+    /// make the functions those of a backup; connected workers stay
+    Restore as "restore" {
+        /// what `cares backup` wrote, or - for stdin
+        #[argh(positional, arg_name = "file")]
+        pub file: String,
     }
 }
 

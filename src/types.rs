@@ -495,3 +495,20 @@ pub struct LogLine {
     pub stream: String,
     pub line: String,
 }
+
+/// What a restored backup brought: the answer of `POST /restore`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// `success`.
+    pub status: String,
+    /// The cluster that the backup is of.
+    pub cluster: String,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// How many the cluster has now.
+    pub functions: u64,
+    /// How many bundles it held.
+    pub bundles: u64,
+    /// How many nodes it knew; those that the cluster did not know are added as disconnected.
+    pub nodes: u64,
+}

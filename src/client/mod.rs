@@ -8,6 +8,7 @@
 //! # Ok(()) }
 //! ```
 
+mod backup;
 mod http;
 mod invoke;
 mod stream;
@@ -18,12 +19,13 @@ pub(crate) mod canned;
 #[cfg(test)]
 mod tests;
 
+pub use backup::BackupTaken;
 pub use invoke::{Answer, Body, Invoke, problem_in};
 pub use stream::{Events, Logs, OwnLog, Watch};
 
 use crate::errors::Error;
 use crate::types::{
-    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Version,
+    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Version,
 };
 use http::{Ask, Http, Limit, Sent};
 use serde::de::DeserializeOwned;
@@ -34,6 +36,8 @@ use std::time::Duration;
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 /// How long a request may take when nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For a backup to be looked through, which may be gigabytes.
+const RESTORE_LIMIT: Duration = Duration::from_secs(600);
 /// The most a list gives at once.
 const PAGE: u32 = 1000;
 /// Pages after which a list is taken to run in a circle; a million entries.
@@ -112,6 +116,24 @@ impl Orchestrator {
             headers: vec![("content-type".to_string(), "application/zip".to_string())],
             body: Sent::Stream(zip, Some(len)),
             limit: Limit::Steps(self.timeout), // a big bundle over a slow line may take its time, but must move
+        })?;
+        self.http.json(&bytes)
+    }
+
+    /// `GET /backup`: writes all that the cluster keeps to `into`. It is whole, and checked, when this returns.
+    pub fn backup(&self, into: &mut dyn std::io::Write) -> Result<BackupTaken, Error> {
+        let limit = Limit::Steps(self.timeout);
+        let ask = Ask { limit, ..self.ask("GET", self.at("/backup")) };
+        backup::take(&self.http, self.http.accepted(ask)?.into_body(), limit, into)
+    }
+
+    /// `POST /restore`: makes the functions those of a backup. Nothing changes unless all of it can be used.
+    pub fn restore(&self, backup: &mut dyn Read, len: Option<u64>) -> Result<Restored, Error> {
+        let (_, bytes) = self.http.bytes(Ask {
+            headers: vec![("content-type".to_string(), "application/x-tar".to_string())],
+            body: Sent::Stream(backup, len),
+            limit: Limit::Steps(self.timeout.max(RESTORE_LIMIT)),
+            ..self.ask("POST", self.at("/restore"))
         })?;
         self.http.json(&bytes)
     }

@@ -85,4 +85,48 @@ impl Cluster {
         }
         Ok(())
     }
+
+    pub(super) fn set_functions(
+        &mut self,
+        now: Millis,
+        functions: Vec<(Arc<str>, Vec<Arc<Revision>>)>,
+        out: &mut Vec<Event>,
+    ) {
+        let mut changed = Vec::new();
+        for (name, revisions) in functions {
+            let known = self.function_names.get(&name).copied();
+            let Some(current) = revisions.last().cloned() else {
+                let _ = self.delete_function(&name, out); // it was not there: so be it
+                continue;
+            };
+            let born = self.fresh_key();
+            let Some(key) = known else {
+                let key = FunctionKey(born);
+                self.function_names.insert(name.clone(), key);
+                let mut function = Function::new(key, name, revisions.into());
+                function.born = born;
+                self.functions.insert(key, function);
+                out.push(Event::FunctionPut { revision: current, first: true });
+                changed.push(key);
+                continue;
+            };
+            let Some(function) = self.functions.get_mut(&key) else { continue };
+            let same = **function.current() == *current;
+            function.set_revisions(revisions);
+            if same {
+                continue;
+            }
+            function.born = born; // a number may come again with another content: nothing older is adopted
+            let older = function.instances.clone();
+            out.push(Event::FunctionPut { revision: current, first: false });
+            for instance in older {
+                self.retire(instance, out);
+            }
+            changed.push(key);
+        }
+        for key in changed {
+            self.pump(now, key, out);
+        }
+        self.keep_minimum(now, out);
+    }
 }

@@ -72,6 +72,11 @@ pub enum Command {
     DeleteFunction {
         name: Arc<str>,
     },
+    /// Each function named becomes these revisions, oldest first, or with none is deleted: from a backup, or because
+    /// what it was made could not be kept.
+    SetFunctions {
+        functions: Vec<(Arc<str>, Vec<Arc<Revision>>)>,
+    },
     /// A node has looked at the image of a revision whose mode was not known.
     ResolveMode {
         function: Arc<str>,
@@ -103,6 +108,32 @@ pub enum Command {
         instance: InstanceKey,
         why: String,
     },
+}
+
+impl Command {
+    /// Asked for by a person, and must outlive a restart: nothing to be carried out while nothing can be kept.
+    pub fn must_last(&self) -> bool {
+        use Command::*;
+        matches!(
+            self,
+            PutFunction { .. }
+                | DeleteFunction { .. }
+                | SetFunctions { .. }
+                | Cordon { .. }
+                | Uncordon { .. }
+                | Drain { .. }
+                | RemoveNode { .. }
+        )
+    }
+
+    /// The function it makes, changes or deletes.
+    pub fn changes_function(&self) -> Option<&Arc<str>> {
+        match self {
+            Command::PutFunction { revision, .. } => Some(&revision.function),
+            Command::DeleteFunction { name } => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// What a put may do.

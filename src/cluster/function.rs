@@ -144,6 +144,16 @@ impl Function {
         while self.revisions.len() > keep.max(1) {
             self.revisions.pop_front();
         }
+        self.start_afresh();
+    }
+
+    /// There must be one at least.
+    pub(super) fn set_revisions(&mut self, revisions: Vec<Arc<Revision>>) {
+        self.revisions = revisions.into();
+        self.start_afresh();
+    }
+
+    fn start_afresh(&mut self) {
         self.failed_on.clear();
         self.start_failures = 0;
         self.retry_at = 0;

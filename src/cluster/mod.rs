@@ -134,6 +134,7 @@ impl Cluster {
             Command::RemoveNode { node } => self.remove_node(node, &mut out)?,
             Command::PutFunction { revision, put } => self.put_function(now, *revision, put, &mut out)?,
             Command::DeleteFunction { name } => self.delete_function(&name, &mut out)?,
+            Command::SetFunctions { functions } => self.set_functions(now, functions, &mut out),
             Command::ResolveMode { function, revision, mode } => {
                 self.resolve_mode(now, &function, revision, mode, &mut out)?
             }

@@ -1,6 +1,7 @@
 //! The program: one file a verb, and here what they share: dispatch, the client, failures and exit codes. Must never
 //! reach a cluster but through `client`.
 
+mod backup;
 mod delete;
 mod demo;
 mod demo_echo;
@@ -17,6 +18,7 @@ mod logs;
 mod node;
 mod orchestrator;
 mod register;
+mod restore;
 mod role;
 mod up;
 mod usage;
@@ -114,6 +116,8 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Backup(flags) => backup::run(&flags),
+        Verb::Restore(flags) => restore::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Version(flags) => version::run(&flags.client()),
     })
@@ -178,7 +182,7 @@ fn connect(options: &ClientOptions) -> Result<Orchestrator, Error> {
     })
 }
 
-/// Asks before something is deleted. The safe answer is the default; without a terminal only `--yes` is a yes.
+/// Asks before something is deleted or replaced. The safe answer is the default; without a terminal only `--yes` is a yes.
 fn confirm(options: &ClientOptions, question: &str) -> Outcome {
     if options.yes {
         return Ok(());
@@ -191,6 +195,6 @@ fn confirm(options: &ClientOptions, question: &str) -> Outcome {
     let read = io::stdin().read_line(&mut answer);
     match read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
         true => Ok(()),
-        false => Err(Failure::Here("nothing was deleted".to_string())),
+        false => Err(Failure::Here("nothing was changed".to_string())),
     }
 }

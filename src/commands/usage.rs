@@ -39,14 +39,18 @@ fn mend(given: &[String], root: &argh::CommandInfoWithArgs) -> Result<Mended, In
     let mut words: Vec<String> = Vec::new();
     let mut early: Vec<String> = Vec::new(); // common options before the verb they belong to
     let mut verb_end = 0;
+    let mut plain: Vec<String> = Vec::new(); // no options whatever they look like; `-` is stdin or stdout
     let mut rest = given.iter();
     while let Some(word) = rest.next() {
         if word == "--" {
-            words.push(word.clone());
-            words.extend(rest.cloned());
+            plain.extend(rest.cloned());
             break;
         }
-        if !word.starts_with('-') || word == "-" {
+        if word == "-" {
+            plain.push(word.clone());
+            continue;
+        }
+        if !word.starts_with('-') {
             words.push(word.clone());
             if let Some(sub) = command.commands.iter().find(|sub| sub.name == word) {
                 command = &sub.command;
@@ -79,6 +83,10 @@ fn mend(given: &[String], root: &argh::CommandInfoWithArgs) -> Result<Mended, In
         words.extend(early);
     } else {
         words.splice(verb_end..verb_end, early);
+    }
+    if !plain.is_empty() {
+        words.push("--".to_string()); // what follows is no option
+        words.append(&mut plain);
     }
     Ok(Mended { words, verbs })
 }
@@ -212,6 +220,8 @@ mod tests {
         assert_eq!(register.env.len(), 2);
         let Some(Verb::Invoke(invoke)) = ok("invoke -d - f").verb else { panic!() };
         assert_eq!(invoke.data.as_deref(), Some("-"));
+        let Some(Verb::Backup(backup)) = ok("backup - -q").verb else { panic!() };
+        assert_eq!((backup.file.as_str(), backup.quiet), ("-", true));
     }
 
     #[test]

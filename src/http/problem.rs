@@ -137,8 +137,9 @@ impl From<StoreError> for Problem {
         Problem::new(
             507,
             "store_failed",
-            format!("{error}. Nothing is acknowledged until it can be kept: free disk space"),
+            format!("{error}. Nothing was changed; calls go on. Changes are taken again as soon as the disk works"),
         )
+        .retry_after(5)
     }
 }
 

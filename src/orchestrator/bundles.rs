@@ -11,6 +11,7 @@ use hyper::body::{Body as _, Incoming};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,24 @@ pub enum Rejected {
     Bundle(BundleError),
     Disk { path: PathBuf, why: String },
     Store(StoreError),
+}
+
+/// An upload on disk; removed when dropped, unless it was moved.
+pub struct Spooled {
+    path: PathBuf,
+    size: u64,
+}
+
+impl Spooled {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path); // moved, or never made
+    }
 }
 
 /// The stored bundles.
@@ -84,52 +103,64 @@ impl Bundles {
 
     /// Takes an upload in: to disk as it comes, looked through, then kept under its digest.
     pub async fn receive(&self, body: Incoming) -> Result<(String, FunctionSpec), Rejected> {
-        if body.size_hint().lower() > bundle::MAX_ZIP_BYTES {
-            return Err(Rejected::TooLarge { limit: bundle::MAX_ZIP_BYTES }); // before it is sent
-        }
-        let part = self.dir.join(format!("{}.part", ids::random_hex(8)));
-        let received = self.receive_into(&part, body).await;
-        if received.is_err() {
-            let _ = rt::unblock(move || fs::remove_file(part)).await; // perhaps it was never made
-        }
-        received
-    }
-
-    async fn receive_into(&self, part: &Path, mut body: Incoming) -> Result<(String, FunctionSpec), Rejected> {
         let disk = |path: &Path, e: io::Error| Rejected::Disk { path: path.to_path_buf(), why: e.to_string() };
-        let path = part.to_path_buf();
-        let mut file = rt::unblock(move || File::create(path)).await.map_err(|e| disk(part, e))?;
-        let mut size = 0;
-        loop {
-            let Some(frame) = clock::timeout(STALL_LIMIT, body.frame()).await else { return Err(Rejected::Stalled) };
-            let Some(frame) = frame else { break };
-            let frame = frame.map_err(|e| Rejected::BrokenOff(e.to_string()))?;
-            let Ok(data) = frame.into_data() else { continue };
-            size += data.len() as u64;
-            if size > bundle::MAX_ZIP_BYTES {
-                return Err(Rejected::TooLarge { limit: bundle::MAX_ZIP_BYTES });
-            }
-            file = rt::unblock(move || file.write_all(&data).map(|()| file)).await.map_err(|e| disk(part, e))?;
-        }
-        let path = part.to_path_buf();
+        let spooled = self.spool(body, bundle::MAX_ZIP_BYTES).await?;
+        let (part, size) = (&spooled.path, spooled.size);
+        let path = part.clone();
         let looked = rt::unblock(move || {
-            file.sync_all().map_err(|e| Rejected::Disk { path: path.clone(), why: e.to_string() })?;
             let manifest = bundle::inspect(&path).map_err(Rejected::Bundle)?;
             let digest = bundle::digest_of(&path).map_err(Rejected::Bundle)?;
             Ok((digest, manifest))
         });
         let (digest, manifest) = looked.await?;
-        let (from, to, dir) = (part.to_path_buf(), self.path(&digest), self.dir.clone());
+        let (from, to, dir) = (part.clone(), self.path(&digest), self.dir.clone());
         let moved = rt::unblock(move || fs::rename(from, to).and_then(|()| File::open(dir)?.sync_all()));
         moved.await.map_err(|e| disk(part, e))?;
         let record = Bundle { size_bytes: size, unix_ms: clock::unix_ms(), manifest: manifest.clone() };
-        let written = self.store.write(Write::Bundle(digest.clone(), record.clone()));
+        let written = self.store.write(Write::Bundle(digest.clone(), record.clone()), Vec::new());
         self.store.kept(written).await.map_err(Rejected::Store)?;
         self.lock().insert(digest.clone(), record);
         Ok((digest, manifest))
     }
 
-    fn path(&self, digest: &str) -> PathBuf {
+    /// Takes a body to disk as it comes; the file is gone when what is returned is dropped, unless it was moved.
+    pub async fn spool(&self, mut body: Incoming, limit: u64) -> Result<Spooled, Rejected> {
+        if body.size_hint().lower() > limit {
+            return Err(Rejected::TooLarge { limit }); // before it is sent
+        }
+        let mut spooled = Spooled { path: self.dir.join(format!("{}.part", ids::random_hex(8))), size: 0 };
+        let path = spooled.path.clone();
+        let disk = |e: io::Error| Rejected::Disk { path: path.clone(), why: e.to_string() };
+        let at = path.clone();
+        let create = move || File::options().write(true).create_new(true).mode(0o600).open(at);
+        let mut file = rt::unblock(create).await.map_err(disk)?;
+        loop {
+            let Some(frame) = clock::timeout(STALL_LIMIT, body.frame()).await else { return Err(Rejected::Stalled) };
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|e| Rejected::BrokenOff(e.to_string()))?;
+            let Ok(data) = frame.into_data() else { continue };
+            spooled.size += data.len() as u64;
+            if spooled.size > limit {
+                return Err(Rejected::TooLarge { limit });
+            }
+            file = rt::unblock(move || file.write_all(&data).map(|()| file)).await.map_err(disk)?;
+        }
+        rt::unblock(move || file.sync_all()).await.map_err(disk)?;
+        Ok(spooled)
+    }
+
+    /// Takes note of bundles that lie in the folder and are recorded with the next write.
+    pub fn add(&self, bundles: &[(String, Bundle)]) {
+        self.lock().extend(bundles.iter().cloned());
+    }
+
+    /// Where the files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where a bundle's file is.
+    pub fn path(&self, digest: &str) -> PathBuf {
         self.dir.join(format!("{digest}.zip"))
     }
 

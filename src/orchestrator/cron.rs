@@ -4,7 +4,7 @@
 use super::Orchestrator;
 use super::queue::records_json;
 use super::schedule::{self, Times};
-use super::store::{Store, Write};
+use super::store::{LaterWrite, Store, Write};
 use crate::clock;
 use crate::cluster::backlog::CallKey;
 use crate::cluster::{Revision, Schedule};
@@ -165,7 +165,8 @@ impl Schedules {
     }
 
     fn gone(&self, function: &str) {
-        drop(self.store.write(Write::ScheduleGone(function.into()))); // what is left of it fits no other
+        let gone = LaterWrite::ScheduleGone(function.into());
+        drop(self.store.write(Write::Later(gone), Vec::new())); // what is left of it fits no other
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
@@ -196,7 +197,8 @@ impl Schedules {
             Err(why) => entry.record.skipped = Some(why),
         }
         let record = records_json(&entry.record);
-        drop(self.store.write(Write::Schedule(function.into(), record))); // lost: the call's own name tells
+        let write = Write::Later(LaterWrite::Schedule(function.into(), record));
+        drop(self.store.write(write, Vec::new())); // lost: the call's own name tells
     }
 
     fn sleep(&self, now: u64) -> Option<Duration> {

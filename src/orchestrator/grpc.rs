@@ -105,7 +105,9 @@ impl ClusterService for Service {
         });
         let Some((node, session)) = joined else { return Err(Status::internal("the join was not recorded")) };
         let link_ticket = self.app.links.open(node, session);
-        applied.kept().await.map_err(|e| Status::unavailable(e.to_string()))?;
+        if let Err(error) = applied.kept().await {
+            log::warn!("Node '{name}' has joined, which is not on disk yet: {error}"); // a full disk keeps no node out
+        }
         Ok(Response::new(proto::Acknowledgement {
             success: true,
             message: format!("welcome, {name}"),

@@ -1,5 +1,6 @@
 //! The orchestrator: the shell around the core. Wires the parts together, and takes them down in order.
 
+pub mod backups;
 pub mod bundles;
 mod cron;
 pub mod dispatch;
@@ -24,6 +25,7 @@ use crate::http::front;
 use crate::http::rest::Rest;
 use crate::rt::{self, Sender};
 use async_io::Async;
+use backups::Backups;
 use bundles::Bundles;
 use cron::Schedules;
 use dispatch::first_generation::FirstGeneration;
@@ -34,8 +36,8 @@ use queue::Queue;
 use state::State;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use store::{Store, StoreError};
 use stories::Stories;
 
@@ -55,6 +57,8 @@ pub struct Orchestrator {
     pub members: Members,
     pub events: Arc<EventLog>,
     pub bundles: Bundles,
+    pub store: Arc<Store>,
+    pub backups: Backups,
     pub queue: Queue,
     pub schedules: Schedules,
     pub stories: Stories,
@@ -111,35 +115,41 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
     let address = |l: &Async<TcpListener>| l.get_ref().local_addr().map_err(io("tell an address"));
     let (http_at, grpc_at) = (address(&http)?, address(&grpc)?);
     let dir = config.open_data_dir().map_err(StartError::DataDir)?;
-    let (store, kept) = Store::open(dir.path()).map_err(StartError::Store)?;
+    let (store, start, kept) = Store::open(dir.path()).map_err(StartError::Store)?;
     let store = Arc::new(store);
     let limits = Limits::default();
     let lease_ms = limits.lease_ms;
+    let first_key = start.epoch << EPOCH_SHIFT;
     let current = kept.functions.iter().filter_map(|revisions| revisions.last());
-    let (schedules, woken) = Schedules::open(store.clone(), current, kept.schedules);
-    let mut cluster = Cluster::new(limits, kept.epoch << EPOCH_SHIFT);
+    let (schedules, woken) = Schedules::open(store.clone(), current, kept.later.schedules);
+    let queue = Queue::open(dir.path(), store.clone(), backlog::Limits::default(), first_key, &kept.later.calls);
+    let (queue, starting) =
+        queue.map_err(|why| StartError::Io { doing: "take the asynchronous calls up again", why })?;
+    let mut cluster = Cluster::new(limits, first_key);
     kept.nodes.into_iter().for_each(|(spec, cordoned)| cluster.restore_node(spec, cordoned));
     kept.functions.into_iter().for_each(|revisions| cluster.restore_function(revisions));
     let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
-    let first_key = kept.epoch << EPOCH_SHIFT;
-    let (queue, starting) = Queue::open(dir.path(), store.clone(), backlog::Limits::default(), first_key, &kept.calls)
-        .map_err(|why| StartError::Io { doing: "take the asynchronous calls up again", why })?;
     let (outbox, facts) = rt::unbounded();
     let (earlier, moved) = rt::bounded(1);
+    let state = Arc::new(State::new(cluster, store.clone(), outbox, earlier));
+    let owner: Weak<State> = Arc::downgrade(&state);
+    store.belongs_to(owner);
     let app = Arc::new(Orchestrator {
-        cluster_id: kept.cluster_id,
+        cluster_id: start.cluster_id,
         lease_ms,
         open: config.open,
-        state: Arc::new(State::new(cluster, store.clone(), outbox, earlier)),
+        state,
         links: Arc::default(),
         first_generation: FirstGeneration::default(),
         members: Members::default(),
-        events: Arc::new(EventLog::new(kept.epoch << EVENT_EPOCH_SHIFT)),
+        events: Arc::new(EventLog::new(start.epoch << EVENT_EPOCH_SHIFT)),
         bundles,
+        store: store.clone(),
+        backups: Backups::default(),
         queue,
         schedules,
         stories: Stories::default(),
-        refused: AtomicU64::new(kept.epoch << EPOCH_SHIFT),
+        refused: AtomicU64::new(start.epoch << EPOCH_SHIFT),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     rt::spawn(effects::run(app.clone(), facts));

@@ -1,12 +1,12 @@
 //! The cluster behind its lock: the only lock of the orchestrator that more than a map entry waits for, and its guard
 //! never leaves this file. Held for a lookup and a counter; bytes, disk and peers are waited for outside.
 
-use super::store::{Store, StoreError, Write, Written};
+use super::store::{Before, Kept, Owner, Store, StoreError, Subject, Write, Written};
 use crate::clock;
-use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal};
+use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal, Revision};
 use crate::rt::{self, Sender};
 use futures_channel::oneshot;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a waiting call gets in the end.
@@ -39,12 +39,17 @@ pub enum Place {
 pub struct Applied {
     pub events: Vec<Event>,
     written: Vec<Written>,
+    /// It was not carried out, for it could not have been kept.
+    refused: Option<StoreError>,
     store: Arc<Store>,
 }
 
 impl Applied {
-    /// Waits until what must last is on disk.
+    /// Waits until what must last is on disk. `Err`: nothing has changed.
     pub async fn kept(self) -> Result<Vec<Event>, StoreError> {
+        if let Some(error) = self.refused {
+            return Err(error);
+        }
         for written in self.written {
             self.store.kept(written).await?;
         }
@@ -61,8 +66,38 @@ impl State {
     /// Carries a command out. A write is acknowledged only after `Applied::kept`.
     pub fn apply(&self, command: Command) -> Result<Applied, Refusal> {
         let mut inner = self.lock();
+        if command.must_last()
+            && let Some(error) = self.store.trouble()
+        {
+            return Ok(self.refused(error));
+        }
+        let before = command.changes_function().map(|name| before(&inner.cluster, name)).into_iter().collect();
         let events = inner.cluster.apply(clock::now_ms(), command)?;
-        Ok(self.follow_up(inner, events))
+        let writes = events.iter().filter_map(|event| to_write(&inner.cluster, event)).collect();
+        Ok(self.follow_up(inner, events, writes, before))
+    }
+
+    /// Makes the functions those of a backup, and adds its nodes and bundles: all of it or nothing.
+    pub fn restore(&self, mut kept: Kept) -> Result<Applied, Refusal> {
+        let mut inner = self.lock();
+        if let Some(error) = self.store.trouble() {
+            return Ok(self.refused(error));
+        }
+        let named = |revisions: &Vec<Arc<Revision>>| Some((revisions.first()?.function.clone(), revisions.clone()));
+        let mut functions: BTreeMap<Arc<str>, Vec<Arc<Revision>>> =
+            inner.cluster.functions().map(|f| (f.name.clone(), Vec::new())).collect();
+        functions.extend(kept.functions.iter().filter_map(named));
+        let before = functions.keys().map(|name| before(&inner.cluster, name)).collect();
+        let functions = functions.into_iter().collect();
+        let events = inner.cluster.apply(clock::now_ms(), Command::SetFunctions { functions })?;
+        kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.id).is_none());
+        kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.name).is_none());
+        kept.nodes.iter().for_each(|(spec, cordoned)| inner.cluster.restore_node(spec.clone(), *cordoned));
+        Ok(self.follow_up(inner, events, vec![Write::Restore(Box::new(kept))], before))
+    }
+
+    fn refused(&self, error: StoreError) -> Applied {
+        Applied { events: Vec::new(), written: Vec::new(), refused: Some(error), store: self.store.clone() }
     }
 
     /// `apply` for code that may block, such as REST handlers.
@@ -81,7 +116,7 @@ impl State {
             }
             _ => None,
         });
-        drop(self.follow_up(inner, events)); // nothing about a call is kept on disk
+        self.follow_up_unkept(inner, events); // nothing about a call is kept on disk
         admitted.ok_or(Refusal::UnknownInvocation)
     }
 
@@ -91,7 +126,7 @@ impl State {
         let waiting = Self::wait(&mut inner, invocation);
         match inner.cluster.apply(clock::now_ms(), Command::Refuse { invocation, why }) {
             Ok(events) => {
-                drop(self.follow_up(inner, events));
+                self.follow_up_unkept(inner, events);
                 Ok(waiting)
             }
             Err(refusal) => {
@@ -106,7 +141,7 @@ impl State {
         let mut inner = self.lock();
         inner.waiters.remove(&invocation);
         if let Ok(events) = inner.cluster.apply(clock::now_ms(), Command::Finish { invocation, success }) {
-            drop(self.follow_up(inner, events));
+            self.follow_up_unkept(inner, events);
         }
     }
 
@@ -116,7 +151,7 @@ impl State {
         let now = clock::now_ms();
         if inner.cluster.next_deadline().is_some_and(|due| due <= now) {
             let events = inner.cluster.tick(now);
-            drop(self.follow_up(inner, events));
+            self.follow_up_unkept(inner, events);
             inner = self.lock();
         }
         inner.armed = inner.cluster.next_deadline();
@@ -138,9 +173,22 @@ impl State {
         waiting
     }
 
+    fn follow_up_unkept(&self, inner: MutexGuard<'_, Inner>, events: Vec<Event>) {
+        drop(self.follow_up(inner, events, Vec::new(), Vec::new()));
+    }
+
     /// What follows from facts: writes are queued and facts passed on in the order they happened, waiting calls woken.
-    fn follow_up(&self, mut inner: MutexGuard<'_, Inner>, events: Vec<Event>) -> Applied {
+    fn follow_up(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        events: Vec<Event>,
+        writes: Vec<Write>,
+        mut before: Vec<Before>,
+    ) -> Applied {
         let mut written = Vec::new();
+        for write in writes {
+            written.push(self.store.write(write, std::mem::take(&mut before))); // of one command at most one is undone
+        }
         let mut wakes = Vec::new();
         for event in &events {
             let (invocation, placed) = match event {
@@ -148,7 +196,6 @@ impl State {
                 Event::InvocationFailed { invocation, failure } => (*invocation, Err(failure.clone())),
                 Event::InvocationQueued { .. } => continue,
                 lasting => {
-                    written.extend(to_write(&inner.cluster, lasting).map(|write| self.store.write(write)));
                     let _ = self.outbox.try_send(lasting.clone()); // closed only when all ends
                     continue;
                 }
@@ -167,8 +214,42 @@ impl State {
         for (waiter, placed) in wakes {
             let _ = waiter.send(placed); // a caller that left finishes its call itself
         }
-        Applied { events, written, store: self.store.clone() }
+        Applied { events, written, refused: None, store: self.store.clone() }
     }
+}
+
+impl Owner for State {
+    fn undo(&self) {
+        let mut inner = self.lock();
+        let refused = self.store.refused();
+        let functions = refused.before();
+        match inner.cluster.apply(clock::now_ms(), Command::SetFunctions { functions }) {
+            Ok(events) => self.follow_up_unkept(inner, events),
+            Err(refusal) => log::error!("what was refused could not be undone: {refusal:?}"),
+        }
+        drop(refused); // not before it is undone: who hears of it may try again at once
+    }
+
+    fn as_they_are_now(&self, changed: &BTreeSet<Subject>) -> Vec<Write> {
+        let inner = self.lock();
+        let cluster = &inner.cluster;
+        let write = |subject: &Subject| match subject {
+            Subject::Function(name) => match cluster.function(name) {
+                Some(f) => Write::Function(f.revisions.iter().cloned().collect()),
+                None => Write::FunctionGone(name.clone()),
+            },
+            Subject::Node(id) => match cluster.nodes().find(|n| n.spec.id == *id) {
+                Some(n) => Write::Node(n.spec.clone(), n.cordoned),
+                None => Write::NodeGone(id.clone()),
+            },
+        };
+        changed.iter().map(write).collect()
+    }
+}
+
+fn before(cluster: &Cluster, name: &Arc<str>) -> Before {
+    let revisions = cluster.function(name).map(|f| f.revisions.iter().cloned().collect());
+    (name.clone(), revisions.unwrap_or_default())
 }
 
 /// What of a fact must survive a restart.

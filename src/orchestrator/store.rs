@@ -1,32 +1,41 @@
-//! What survives a restart. Writes are queued in order and committed in groups, one fsync for many; a write is
+//! What survives a restart. Writes are queued in order and committed in groups, one commit for many; a write is
 //! acknowledged when it is on disk. Never read on the way of a call.
+//!
+//! When the disk fails, what was not written is refused and undone in the cluster, so that a refusal means that nothing
+//! changed; further changes that people ask for are refused at once, what nodes do goes on and is written later, and as
+//! soon as the disk works again so does the store.
+//!
+//! A new kind of record: its table in `schema.rs`, its shape and its `Write` in `records.rs`.
 
-use super::spec;
+mod calls;
+mod medium;
+mod overlay;
+mod queue;
+mod records;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
 use crate::cluster::{NodeSpec, Revision};
 use crate::types::FunctionSpec;
 use futures_channel::oneshot;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use medium::{Medium, OnDisk};
+use queue::{Job, Queued, Shared};
+use schema::Unfit;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::{fmt, thread};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use writer::Writer;
 
-const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
-const FUNCTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("functions");
-const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
-const BUNDLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bundles");
-const CALLS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("calls");
-const REQUESTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("requests");
-const RESULTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("results");
-const SCHEDULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("schedules");
-
-/// Of the records below; a store of a newer one is not touched.
-const SCHEMA: u64 = 1;
-/// Writes in one commit at most: bounds how long the first of them waits.
-const GROUP: usize = 1_000;
-/// redb's cache: a control plane's state is small, and so are the machines it runs on.
-const CACHE_BYTES: usize = 2 << 20;
+pub use calls::{CallWrite, Later, LaterWrite, Part};
+pub use queue::Refused;
+pub use records::Kept;
+pub use schema::{Start, VERSION};
 
 /// Why the store could not be opened, read or written.
 #[derive(Clone, Debug)]
@@ -37,7 +46,7 @@ pub struct StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the store {}: {}", self.path.display(), self.why)
+        write!(f, "the store {} {}", self.path.display(), self.why)
     }
 }
 
@@ -52,30 +61,10 @@ pub enum Write {
     Node(NodeSpec, bool),
     NodeGone(String),
     Bundle(String, Bundle),
-    /// An asynchronous call as it is now.
-    Call(CallWrite),
-    /// Nothing of the call is kept any more.
-    CallGone(String),
-    /// When a function's schedule was last looked at, by name.
-    Schedule(String, Vec<u8>),
-    ScheduleGone(String),
-}
-
-/// What changes of an asynchronous call's records; all of it or nothing.
-#[derive(Clone, Debug)]
-pub struct CallWrite {
-    pub id: String,
-    pub record: Vec<u8>,
-    pub request: Part,
-    pub result: Part,
-}
-
-/// A record beside a call's own.
-#[derive(Clone, Debug)]
-pub enum Part {
-    AsItIs,
-    Put(Vec<u8>),
-    Gone,
+    /// The functions become these and no others; nodes and bundles are added.
+    Restore(Box<Kept>),
+    /// Of asynchronous calls and schedules.
+    Later(LaterWrite),
 }
 
 /// What is known of a stored bundle.
@@ -86,41 +75,22 @@ pub struct Bundle {
     pub manifest: FunctionSpec,
 }
 
-/// What a start finds.
-pub struct Kept {
-    pub cluster_id: String,
-    /// Counts starts; this one included.
-    pub epoch: u64,
-    pub functions: Vec<Vec<Arc<Revision>>>,
-    pub nodes: Vec<(NodeSpec, bool)>,
-    pub bundles: Vec<(String, Bundle)>,
-    /// Asynchronous calls, by id, without what they carry.
-    pub calls: Vec<(String, Vec<u8>)>,
-    pub schedules: Vec<(String, Vec<u8>)>,
+/// A function as it was before a write: its revisions, oldest first; none when there was no such function.
+pub type Before = (Arc<str>, Vec<Arc<Revision>>);
+
+/// What a write is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Function(Arc<str>),
+    Node(String),
 }
 
-#[derive(Serialize, Deserialize)]
-struct FunctionRecord {
-    created_unix_ms: u64,
-    revisions: Vec<RevisionRecord>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RevisionRecord {
-    number: u64,
-    updated_unix_ms: u64,
-    spec: FunctionSpec,
-}
-
-#[derive(Serialize, Deserialize)]
-struct NodeRecord {
-    name: String,
-    cordoned: bool,
-}
-
-struct Queued {
-    write: Write,
-    done: oneshot::Sender<Result<(), StoreError>>,
+/// Whose state the store keeps. Called on the store's thread.
+pub trait Owner: Send + Sync {
+    /// There are refused writes: what they tell of is to be undone, and they are to be dropped, which answers them.
+    fn undo(&self);
+    /// What of these is to be kept, as it is now.
+    fn as_they_are_now(&self, changed: &BTreeSet<Subject>) -> Vec<Write>;
 }
 
 /// Resolves when the write is on disk.
@@ -128,244 +98,109 @@ pub type Written = oneshot::Receiver<Result<(), StoreError>>;
 
 /// A handle on the store's own thread.
 pub struct Store {
-    queue: Mutex<Option<Sender<Queued>>>,
+    shared: Arc<Shared>,
     writer: Mutex<Option<thread::JoinHandle<()>>>,
-    database: Arc<Database>,
-    path: PathBuf,
+}
+
+/// The store as it was at one moment, whatever is written meanwhile.
+pub struct Snapshot {
+    transaction: redb::ReadTransaction,
+    shared: Arc<Shared>,
+}
+
+impl Snapshot {
+    /// Shows each record: table, key, value.
+    pub fn each<E: From<StoreError>>(&self, mut show: impl FnMut(&str, &str, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        enum Broken<E> {
+            Here(Unfit),
+            There(E),
+        }
+        impl<E> From<Unfit> for Broken<E> {
+            fn from(unfit: Unfit) -> Self {
+                Broken::Here(unfit)
+            }
+        }
+        let shown =
+            records::each(&self.transaction, |table, key, value| show(table, key, value).map_err(Broken::There));
+        shown.map_err(|broken| match broken {
+            Broken::Here(unfit) => self.shared.error(&unfit).into(),
+            Broken::There(error) => error,
+        })
+    }
+}
+
+/// What a backup's records say, looked through as a store's are when it is opened. `Err` says what is wrong with them.
+pub fn read_records<'a>(
+    version: u64,
+    records: impl Iterator<Item = (&'a str, &'a str, &'a [u8])>,
+) -> Result<Kept, String> {
+    let read = || {
+        let database = redb::Database::builder().create_with_backend(redb::backends::InMemoryBackend::new())?;
+        schema::fill(&database, version, records)?;
+        schema::start(&database)?;
+        records::read_all(&database)
+    };
+    read().map_err(|unfit: Unfit| unfit.to_string())
 }
 
 impl Store {
     /// Opens or makes the store in `dir`, counts this start, and reads everything.
-    pub fn open(dir: &Path) -> Result<(Self, Kept), StoreError> {
+    pub fn open(dir: &Path) -> Result<(Self, Start, Kept), StoreError> {
         let path = dir.join("cluster.redb");
-        let failed = |why: &dyn fmt::Display| StoreError { path: path.clone(), why: why.to_string() };
-        if std::fs::metadata(&path).is_ok_and(|file| file.len() == 0) {
-            let why = "is an empty file. Restore it from a backup, or move it away to start an empty cluster";
-            return Err(failed(&why)); // redb would make a new one of it without a word
-        }
-        let mut options = Database::builder();
-        options.set_cache_size(CACHE_BYTES);
-        let database = options.create(&path).map_err(|e| {
-            failed(&format!(
-                "cannot be opened: {e}. Restore it from a backup, or move it away to start an empty cluster"
-            ))
-        })?;
-        let kept = read_all(&database).map_err(|e| failed(&e))?;
-        let (queue, writes) = mpsc::channel();
-        let database = Arc::new(database);
-        let (at, own) = (path.clone(), database.clone());
-        let writer = thread::Builder::new()
-            .name("store".into())
-            .spawn(move || write_in_groups(&own, &writes, &at))
-            .map_err(|e| failed(&e))?;
-        Ok((Store { queue: Mutex::new(Some(queue)), writer: Mutex::new(Some(writer)), database, path }, kept))
+        Store::on(Box::new(OnDisk(path.clone())), path)
     }
 
-    /// Queues a write; those queued first are on disk first.
-    pub fn write(&self, write: Write) -> Written {
+    fn on(medium: Box<dyn Medium>, path: PathBuf) -> Result<(Self, Start, Kept), StoreError> {
+        let failed = |why: String| StoreError { path: path.clone(), why };
+        let mut opened = medium::open(&*medium).map_err(|unfit| failed(format!("{unfit}. {}", unfit.advice())))?;
+        let (start, kept) = (opened.start.clone(), std::mem::take(&mut opened.kept));
+        let (jobs, received) = mpsc::channel();
+        let shared = Arc::new(Shared::new(path.clone(), jobs));
+        let writer = Writer::new(shared.clone(), received, medium, opened);
+        let writer = thread::Builder::new().name("store".into()).spawn(move || writer.run());
+        let writer = writer.map_err(|e| failed(format!("has no thread: {e}")))?;
+        Ok((Store { shared, writer: Mutex::new(Some(writer)) }, start, kept))
+    }
+
+    /// Who is told when writes are refused.
+    pub fn belongs_to(&self, owner: Weak<dyn Owner>) {
+        self.shared.belongs_to(owner);
+    }
+
+    /// Queues a write; those queued first are on disk first. `before`: what is to be again if it is refused.
+    pub fn write(&self, write: Write, before: Vec<Before>) -> Written {
         let (done, written) = oneshot::channel();
-        if let Some(queue) = &*self.queue.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = queue.send(Queued { write, done }); // not taken: `done` is dropped, and `kept` says so
-        }
+        self.shared.push(Queued { write, before, done });
         written
     }
 
     /// What became of a write. A writer that went away has not written.
     pub async fn kept(&self, written: Written) -> Result<(), StoreError> {
-        let gone = StoreError { path: self.path.clone(), why: "is closed".into() };
-        written.await.unwrap_or(Err(gone))
+        written.await.unwrap_or_else(|_| Err(self.shared.trouble_or_closed()))
     }
 
-    /// The request of an asynchronous call, as it was written.
-    pub async fn request(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(REQUESTS, id).await
+    /// Why nothing can be written now, if so.
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.shared.trouble()
     }
 
-    /// And its result.
-    pub async fn result(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(RESULTS, id).await
+    /// Writes that were refused and are not undone yet.
+    pub fn refused(&self) -> Refused {
+        self.shared.refused()
     }
 
-    async fn read(
-        &self,
-        table: TableDefinition<'static, &'static str, &'static [u8]>,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let (database, key) = (self.database.clone(), key.to_string());
-        let read = crate::rt::unblock(move || -> Result<_, redb::Error> {
-            let table = database.begin_read()?.open_table(table)?;
-            Ok(table.get(&*key)?.map(|value| value.value().to_vec()))
-        });
-        read.await.map_err(|e| StoreError { path: self.path.clone(), why: format!("cannot be read: {e}") })
+    /// All that was queued so far, as it is on disk.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let (tell, told) = oneshot::channel();
+        self.shared.ask(Job::Snapshot(tell));
+        told.await.unwrap_or_else(|_| Err(self.shared.trouble_or_closed()))
     }
 
     /// Waits until all that was queued is on disk, and closes it.
     pub fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.shared.close();
         if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = writer.join();
         }
     }
-}
-
-fn write_in_groups(database: &Database, writes: &Receiver<Queued>, path: &Path) {
-    while let Ok(first) = writes.recv() {
-        let mut group = vec![first];
-        group.extend(writes.try_iter().take(GROUP - 1));
-        let result = commit(database, group.iter().map(|q| &q.write))
-            .map_err(|e| StoreError { path: path.to_path_buf(), why: format!("cannot be written: {e}") });
-        if let Err(error) = &result {
-            log::error!("{error}");
-        }
-        for queued in group {
-            let _ = queued.done.send(result.clone()); // a caller that left does not mind
-        }
-    }
-}
-
-fn commit<'a>(database: &Database, writes: impl Iterator<Item = &'a Write>) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    {
-        let mut functions = transaction.open_table(FUNCTIONS)?;
-        let mut nodes = transaction.open_table(NODES)?;
-        let mut bundles = transaction.open_table(BUNDLES)?;
-        let mut calls = transaction.open_table(CALLS)?;
-        let mut requests = transaction.open_table(REQUESTS)?;
-        let mut results = transaction.open_table(RESULTS)?;
-        let mut schedules = transaction.open_table(SCHEDULES)?;
-        for write in writes {
-            match write {
-                Write::Function(revisions) => {
-                    let Some(first) = revisions.first() else { continue };
-                    functions.insert(&*first.function, &*encode(&function_record(revisions)))?;
-                }
-                Write::FunctionGone(name) => drop(functions.remove(&**name)?),
-                Write::Node(spec, cordoned) => {
-                    let record = NodeRecord { name: spec.name.clone(), cordoned: *cordoned };
-                    nodes.insert(&*spec.id, &*encode(&record))?;
-                }
-                Write::NodeGone(id) => drop(nodes.remove(&**id)?),
-                Write::Bundle(digest, bundle) => drop(bundles.insert(&**digest, &*encode(bundle))?),
-                Write::Call(CallWrite { id, record, request, result }) => {
-                    calls.insert(&**id, &**record)?;
-                    put_part(&mut requests, id, request)?;
-                    put_part(&mut results, id, result)?;
-                }
-                Write::CallGone(id) => {
-                    calls.remove(&**id)?;
-                    requests.remove(&**id)?;
-                    results.remove(&**id)?;
-                }
-                Write::Schedule(name, record) => drop(schedules.insert(&**name, &**record)?),
-                Write::ScheduleGone(name) => drop(schedules.remove(&**name)?),
-            }
-        }
-    }
-    transaction.commit()?;
-    Ok(())
-}
-
-fn put_part(table: &mut redb::Table<'_, &str, &[u8]>, id: &str, part: &Part) -> Result<(), redb::Error> {
-    match part {
-        Part::AsItIs => {}
-        Part::Put(record) => drop(table.insert(id, &**record)?),
-        Part::Gone => drop(table.remove(id)?),
-    }
-    Ok(())
-}
-
-fn encode(record: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(record).unwrap_or_default() // maps with string keys only: cannot fail
-}
-
-fn function_record(revisions: &[Arc<Revision>]) -> FunctionRecord {
-    FunctionRecord {
-        created_unix_ms: revisions.first().map_or(0, |r| r.created_unix_ms),
-        revisions: revisions
-            .iter()
-            .map(|r| RevisionRecord { number: r.number, updated_unix_ms: r.updated_unix_ms, spec: spec::settings(r) })
-            .collect(),
-    }
-}
-
-fn revisions(record: FunctionRecord) -> Result<Vec<Arc<Revision>>, String> {
-    let created = record.created_unix_ms;
-    let revive = |r: RevisionRecord| {
-        let mut revision = spec::revision(r.spec, r.updated_unix_ms)
-            .map_err(|e| format!("a stored function: {}: {}", e.field, e.why))?;
-        (revision.number, revision.created_unix_ms) = (r.number, created);
-        Ok(Arc::new(revision))
-    };
-    record.revisions.into_iter().map(revive).collect()
-}
-
-fn read_all(database: &Database) -> Result<Kept, Box<dyn std::error::Error>> {
-    let (cluster_id, epoch) = start_epoch(database)?;
-    let transaction = database.begin_read()?;
-    let mut kept = Kept {
-        cluster_id,
-        epoch,
-        functions: Vec::new(),
-        nodes: Vec::new(),
-        bundles: Vec::new(),
-        calls: Vec::new(),
-        schedules: Vec::new(),
-    };
-    for (table, records) in [(CALLS, &mut kept.calls), (SCHEDULES, &mut kept.schedules)] {
-        for entry in transaction.open_table(table)?.iter()? {
-            let (key, record) = entry?;
-            records.push((key.value().into(), record.value().to_vec()));
-        }
-    }
-    for entry in transaction.open_table(FUNCTIONS)?.iter()? {
-        kept.functions.push(revisions(serde_json::from_slice(entry?.1.value())?)?);
-    }
-    for entry in transaction.open_table(NODES)?.iter()? {
-        let (id, record) = entry?;
-        let record: NodeRecord = serde_json::from_slice(record.value())?;
-        let spec = NodeSpec { id: id.value().into(), name: record.name, ..NodeSpec::default() };
-        kept.nodes.push((spec, record.cordoned));
-    }
-    for entry in transaction.open_table(BUNDLES)?.iter()? {
-        let (digest, record) = entry?;
-        kept.bundles.push((digest.value().into(), serde_json::from_slice(record.value())?));
-    }
-    Ok(kept)
-}
-
-fn start_epoch(database: &Database) -> Result<(String, u64), Box<dyn std::error::Error>> {
-    let transaction = database.begin_write()?;
-    let started = {
-        transaction.open_table(FUNCTIONS)?;
-        transaction.open_table(NODES)?;
-        for table in [BUNDLES, CALLS, REQUESTS, RESULTS, SCHEDULES] {
-            transaction.open_table(table)?;
-        }
-        let mut meta = transaction.open_table(META)?;
-        let number = |meta: &redb::Table<'_, &str, &str>, key| -> Result<Option<u64>, Box<dyn std::error::Error>> {
-            Ok(meta.get(key)?.map(|v| v.value().parse()).transpose()?)
-        };
-        match number(&meta, "schema")? {
-            Some(found) if found > SCHEMA => {
-                let text =
-                    format!("was written by a newer CARES (schema {found}, this one knows {SCHEMA}): use that version");
-                return Err(text.into());
-            }
-            _ => meta.insert("schema", &*SCHEMA.to_string())?,
-        };
-        let epoch = number(&meta, "epoch")?.unwrap_or(0) + 1;
-        meta.insert("epoch", &*epoch.to_string())?;
-        let known = meta.get("cluster_id")?.map(|v| v.value().to_string());
-        let cluster_id = match known {
-            Some(id) => id,
-            None => {
-                let id = crate::ids::random_hex(6);
-                meta.insert("cluster_id", &*id)?;
-                id
-            }
-        };
-        (cluster_id, epoch)
-    };
-    transaction.commit()?;
-    Ok(started)
 }

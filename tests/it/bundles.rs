@@ -243,3 +243,13 @@ fn a_new_bundle_keeps_what_was_set_and_it_does_not_say() {
     assert_eq!((now["revision"].as_u64(), cluster.call("f", "")), (Some(3), (200, "two\n".into())));
     assert_ne!(now["image"], image.as_str());
 }
+
+#[test]
+fn a_function_made_anew_under_an_old_name_runs_its_new_code() {
+    let cluster = Cluster::start(1);
+    for text in ["one", "two", "three"] {
+        cluster.deploy_script("again", &format!("echo {text}"));
+        assert_eq!(cluster.call("again", ""), (200, format!("{text}\n")));
+        cluster.client.delete_function("again").expect("deleted"); // and its numbers begin at 1 again
+    }
+}

@@ -199,7 +199,11 @@ pub struct Cluster {
 impl Cluster {
     /// With so many workers, named w1, w2, …, all active and linked.
     pub fn start(workers: usize) -> Cluster {
-        let dir = tempfile::tempdir().expect("a folder");
+        Cluster::start_in(tempfile::tempdir().expect("a folder"), workers)
+    }
+
+    /// The same, in a folder that may have something in it.
+    pub fn start_in(dir: TempDir, workers: usize) -> Cluster {
         let own = format!("{}:0", own_ip());
         let head = start_head(dir.path(), &own, &own);
         let client = Orchestrator::new(&head.url()).expect("a URL");

@@ -1,8 +1,10 @@
 //! The integration tests: one binary that drives the real `cares` over real sockets.
 
+mod backup;
 mod bundles;
 mod cli;
 mod cluster;
+mod disk;
 mod docker;
 mod durability;
 mod events;

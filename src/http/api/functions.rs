@@ -147,7 +147,7 @@ fn refused(name: &str, refusal: &Refusal) -> Problem {
     }
 }
 
-fn rejected(rejected: Rejected) -> Problem {
+pub(super) fn rejected(rejected: Rejected) -> Problem {
     match rejected {
         Rejected::TooLarge { limit } => Problem::too_large("a bundle", limit),
         Rejected::Stalled => Problem::new(408, "body_timeout", "the upload stood still"),

@@ -1,5 +1,6 @@
 //! The routes: one table per role. What answers them stands in one file per face.
 
+pub mod backups;
 pub mod calls;
 pub mod events;
 pub mod functions;
@@ -38,6 +39,8 @@ impl Face for Orchestrator {
         rest("POST", "/nodes/{id}/drain", nodes::drain),
         stream("GET", "/events", |app, asked| Box::pin(events::follow(app, asked))),
         stream("GET", "/logs/{name}", |app, asked| Box::pin(logs::of_function(app, asked))),
+        stream("GET", "/backup", |app, asked| Box::pin(backups::make(app, asked))),
+        stream("POST", "/restore", |app, asked| Box::pin(backups::restore(app, asked))),
         rest("GET", "/healthz", |_, _| health::alive()),
         rest("GET", "/readyz", |app, _| health::orchestrator_ready(app)),
         rest("GET", "/version", |app, _| health::orchestrator_version(app)),

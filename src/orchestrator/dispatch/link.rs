@@ -39,8 +39,15 @@ struct NodeLinks {
     ticket: String,
     links: Mutex<Vec<Link>>,
     next: AtomicUsize,
-    /// Revisions the worker has been sent, by function and number.
-    known: Mutex<HashMap<RevisionId, Option<Mode>>>,
+    /// Revisions the worker has been sent, and what it says of them. A number may come again with another content, when
+    /// a function is deleted and made anew or comes back from a backup.
+    known: Mutex<HashMap<RevisionId, Known>>,
+}
+
+/// What a worker was sent, and what it says of it.
+struct Known {
+    sent: Arc<Revision>,
+    mode: Option<Mode>,
 }
 
 struct Link {
@@ -198,10 +205,12 @@ impl Links {
     }
 
     /// Sees that the worker knows a revision, so that jobs of it may be sent; for an image, how it is run.
-    pub async fn prepare(&self, node: NodeKey, revision: &Revision) -> Result<Option<Mode>, String> {
+    pub async fn prepare(&self, node: NodeKey, revision: &Arc<Revision>) -> Result<Option<Mode>, String> {
         let links = self.of(node).ok_or("its node is not connected")?;
         let key = (revision.function.clone(), revision.number);
-        if let Some(mode) = lock(&links.known).get(&key) {
+        if let Some(Known { sent, mode }) = lock(&links.known).get(&key)
+            && (Arc::ptr_eq(sent, revision) || **sent == **revision)
+        {
             return Ok(*mode);
         }
         let body = Body::full(to_proto(revision).encode_to_vec());
@@ -211,7 +220,7 @@ impl Links {
             Some(wire::MODE_JOB) => Some(Mode::Job),
             _ => None,
         };
-        lock(&links.known).insert(key, mode);
+        lock(&links.known).insert(key, Known { sent: revision.clone(), mode });
         Ok(mode)
     }
 

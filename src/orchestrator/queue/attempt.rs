@@ -41,7 +41,8 @@ async fn attempted(app: &Arc<Orchestrator>, key: CallKey) -> Ended {
     };
     let (head, body) = match request(app, key, call.attempts).await {
         Ok(request) => request,
-        Err(why) => return failed(format!("its request cannot be read: {why}"), false),
+        Err(Unread::Now(why)) => return Ended { end: AttemptEnd::NotStarted { why }, outcome: None },
+        Err(Unread::Lost(why)) => return failed(format!("its request cannot be read: {why}"), false),
     };
     match invoke::attempt(app, &call.function, head, body, &key.to_string()).await {
         Ok(answer) => answered(app, answer).await,
@@ -63,10 +64,21 @@ fn ended_with(problem: Problem, again: bool) -> Ended {
     Ended { end, outcome: Some((outcome, None)) }
 }
 
-async fn request(app: &Arc<Orchestrator>, key: CallKey, attempt: u32) -> Result<(Parts, Body), String> {
-    let record = app.queue.store.request(&key.to_string()).await.map_err(|e| e.to_string())?;
-    let record: records::Request =
-        serde_json::from_slice(&record.ok_or("it is not there")?).map_err(|e| e.to_string())?;
+/// Why a request is not here.
+enum Unread {
+    /// The disk fails, and may recover.
+    Now(String),
+    Lost(String),
+}
+
+async fn request(app: &Arc<Orchestrator>, key: CallKey, attempt: u32) -> Result<(Parts, Body), Unread> {
+    let record = app.queue.store.request(&key.to_string()).await.map_err(|e| Unread::Now(e.to_string()))?;
+    let record = record.ok_or_else(|| Unread::Lost("it is not there".into()))?;
+    revived(app, key, attempt, &record).await.map_err(Unread::Lost)
+}
+
+async fn revived(app: &Arc<Orchestrator>, key: CallKey, attempt: u32, record: &[u8]) -> Result<(Parts, Body), String> {
+    let record: records::Request = serde_json::from_slice(record).map_err(|e| e.to_string())?;
     let body = app.queue.bodies.give(&record.body, key, Which::Request).await?;
     let (mut head, ()) = Request::builder()
         .method(record.method.as_str())

@@ -7,7 +7,7 @@ mod callback;
 mod records;
 
 use super::Orchestrator;
-use super::store::{CallWrite, Part, Store, StoreError, Write, Written};
+use super::store::{CallWrite, LaterWrite, Part, Store, StoreError, Write, Written};
 use crate::body::Body;
 use crate::clock;
 use crate::cluster::Cluster;
@@ -156,8 +156,7 @@ impl Queue {
         }
         let _ = self.wake.try_send(()); // full: it has been told already
         if kept.is_err() {
-            drop(self.store.write(Write::CallGone(key.to_string()))); // it may be on disk all the same
-            self.bodies.remove(key, Which::Request);
+            self.erase(key); // it may be on disk all the same
         }
         kept.map(|()| key)
     }
@@ -225,7 +224,8 @@ impl Queue {
     /// Queues a call's record as it is now; with the lock held, so that a later state never comes before an earlier one.
     fn write(&self, inner: &Inner, key: CallKey, request: Part, result: Part) -> Option<Written> {
         let record = records::encode(inner.backlog.call(key)?);
-        Some(self.store.write(Write::Call(CallWrite { id: key.to_string(), record, request, result })))
+        let write = LaterWrite::Call(CallWrite { id: key.to_string(), record, request, result });
+        Some(self.store.write(Write::Later(write), Vec::new()))
     }
 
     /// An attempt is over.
@@ -301,12 +301,25 @@ impl Queue {
     fn forget_dropped(&self, events: &[Event]) {
         for event in events {
             if let Event::Dropped { call } = event {
-                // If that fails it is dropped after the next start.
-                drop(self.store.write(Write::CallGone(call.to_string())));
-                self.bodies.remove(*call, Which::Request);
-                self.bodies.remove(*call, Which::Result);
+                self.erase(*call);
             }
         }
+    }
+
+    /// Sees that nothing is kept of a call.
+    fn erase(&self, call: CallKey) {
+        self.bodies.remove(call, Which::Request);
+        self.bodies.remove(call, Which::Result);
+        let store = self.store.clone();
+        let gone = move || store.write(Write::Later(LaterWrite::CallGone(call.to_string())), Vec::new());
+        let (first, store) = (gone(), self.store.clone()); // in its place among other writes
+        rt::spawn(async move {
+            let mut written = first;
+            while store.kept(written).await.is_err() && store.trouble().is_some() {
+                clock::after(AGAIN).await;
+                written = gone();
+            }
+        });
     }
 
     /// Writes a call's record until it is on disk.

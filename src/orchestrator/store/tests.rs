@@ -1,0 +1,54 @@
+//! The store against what disks and other versions do to it.
+
+mod crash;
+mod disk;
+mod faults;
+mod versions;
+
+use super::*;
+use crate::orchestrator::spec;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// A function's revisions, each with a description.
+fn function(name: &str, descriptions: &[&str]) -> Vec<Arc<Revision>> {
+    let revision = |(number, text): (u64, &&str)| {
+        let spec = FunctionSpec {
+            name: name.into(),
+            image: "hello-world".into(),
+            description: Some(text.to_string()),
+            ..FunctionSpec::default()
+        };
+        Arc::new(Revision { number, ..spec::revision(spec, 1_700_000_000_000).expect("valid") })
+    };
+    (1..).zip(descriptions).map(revision).collect()
+}
+
+/// What a store says, in short: each function's descriptions, each node's flag.
+type Said = BTreeMap<String, Vec<String>>;
+
+fn said(kept: &Kept) -> Said {
+    let functions = kept.functions.iter().map(|revisions| {
+        (revisions[0].function.to_string(), revisions.iter().map(|r| r.description.clone()).collect())
+    });
+    let nodes = kept.nodes.iter().map(|(spec, cordoned)| (format!("node {}", spec.id), vec![cordoned.to_string()]));
+    functions.chain(nodes).collect()
+}
+
+fn node(id: &str) -> NodeSpec {
+    NodeSpec { id: id.into(), name: id.into(), ..NodeSpec::default() }
+}
+
+/// What opening a store over this disk finds.
+fn found(disk: &disk::Disk) -> Result<(Start, Said), String> {
+    let opened = medium::open(disk).map_err(|unfit| unfit.to_string())?;
+    Ok((opened.start, said(&opened.kept)))
+}
+
+fn on(disk: &disk::Disk) -> Store {
+    Store::on(Box::new(disk.clone()), "the-store".into()).expect("a store").0
+}
+
+fn wait(store: &Store, written: Written) -> Result<(), StoreError> {
+    crate::rt::block_on(store.kept(written))
+}

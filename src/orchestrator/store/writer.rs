@@ -1,0 +1,136 @@
+//! The store's own thread: commits what is queued in groups, one fsync for many. When the disk fails it takes nothing
+//! more, has undone what was refused, and tries until it works again. Must never acknowledge what is not on disk.
+
+use super::medium::{self, Medium, Opened};
+use super::queue::{Job, Queued, Shared};
+use super::schema::{self, Unfit};
+use super::{Snapshot, StoreError, Write, records};
+use redb::{Database, ReadableDatabase};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// Writes in one commit at most: bounds how long the first of them waits.
+const GROUP: usize = 1_000;
+/// Between two looks whether a failed disk works again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What the thread owns.
+pub struct Writer {
+    pub shared: Arc<Shared>,
+    pub jobs: Receiver<Job>,
+    pub medium: Box<dyn Medium>,
+    /// `None` while the disk fails.
+    database: Option<Database>,
+    sync_failed: Arc<AtomicBool>,
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, jobs: Receiver<Job>, medium: Box<dyn Medium>, opened: Opened) -> Self {
+        Writer { shared, jobs, medium, database: Some(opened.database), sync_failed: opened.sync_failed }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub fn run(mut self) {
+        let mut held = None; // taken while a group was gathered, and not a write
+        loop {
+            let job = match held.take() {
+                Some(job) => Ok(job),
+                None if self.database.is_some() => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                None => self.jobs.recv_timeout(AGAIN),
+            };
+            match job {
+                Ok(Job::Snapshot(tell)) => drop(tell.send(self.snapshot())), // nobody waits for it any more
+                Ok(Job::Write(first)) => {
+                    let mut group = vec![first];
+                    while group.len() < GROUP {
+                        match self.jobs.try_recv() {
+                            Ok(Job::Write(next)) => group.push(next),
+                            Ok(other) => {
+                                held = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.write(group);
+                }
+                Err(RecvTimeoutError::Timeout) => self.recover(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        if self.database.is_none() {
+            self.recover(); // a last try to keep what changed meanwhile
+        }
+    }
+
+    fn write(&mut self, group: Vec<Queued>) {
+        let result = match &self.database {
+            Some(database) => commit(database, group.iter().map(|queued| &queued.write), false),
+            None => Err(Unfit::Database(redb::Error::PreviousIo)), // queued before it was known
+        };
+        match result {
+            Ok(()) => group.into_iter().for_each(|queued| queued.tell(Ok(()))),
+            Err(why) => self.fail(&why, group),
+        }
+    }
+
+    /// From here on every write is refused, beginning with these.
+    fn fail(&mut self, why: &Unfit, group: Vec<Queued>) {
+        self.database = None; // redb takes nothing more after a failure: it is opened again
+        let error = self.shared.error(why);
+        log::error!("{error}. Changes are refused until it can be written again");
+        self.shared.refuse_from_now_on(error, group);
+        self.shared.have_refused_undone();
+    }
+
+    fn recover(&mut self) {
+        let renew = self.sync_failed.load(Ordering::Acquire);
+        match medium::reopen(&*self.medium, renew) {
+            Ok((database, sync_failed)) => (self.database, self.sync_failed) = (Some(database), sync_failed),
+            Err(why) => {
+                log::debug!("{}", self.shared.error(&why));
+                return;
+            }
+        }
+        loop {
+            let changed = self.shared.take_changed();
+            let writes = self.shared.as_they_are_now(&changed);
+            let Some(database) = &self.database else { return };
+            if let Err(why) = commit(database, writes.iter(), true) {
+                log::debug!("{}", self.shared.error(&why));
+                self.shared.give_changed_back(changed);
+                self.database = None;
+                return;
+            }
+            if self.shared.accept_if_all_is_kept() {
+                log::info!("The store can be written again");
+                return;
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let Some(database) = &self.database else { return Err(self.shared.trouble_or_closed()) };
+        let transaction = database.begin_read().map_err(|e| self.shared.error(&Unfit::from(e)))?;
+        Ok(Snapshot { transaction, shared: self.shared.clone() })
+    }
+}
+
+/// `even_if_nothing`: whether the disk takes it is to be found out.
+fn commit<'a>(
+    database: &Database,
+    writes: impl Iterator<Item = &'a Write>,
+    even_if_nothing: bool,
+) -> Result<(), Unfit> {
+    let transaction = schema::begin(database)?;
+    if even_if_nothing {
+        schema::touch(&transaction)?;
+    }
+    for write in writes {
+        records::put(&transaction, write)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
