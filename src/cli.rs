@@ -295,7 +295,11 @@ client_verb! {
 
 client_verb! {
     /// list functions
-    List as "list" {}
+    List as "list" {
+        /// go on, with each row as it changes
+        #[argh(switch, short = 'w')]
+        pub watch: bool,
+    }
 }
 
 client_verb! {
@@ -341,11 +345,11 @@ client_verb! {
 }
 
 client_verb! {
-    /// show what a function printed
+    /// show what a function printed, or without a name the log of the orchestrator or worker at --url
     Logs as "logs" {
         /// the function
         #[argh(positional, arg_name = "name")]
-        pub name: String,
+        pub name: Option<String>,
         /// go on with new lines
         #[argh(switch, short = 'f')]
         pub follow: bool,
@@ -386,7 +390,11 @@ pub enum NodeVerb {
 
 client_verb! {
     /// list nodes
-    NodeList as "list" {}
+    NodeList as "list" {
+        /// go on, with each row as it changes
+        #[argh(switch, short = 'w')]
+        pub watch: bool,
+    }
 }
 
 client_verb! {

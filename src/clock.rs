@@ -5,9 +5,13 @@ use futures_lite::future;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Two readings of two clocks may differ by this much more than the clocks do.
+const FLICKER_MS: u64 = 20;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
@@ -26,9 +30,20 @@ pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
-/// What the wall clock showed at a time of `now_ms`.
+/// What the wall clock showed at a time of `now_ms`. The same answer each time, unless the wall clock was set: the two
+/// clocks are read one after the other, and what they differ by would flicker.
 pub fn unix_ms_at(now_ms_then: u64) -> u64 {
-    unix_ms().saturating_sub(now_ms().saturating_sub(now_ms_then))
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    let measured = unix_ms().saturating_sub(now_ms());
+    let known = STARTED.load(Ordering::Relaxed);
+    let started = match measured.abs_diff(known) <= FLICKER_MS {
+        true => known,
+        false => {
+            STARTED.store(measured, Ordering::Relaxed);
+            measured
+        }
+    };
+    started + now_ms_then
 }
 
 /// Milliseconds since the Unix epoch as the program's start saw them, counting on without jumps: what was kept by an

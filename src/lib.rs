@@ -24,6 +24,7 @@ mod names;
 mod net;
 mod orchestrator;
 mod output;
+mod ring;
 mod rpc;
 mod rt;
 mod tui;

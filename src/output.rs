@@ -64,16 +64,22 @@ pub fn json_line<T: Serialize>(value: &T) -> io::Result<String> {
 
 /// Prints a list in the format that was asked for; the first column is what `-o name` prints.
 pub fn print_list<T: Serialize>(options: &ClientOptions, items: &[T], columns: &[Column<T>]) -> io::Result<()> {
+    match options.output.unwrap_or_default() {
+        Format::Json => print(&json(items)?),
+        _ => print(&lines(options, &items.iter().collect::<Vec<_>>(), columns).concat()),
+    }
+}
+
+/// The lines of a list, with their ends: the heads of the columns, unless asked to be quiet or for names, and one an item.
+pub fn lines<T>(options: &ClientOptions, items: &[&T], columns: &[Column<T>]) -> Vec<String> {
     let now = Timestamp::now();
-    let text = match options.output.unwrap_or_default() {
-        Format::Json => json(items)?,
+    match options.output.unwrap_or_default() {
         Format::Name => match columns.first() {
             Some(column) => items.iter().map(|item| clean(&(column.cell)(item, now)) + "\n").collect(),
-            None => String::new(),
+            None => Vec::new(),
         },
         format => table(items, columns, format == Format::Wide, !options.quiet, colour(), now),
-    };
-    print(&text)
+    }
 }
 
 /// Prints what a change did: one line and what comes next for people, the API's own answer as JSON, or just the name.
@@ -101,7 +107,7 @@ pub fn fields(fields: &[(&str, String)]) -> String {
     text
 }
 
-fn table<T>(items: &[T], columns: &[Column<T>], wide: bool, head: bool, colour: bool, now: Timestamp) -> String {
+fn table<T>(items: &[&T], columns: &[Column<T>], wide: bool, head: bool, colour: bool, now: Timestamp) -> Vec<String> {
     let columns: Vec<&Column<T>> = columns.iter().filter(|column| wide || !column.wide).collect();
     let mut rows: Vec<Vec<String>> = Vec::with_capacity(items.len() + 1);
     if head {
@@ -110,8 +116,9 @@ fn table<T>(items: &[T], columns: &[Column<T>], wide: bool, head: bool, colour: 
     rows.extend(items.iter().map(|item| columns.iter().map(|column| clean(&(column.cell)(item, now))).collect()));
     let widths: Vec<usize> =
         (0..columns.len()).map(|at| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0)).collect();
-    let mut text = String::new();
+    let mut lines = Vec::with_capacity(rows.len());
     for (number, row) in rows.iter().enumerate() {
+        let mut text = String::new();
         for (at, cell) in row.iter().enumerate() {
             match colour && columns[at].status && !(head && number == 0) {
                 true => text.push_str(&paint(cell, cell)),
@@ -122,8 +129,9 @@ fn table<T>(items: &[T], columns: &[Column<T>], wide: bool, head: bool, colour: 
             }
         }
         text.push('\n');
+        lines.push(text);
     }
-    text
+    lines
 }
 
 /// Whether stdout takes colour: a terminal that is not asked to be plain.
@@ -216,13 +224,14 @@ mod tests {
     #[test]
     fn tables_are_aligned_and_parseable() {
         let rows = [("a", "active"), ("日本", ""), ("b c\x1b[2J", "failing")];
-        let text = table(&rows, &COLUMNS, false, true, false, now());
+        let rows: Vec<_> = rows.iter().collect();
+        let text = table(&rows, &COLUMNS, false, true, false, now()).concat();
         let wanted =
             "NAME      STATUS    AGE\na         active    2m\n日本      <none>    2m\nb-c?[2J   failing   2m\n";
         assert_eq!(text, wanted);
-        let wide = table(&rows, &COLUMNS, true, true, false, now());
+        let wide = table(&rows, &COLUMNS, true, true, false, now()).concat();
         assert!(wide.starts_with("NAME") && wide.lines().all(|line| line.split_whitespace().count() == 4), "{wide}");
-        assert!(table(&rows, &COLUMNS, false, false, true, now()).starts_with("a         \x1b[32mactive\x1b[0m"));
+        assert!(table(&rows, &COLUMNS, false, false, true, now())[0].starts_with("a         \x1b[32mactive\x1b[0m"));
     }
 
     #[test]

@@ -171,7 +171,7 @@ pub struct Function {
 }
 
 /// When a function is called by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     pub expression: String,
     pub zone: String,
@@ -348,18 +348,26 @@ pub struct Work {
     pub in_flight: u32,
 }
 
-/// One call, as `GET /calls` shows those of late.
+/// One call, as `GET /calls` shows those of late and those that are to come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
     pub id: String,
     pub function: String,
     /// The node's id; null when it never reached one.
     pub node: Option<String>,
-    /// `succeeded` or `failed`.
+    /// `succeeded` or `failed`; of an asynchronous one also `queued`, `running` or `cancelled`.
     pub status: String,
-    /// RFC 3339, UTC.
+    /// RFC 3339, UTC; of an asynchronous one: when it was accepted.
     pub started_at: String,
+    /// To its end, or until now.
     pub duration_ms: f64,
+    #[serde(rename = "async", default)]
+    pub asynchronous: bool,
+    /// Times it was sent to a node.
+    #[serde(default)]
+    pub attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// One asynchronous call, as `GET /calls/ID` shows it.

@@ -3,7 +3,7 @@
 use super::canned::{json, serve, with};
 use super::{Body, Invoke, Orchestrator};
 use crate::errors::Error;
-use crate::types::FunctionSpec;
+use crate::types::{Change, FunctionSpec};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -130,6 +130,34 @@ fn streams_are_iterators() {
     let asked = server.join().unwrap();
     assert!(asked[0].contains("last-event-id: 6\r\n"));
     assert!(asked[1].starts_with("GET /logs/f?format=json&follow=false&tail=5 "));
+}
+
+#[test]
+fn watches_and_own_logs_are_iterators() {
+    let stream = format!(
+        ": still here\n\nevent: put\ndata: {NODE}\n\nevent: synced\ndata: {{}}\n\nevent: later\ndata: 1\n\n\
+         event: gone\ndata: {{\"id\":\"i\"}}\n\nevent: put\ndata: {{}}\n\n"
+    );
+    let record = r#"{"id":3,"time":"t","level":"info","message":"m"}"#;
+    let refused = r#"{"status":503,"code":"too_many_watchers","detail":"64"}"#;
+    let (url, server) = serve(vec![
+        with("200 OK", "", &stream),
+        with("200 OK", "", &format!("{record}\n\n{record}\n")),
+        json("503 Service Unavailable", refused),
+    ]);
+    let mut watch = client(&url).watch_nodes().unwrap();
+    assert!(matches!(watch.next(), Some(Ok(Change::Put(node))) if node.name == "n"));
+    assert!(matches!(watch.next(), Some(Ok(Change::Synced))));
+    assert!(matches!(watch.next(), Some(Ok(Change::Gone(id))) if id == "i"), "kinds it does not know are left out");
+    assert!(matches!(watch.next(), Some(Err(Error::Protocol { .. }))), "a row that is none");
+    assert!(watch.next().is_none());
+    let ids: Vec<u64> = client(&url).own_log(7, true).unwrap().map(|record| record.unwrap().id).collect();
+    assert_eq!(ids, [3, 3]);
+    assert_eq!(client(&url).watch_functions().err().unwrap().code(), "too_many_watchers");
+    let asked = server.join().unwrap();
+    assert!(asked[0].starts_with("GET /nodes?watch=true ") && asked[0].contains("accept: text/event-stream\r\n"));
+    assert!(asked[1].starts_with("GET /log?format=json&tail=7&follow=true "), "{}", asked[1]);
+    assert!(asked[2].starts_with("GET /functions?watch=true "), "{}", asked[2]);
 }
 
 #[test]

@@ -16,7 +16,8 @@ impl Cluster {
     pub(super) fn invoke(&mut self, now: Millis, name: &str, out: &mut Vec<Event>) -> Result<(), Refusal> {
         let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
         let invocation = InvocationKey(self.fresh_key());
-        self.invocations.insert(invocation, Invocation { function: key, held: None, refused_by: Vec::new() });
+        self.invocations
+            .insert(invocation, Invocation { function: key, accepted: now, held: None, refused_by: Vec::new() });
         let taken = match self.assign(now, invocation, out) {
             true => Ok(()),
             false => self.enqueue(now, invocation, key, out),
@@ -69,9 +70,9 @@ impl Cluster {
                 && (!revision.is_job() || self.placeable(revision, &refused_by))
         });
         if again.is_none() {
-            self.fail(invocation, Failure::FunctionDeleted, out);
+            self.fail(now, invocation, Failure::FunctionDeleted, out);
         } else if again == Some(false) {
-            self.fail(invocation, Failure::NotStarted { why }, out);
+            self.fail(now, invocation, Failure::NotStarted { why }, out);
         } else if !self.assign(now, invocation, out) {
             self.push_queue(key, invocation, true); // it was here before those who wait
         }
@@ -85,11 +86,12 @@ impl Cluster {
         now: Millis,
         invocation: InvocationKey,
         success: bool,
+        took_us: u64,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         let call = self.invocations.get(&invocation).ok_or(Refusal::UnknownInvocation)?;
         let (key, held) = (call.function, call.held);
-        let was_full = self.release(now, invocation, success);
+        let was_full = self.release(now, invocation, success, Some(took_us));
         if let Some(held) = held {
             self.after_release(now, &held, was_full, key, out);
         }
@@ -97,7 +99,13 @@ impl Cluster {
     }
 
     /// Takes a call off the books, whether it waited or ran. Tells nobody. True when other functions may gain by it.
-    pub(super) fn release(&mut self, now: Millis, invocation: InvocationKey, success: bool) -> bool {
+    pub(super) fn release(
+        &mut self,
+        now: Millis,
+        invocation: InvocationKey,
+        success: bool,
+        took_us: Option<u64>,
+    ) -> bool {
         let Some(call) = self.invocations.remove(&invocation) else { return false };
         let mut was_full = false;
         match call.held {
@@ -111,7 +119,9 @@ impl Cluster {
             None => self.unqueue(call.function, invocation),
         }
         if let Some(function) = self.functions.get_mut(&call.function) {
-            function.ended(success);
+            let node = call.held.map(|held| held.node);
+            let took_us = took_us.unwrap_or(now.saturating_sub(call.accepted) * 1_000);
+            function.ended(Ended { invocation, node, success, at: now, took_us });
         }
         was_full
     }
@@ -130,7 +140,7 @@ impl Cluster {
                 Prospects::Elsewhere => at += 1,
                 Prospects::None => {
                     let why = "every node left that could take it has refused it".into();
-                    self.fail(call, Failure::NotStarted { why }, out);
+                    self.fail(now, call, Failure::NotStarted { why }, out);
                 }
             }
         }
@@ -147,7 +157,7 @@ impl Cluster {
             Some(why) => Failure::NotStarted { why },
             None => Failure::NoNode { why: self.why_not(&revision) },
         };
-        self.fail_waiting(key, failure, out);
+        self.fail_waiting(now, key, failure, out);
     }
 
     fn prospects(&self, key: FunctionKey, call: InvocationKey) -> Prospects {
@@ -194,16 +204,16 @@ impl Cluster {
         }
     }
 
-    pub(super) fn fail_waiting(&mut self, key: FunctionKey, failure: Failure, out: &mut Vec<Event>) {
+    pub(super) fn fail_waiting(&mut self, now: Millis, key: FunctionKey, failure: Failure, out: &mut Vec<Event>) {
         let queue: Vec<InvocationKey> =
             self.functions.get(&key).map(|f| f.queue.iter().copied().collect()).unwrap_or_default();
         for invocation in queue {
-            self.fail(invocation, failure.clone(), out);
+            self.fail(now, invocation, failure.clone(), out);
         }
     }
 
-    fn fail(&mut self, invocation: InvocationKey, failure: Failure, out: &mut Vec<Event>) {
-        self.release(0, invocation, false);
+    fn fail(&mut self, now: Millis, invocation: InvocationKey, failure: Failure, out: &mut Vec<Event>) {
+        self.release(now, invocation, false, None);
         out.push(Event::InvocationFailed { invocation, failure });
     }
 

@@ -97,6 +97,8 @@ pub enum Command {
     Finish {
         invocation: InvocationKey,
         success: bool,
+        /// Microseconds from acceptance, as the shell measured them.
+        took_us: u64,
     },
 
     /// An instance answers.

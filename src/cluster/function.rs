@@ -1,6 +1,6 @@
 //! A function and its revisions. Never knows which node runs it.
 
-use super::{InstanceKey, InvocationKey, Millis, NodeKey};
+use super::{Ended, InstanceKey, InvocationKey, Millis, NodeKey, Recent};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -101,6 +101,8 @@ pub struct Function {
     /// Calls that ended, and of these failed.
     pub calls: u64,
     pub failures: u64,
+    /// The last of these.
+    pub recent: Recent,
     pub last_error: Option<String>,
     /// Instances of a lower key are of a deleted namesake; 0: not known, it was restored.
     pub(super) born: u64,
@@ -125,6 +127,7 @@ impl Function {
             running: 0,
             calls: 0,
             failures: 0,
+            recent: Recent::default(),
             last_error: None,
             born: 0,
             failed_on: Vec::new(),
@@ -160,8 +163,9 @@ impl Function {
         self.last_error = None;
     }
 
-    pub(super) fn ended(&mut self, success: bool) {
+    pub(super) fn ended(&mut self, call: Ended) {
         self.calls += 1;
-        self.failures += u64::from(!success);
+        self.failures += u64::from(!call.success);
+        self.recent.push(call);
     }
 }

@@ -1,6 +1,6 @@
 //! An invocation: one call, from acceptance to its end. What it carries is not known here.
 
-use super::{FunctionKey, InstanceKey, NodeKey};
+use super::{FunctionKey, InstanceKey, Millis, NodeKey};
 
 /// A call's id, unique over restarts of the orchestrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +16,7 @@ impl std::fmt::Display for InvocationKey {
 #[derive(Clone, Debug)]
 pub struct Invocation {
     pub function: FunctionKey,
+    pub accepted: Millis,
     /// `None`: waits in its function's queue.
     pub held: Option<Held>,
     /// Nodes that would not start it.

@@ -269,7 +269,7 @@ impl Cluster {
         let lost: Vec<InvocationKey> =
             self.invocations.iter().filter(|(_, i)| held_here(i)).map(|(key, _)| *key).collect();
         for invocation in lost {
-            self.release(now, invocation, false);
+            self.release(now, invocation, false, None);
             let failure = Failure::NodeLost { node: name.clone() };
             out.push(Event::InvocationFailed { invocation, failure });
         }

@@ -14,6 +14,7 @@ mod invocation;
 mod membership;
 mod node;
 mod placement;
+mod recent;
 mod scaling;
 #[cfg(test)]
 mod simulation;
@@ -27,8 +28,10 @@ pub use instance::{Instance, InstanceKey, InstanceState};
 pub use invocation::{Failure, Held, Invocation, InvocationKey};
 pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
 use placement::{Index, Placement, satisfies};
+pub use recent::{Ended, Recent};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Monotonic milliseconds, as the shell counts them.
@@ -140,7 +143,9 @@ impl Cluster {
             }
             Command::Invoke { function } => self.invoke(now, &function, &mut out)?,
             Command::Refuse { invocation, why } => self.refuse(now, invocation, why, &mut out)?,
-            Command::Finish { invocation, success } => self.finish(now, invocation, success, &mut out)?,
+            Command::Finish { invocation, success, took_us } => {
+                self.finish(now, invocation, success, took_us, &mut out)?
+            }
             Command::InstanceReady { instance } => self.instance_ready(now, instance, &mut out)?,
             Command::InstanceEnded { instance, why } => self.instance_ended(now, instance, why, &mut out)?,
         }
@@ -204,6 +209,18 @@ impl Cluster {
 
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.get(self.function_names.get(name)?)
+    }
+
+    /// Nodes by id, from behind one on; all of them from behind the empty one.
+    pub fn nodes_behind(&self, id: &str) -> impl Iterator<Item = &Node> {
+        let range = self.node_ids.range::<str, _>((Bound::Excluded(id), Bound::Unbounded));
+        range.filter_map(|(_, key)| self.nodes.get(key))
+    }
+
+    /// Functions by name, from behind one on; all of them from behind the empty one.
+    pub fn functions_behind(&self, name: &str) -> impl Iterator<Item = &Function> {
+        let range = self.function_names.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
+        range.filter_map(|(_, key)| self.functions.get(key))
     }
 
     pub fn instance(&self, key: InstanceKey) -> Option<&Instance> {

@@ -176,7 +176,7 @@ impl Cluster {
                 if let Some(function) = self.functions.get_mut(&id) {
                     function.failed_on.clear(); // the next call tries everywhere again
                 }
-                self.fail_waiting(id, Failure::NotStarted { why }, out);
+                self.fail_waiting(now, id, Failure::NotStarted { why }, out);
             }
         }
         self.pump(now, id, out);

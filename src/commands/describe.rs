@@ -4,21 +4,29 @@ use super::list::mode;
 use super::{Outcome, connect};
 use crate::cli::{Describe, Format};
 use crate::output;
-use crate::types::Function;
+use crate::types::{CallRecord, Function};
 use std::collections::BTreeMap;
+
+/// Calls shown.
+const CALLS: u32 = 5;
 
 pub fn run(flags: &Describe) -> Outcome {
     let options = flags.client();
-    let function = connect(&options)?.function(&flags.name)?;
+    let client = connect(&options)?;
+    let function = client.function(&flags.name)?;
     let text = match options.output.unwrap_or_default() {
         Format::Json => output::json(&function)?,
         Format::Name => format!("{}\n", function.name),
-        _ => text(&function),
+        _ => text(&function, &client.calls(Some(&flags.name), None, CALLS)?),
     };
     Ok(output::print(&text)?)
 }
 
-fn text(f: &Function) -> String {
+fn text(f: &Function, calls: &[CallRecord]) -> String {
+    let call = |c: &CallRecord| {
+        let node = c.node.as_deref().unwrap_or("no node");
+        format!("{} {} {} on {node} {:.1}ms", c.id, c.started_at, c.status, c.duration_ms)
+    };
     let instance = |i: &crate::types::Instance| {
         format!("{} on {} revision {} {} in flight {}", i.id, i.node, i.revision, i.status, i.in_flight)
     };
@@ -40,6 +48,8 @@ fn text(f: &Function) -> String {
         ("Instances", format!("{} (min {}, max {}, idle {}s)", f.instances.len(), f.min, f.max, f.idle_s)),
         ("Running", f.instances.iter().map(instance).collect::<Vec<_>>().join("\n")),
         ("Calls", format!("{} ({} failed, {} in flight)", f.calls, f.failures, f.in_flight)),
+        ("Half within", f.p50_ms.map_or(String::new(), |ms| format!("{ms:.1}ms"))),
+        ("Last calls", calls.iter().map(call).collect::<Vec<_>>().join("\n")),
         ("Last error", f.last_error.clone().unwrap_or_default()),
         ("Environment", pairs(&f.env)),
         ("Labels", pairs(&f.labels)),

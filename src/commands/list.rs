@@ -1,6 +1,6 @@
 //! `cares list`: one row a function. Must never change anything.
 
-use super::{Outcome, connect};
+use super::{Outcome, connect, watch};
 use crate::cli::{ClientOptions, Format};
 use crate::output::{self, Column, age};
 use crate::types::{Function, Mode};
@@ -20,8 +20,12 @@ const COLUMNS: [Column<Function>; 12] = [
     Column::new("AGE", |f, now| age(&f.created_at, now)),
 ];
 
-pub fn run(options: &ClientOptions) -> Outcome {
-    let functions = connect(options)?.functions()?;
+pub fn run(options: &ClientOptions, watched: bool) -> Outcome {
+    let client = connect(options)?;
+    if watched {
+        return watch::run(options, client.watch_functions()?, &COLUMNS, |f| &f.name);
+    }
+    let functions = client.functions()?;
     if functions.is_empty() && matches!(options.output.unwrap_or_default(), Format::Table | Format::Wide) {
         output::progress(options, "No functions yet. Make one: cares deploy DIR, or cares register NAME IMAGE");
         return Ok(());

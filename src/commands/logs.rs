@@ -1,19 +1,48 @@
-//! `cares logs`: what a function printed. Must never hold more than a line.
+//! `cares logs`: what a function printed, or what a role itself told. Must never hold more than a line.
 
-use super::{Outcome, connect};
-use crate::cli::{Format, Logs};
+use super::{Failure, Outcome, connect};
+use crate::cli::{ClientOptions, Format, Logs};
+use crate::client::Orchestrator;
 use crate::output;
+
+/// Lines of the past when not asked for a number, as the API has it for functions.
+const TAIL: u64 = 200;
 
 pub fn run(flags: &Logs) -> Outcome {
     let options = flags.client();
     let client = connect(&options)?;
-    for line in client.logs(&flags.name, flags.tail, flags.follow)? {
+    match &flags.name {
+        Some(name) => of_function(&client, name, flags, &options),
+        None => own(&client, flags, &options),
+    }
+}
+
+fn of_function(client: &Orchestrator, name: &str, flags: &Logs, options: &ClientOptions) -> Outcome {
+    for line in client.logs(name, flags.tail, flags.follow)? {
         let line = line?;
         let text = match options.output.unwrap_or_default() {
             Format::Json => output::json_line(&line)?,
             Format::Wide => format!("{} {} {} {} {}\n", line.time, line.node, line.source, line.stream, line.line),
             Format::Name => format!("{}\n", line.source),
             Format::Table => format!("{}\n", line.line),
+        };
+        output::print(&text)?;
+    }
+    Ok(())
+}
+
+fn own(client: &Orchestrator, flags: &Logs, options: &ClientOptions) -> Outcome {
+    let format = options.output.unwrap_or_default();
+    if format == Format::Name {
+        return Err(Failure::Usage("a role's own log has no names: use -o table, wide or json".into()));
+    }
+    for record in client.own_log(flags.tail.unwrap_or(TAIL), flags.follow)? {
+        let record = record?;
+        let level = record.level.to_uppercase();
+        let text = match format {
+            Format::Json => output::json_line(&record)?,
+            Format::Wide => format!("{} {} [{level}] {}\n", record.id, record.time, output::one_line(&record.message)),
+            _ => format!("{} [{level}] {}\n", record.time, output::one_line(&record.message)),
         };
         output::print(&text)?;
     }

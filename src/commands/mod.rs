@@ -23,6 +23,7 @@ mod role;
 mod up;
 mod usage;
 mod version;
+mod watch;
 mod worker;
 
 use crate::cli::{ClientOptions, Verb};
@@ -109,7 +110,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Worker(flags) => return role(WorkerConfig::new(&flags, &env), worker::run),
         Verb::Register(flags) => register::run(&flags),
         Verb::Deploy(flags) => deploy::run(&flags),
-        Verb::List(flags) => list::run(&flags.client()),
+        Verb::List(flags) => list::run(&flags.client(), flags.watch),
         Verb::Describe(flags) => describe::run(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),

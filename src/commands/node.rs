@@ -1,7 +1,7 @@
 //! `cares node …`: what the machines are and what they take. Must never remove one without a yes.
 
 use super::describe::pairs;
-use super::{Outcome, confirm, connect};
+use super::{Outcome, confirm, connect, watch};
 use crate::cli::{ClientOptions, Format, NodeVerb};
 use crate::client::Orchestrator;
 use crate::errors::Error;
@@ -27,7 +27,7 @@ const COLUMNS: [Column<Node>; 13] = [
 
 pub fn run(verb: &NodeVerb) -> Outcome {
     match verb {
-        NodeVerb::List(flags) => list(&flags.client()),
+        NodeVerb::List(flags) => list(&flags.client(), flags.watch),
         NodeVerb::Describe(flags) => describe(&flags.client(), &flags.node),
         NodeVerb::Cordon(flags) => {
             change(&flags.client(), &flags.node, Orchestrator::cordon, "cordoned", "cares node uncordon")
@@ -42,8 +42,12 @@ pub fn run(verb: &NodeVerb) -> Outcome {
     }
 }
 
-fn list(options: &ClientOptions) -> Outcome {
-    let nodes = connect(options)?.nodes()?;
+fn list(options: &ClientOptions, watched: bool) -> Outcome {
+    let client = connect(options)?;
+    if watched {
+        return watch::run(options, client.watch_nodes()?, &COLUMNS, |n| &n.id);
+    }
+    let nodes = client.nodes()?;
     if nodes.is_empty() && matches!(options.output.unwrap_or_default(), Format::Table | Format::Wide) {
         output::progress(options, "No nodes yet. Add one: cares worker ORCHESTRATOR:50051");
         return Ok(());

@@ -21,7 +21,7 @@ pub fn start_log(config: LogConfig) {
         LogLevel::Info => LevelFilter::Info,
         LogLevel::Debug => LevelFilter::Debug,
     };
-    logging::start(format, level);
+    logging::start(format, level, logging::Output::Stderr);
 }
 
 /// Says on stdout that it takes work, and where; to a person also how to end it.

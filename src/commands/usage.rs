@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(invoke.headers, [("X".to_string(), "--c=d".to_string())]);
         assert_eq!((invoke.path.as_deref(), invoke.include), (Some("/x?y=z"), true));
         let Some(Verb::Logs(logs)) = ok("logs list -fq --tail=5").verb else { panic!() };
-        assert_eq!((logs.name.as_str(), logs.follow, logs.quiet, logs.tail), ("list", true, true, Some(5)));
+        assert_eq!((logs.name.as_deref(), logs.follow, logs.quiet, logs.tail), (Some("list"), true, true, Some(5)));
         let Some(Verb::Register(register)) = ok("register a b --env=A=1 --env B=x=y").verb else { panic!() };
         assert_eq!(register.env.len(), 2);
         let Some(Verb::Invoke(invoke)) = ok("invoke -d - f").verb else { panic!() };

@@ -4,7 +4,7 @@
 use super::origin;
 use super::problem::Problem;
 use super::rest::Rest;
-use super::route::{self, Face, Handler, Streamed};
+use super::route::{self, Face, Streamed};
 use crate::body::{self, Body, CollectError};
 use crate::clock;
 use crate::net::{self, Socket, Timers};
@@ -156,15 +156,15 @@ impl<S: Face> Door<S> {
     async fn route(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Problem> {
         let path = request.uri().path();
         let (route, params) = route::find::<S>(request.method(), path)?;
-        match &route.handler {
-            Handler::Stream(handler) => {
+        match route.handler.streamed(request.uri().query())? {
+            Some(handler) => {
                 let query = match route.path.ends_with('*') {
                     true => Vec::new(), // passed on as it is
                     false => route::query(request.uri().query())?,
                 };
                 handler(self.face.clone(), Streamed { params, query, request, peer }).await
             }
-            Handler::Rest(_) => {
+            None => {
                 let (head, incoming) = request.into_parts();
                 let body = whole_body(incoming).await?;
                 let path = head.uri.path_and_query().map_or("/", |p| p.as_str());

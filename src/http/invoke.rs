@@ -385,9 +385,10 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.app.state.finish(self.invocation, self.success.unwrap_or(false));
+        let took = self.accepted.elapsed();
+        self.app.state.finish(self.invocation, self.success.unwrap_or(false), took);
         if let Some(story) = &self.story {
-            story.end(self.success, self.accepted.elapsed());
+            story.end(self.success, took);
         }
     }
 }

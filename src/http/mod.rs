@@ -8,3 +8,4 @@ pub mod origin;
 pub mod problem;
 pub mod rest;
 pub mod route;
+pub mod watch;

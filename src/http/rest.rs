@@ -146,7 +146,9 @@ fn handle<S: Face>(face: &S, request: &mut tiny_http::Request) -> Result<Reply, 
     let (route, params) = route::find::<S>(&method, path)?;
     let query = route::query(query)?;
     match route.handler {
-        Handler::Rest(handler) => handler(face, &Call { params, query, body, path: path.into() }),
+        Handler::Rest(handler) | Handler::Watched(handler, _) => {
+            handler(face, &Call { params, query, body, path: path.into() })
+        }
         Handler::Stream(_) => Err(Problem::new(500, "internal", "a streamed route came to a REST handler")),
     }
 }

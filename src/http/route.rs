@@ -26,11 +26,31 @@ pub enum Handler<S> {
     /// Plain blocking code on tiny_http's threads: the body is whole and small.
     Rest(fn(&S, &Call) -> Result<Reply, Problem>),
     /// Answered by the front door itself: bodies that stream.
-    Stream(fn(Arc<S>, Streamed) -> Answer),
+    Stream(ToStream<S>),
+    /// A list, and with `?watch=true` the same as it changes.
+    Watched(fn(&S, &Call) -> Result<Reply, Problem>, ToStream<S>),
+}
+
+impl<S> Handler<S> {
+    /// What the front door answers itself, given the query.
+    pub fn streamed(&self, query: Option<&str>) -> Result<Option<ToStream<S>>, Problem> {
+        match self {
+            Handler::Rest(_) => Ok(None),
+            Handler::Stream(handler) => Ok(Some(*handler)),
+            Handler::Watched(_, watch) => match value(&self::query(query)?, "watch") {
+                None | Some("false") => Ok(None),
+                Some("true") => Ok(Some(*watch)),
+                Some(_) => Err(Problem::new(400, "invalid_field", "watch: must be true or false")),
+            },
+        }
+    }
 }
 
 /// An answer on its way.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Problem>> + Send>>;
+
+/// What the front door itself answers with.
+pub type ToStream<S> = fn(Arc<S>, Streamed) -> Answer;
 
 /// A role that can be asked over HTTP.
 pub trait Face: Sized + Send + Sync + 'static {

@@ -1,44 +1,25 @@
-//! The cluster's recent history: a bounded ring that anyone may follow. A slow follower misses lines, never holds any up.
+//! The cluster's recent history, and what each fact reads like. Never holds up who tells it.
 
 use crate::clock;
 use crate::cluster::{Cluster, Event as Fact, NodeKey};
-use crate::rt::{self, Receiver, Sender};
+use crate::ring::{Follower, Ring};
 use crate::types::Event;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Events kept: enough for a dashboard's scrollback.
 const KEPT: usize = 10_000;
+/// And their bytes in all: reasons come from nodes, and may be long.
+const KEPT_BYTES: usize = 16 << 20;
 
-/// The ring.
+/// The history.
 pub struct EventLog {
-    inner: Mutex<Inner>,
-}
-
-struct Inner {
-    ring: VecDeque<Arc<Event>>,
-    next_id: u64,
-    followers: Vec<Sender<()>>,
-}
-
-/// Reads the ring from a place on, waiting at its end.
-pub struct Follower {
-    log: Arc<EventLog>,
-    after: u64,
-    told: Receiver<()>,
-}
-
-/// What a follower finds.
-pub enum Next {
-    Events(Vec<Arc<Event>>),
-    /// So many events that should come next are no longer kept.
-    Missed(u64),
+    ring: Arc<Ring<Event>>,
 }
 
 impl EventLog {
     /// Ids count up from `first_id`, which must be above those of earlier starts.
     pub fn new(first_id: u64) -> Self {
-        EventLog { inner: Mutex::new(Inner { ring: VecDeque::new(), next_id: first_id, followers: Vec::new() }) }
+        EventLog { ring: Arc::new(Ring::new(KEPT, KEPT_BYTES, first_id)) }
     }
 
     /// Adds one and writes it to the program's log.
@@ -49,63 +30,21 @@ impl EventLog {
             _ => log::Level::Info,
         };
         log::log!(level, "{}", told.message);
-        let mut inner = self.lock();
-        inner.next_id += 1;
-        let event = Event {
-            id: inner.next_id,
-            time: clock::rfc3339(clock::unix_ms()),
+        let time = clock::rfc3339(clock::unix_ms());
+        self.ring.push(size_of::<Event>() + told.message.len(), |id| Event {
+            id,
+            time,
             kind: told.kind.into(),
             level: told.level.into(),
             message: told.message,
             node: told.node,
             function: told.function,
-        };
-        inner.ring.push_back(Arc::new(event));
-        while inner.ring.len() > KEPT {
-            inner.ring.pop_front();
-        }
-        inner.followers.retain(|follower| !matches!(follower.try_send(()), Err(e) if e.is_closed()));
+        });
     }
 
     /// Follows from after an id; without one, from now on.
-    pub fn follow(self: &Arc<Self>, after: Option<u64>) -> Follower {
-        let (tell, told) = rt::bounded(1);
-        let mut inner = self.lock();
-        inner.followers.push(tell);
-        let after = after.map_or(inner.next_id, |id| id.min(inner.next_id)); // an id that was never given is now
-        Follower { log: self.clone(), after, told }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Follower {
-    /// The next events, at most 256 at once; waits when there are none.
-    pub async fn next(&mut self) -> Next {
-        loop {
-            if let Some(next) = self.ready() {
-                return next;
-            }
-            if self.told.recv().await.is_err() {
-                std::future::pending::<()>().await; // the log lives as long as the program
-            }
-        }
-    }
-
-    fn ready(&mut self) -> Option<Next> {
-        let inner = self.log.lock();
-        let oldest = inner.ring.front()?.id;
-        let missed = oldest.saturating_sub(self.after + 1);
-        if missed > 0 && self.after != 0 && inner.ring.len() >= KEPT {
-            self.after = oldest - 1;
-            return Some(Next::Missed(missed));
-        }
-        let from = inner.ring.partition_point(|event| event.id <= self.after);
-        let events: Vec<_> = inner.ring.range(from..).take(256).cloned().collect();
-        self.after = events.last()?.id;
-        Some(Next::Events(events))
+    pub fn follow(&self, after: Option<u64>) -> Follower<Event> {
+        self.ring.follow(after)
     }
 }
 

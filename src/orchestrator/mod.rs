@@ -2,6 +2,7 @@
 
 pub mod backups;
 pub mod bundles;
+pub mod changes;
 mod cron;
 pub mod dispatch;
 mod effects;
@@ -18,9 +19,11 @@ mod stories;
 mod tests;
 mod ticker;
 
+use crate::clock;
 use crate::cluster::{Cluster, Limits, Millis, backlog};
 use crate::config::OrchestratorConfig;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::http::api::Watches;
 use crate::http::front;
 use crate::http::rest::Rest;
 use crate::rt::{self, Sender};
@@ -55,13 +58,18 @@ pub struct Orchestrator {
     pub links: Arc<Links>,
     pub first_generation: FirstGeneration,
     pub members: Members,
-    pub events: Arc<EventLog>,
+    pub events: EventLog,
     pub bundles: Bundles,
     pub store: Arc<Store>,
     pub backups: Backups,
     pub queue: Queue,
     pub schedules: Schedules,
     pub stories: Stories,
+    pub watches: Watches,
+    /// Where REST and gRPC listen.
+    pub http: SocketAddr,
+    pub grpc: SocketAddr,
+    pub started_unix_ms: u64,
     /// Ids of calls that were not taken in: their answers have one too.
     refused: AtomicU64,
 }
@@ -142,14 +150,18 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         links: Arc::default(),
         first_generation: FirstGeneration::default(),
         members: Members::default(),
-        events: Arc::new(EventLog::new(start.epoch << EVENT_EPOCH_SHIFT)),
+        events: EventLog::new(start.epoch << EVENT_EPOCH_SHIFT),
         bundles,
         store: store.clone(),
         backups: Backups::default(),
         queue,
         schedules,
         stories: Stories::default(),
-        refused: AtomicU64::new(start.epoch << EPOCH_SHIFT),
+        watches: Watches::default(),
+        http: http_at,
+        grpc: grpc_at,
+        started_unix_ms: clock::unix_ms(),
+        refused: AtomicU64::new(first_key),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     rt::spawn(effects::run(app.clone(), facts));

@@ -1,6 +1,7 @@
 //! The cluster behind its lock: the only lock of the orchestrator that more than a map entry waits for, and its guard
 //! never leaves this file. Held for a lookup and a counter; bytes, disk and peers are waited for outside.
 
+use super::changes::Changes;
 use super::store::{Before, Kept, Owner, Store, StoreError, Subject, Write, Written};
 use crate::clock;
 use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal, Revision};
@@ -8,6 +9,7 @@ use crate::rt::{self, Sender};
 use futures_channel::oneshot;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What a waiting call gets in the end.
 pub type Placed = Result<Assigned, Failure>;
@@ -27,6 +29,8 @@ pub struct State {
     /// bounded by nodes, instances and writes, never by calls.
     outbox: Sender<Event>,
     earlier: Sender<()>,
+    /// Told after every command.
+    pub changes: Changes,
 }
 
 /// Where an accepted call is.
@@ -60,7 +64,8 @@ impl Applied {
 impl State {
     /// `outbox` gets every fact that is not about one call; `earlier` is told when the next deadline moved forward.
     pub fn new(cluster: Cluster, store: Arc<Store>, outbox: Sender<Event>, earlier: Sender<()>) -> Self {
-        State { inner: Mutex::new(Inner { cluster, waiters: HashMap::new(), armed: None }), store, outbox, earlier }
+        let inner = Mutex::new(Inner { cluster, waiters: HashMap::new(), armed: None });
+        State { inner, store, outbox, earlier, changes: Changes::default() }
     }
 
     /// Carries a command out. A write is acknowledged only after `Applied::kept`.
@@ -137,10 +142,11 @@ impl State {
     }
 
     /// Says that a call is over; telling it twice is harmless.
-    pub fn finish(&self, invocation: InvocationKey, success: bool) {
+    pub fn finish(&self, invocation: InvocationKey, success: bool, took: Duration) {
+        let took_us = took.as_micros() as u64;
         let mut inner = self.lock();
         inner.waiters.remove(&invocation);
-        if let Ok(events) = inner.cluster.apply(clock::now_ms(), Command::Finish { invocation, success }) {
+        if let Ok(events) = inner.cluster.apply(clock::now_ms(), Command::Finish { invocation, success, took_us }) {
             self.follow_up_unkept(inner, events);
         }
     }
@@ -208,6 +214,7 @@ impl State {
             inner.armed = due;
         }
         drop(inner); // release before waking: the woken take the same lock
+        self.changes.tell();
         if earlier {
             let _ = self.earlier.try_send(()); // full: it has been told already
         }

@@ -194,7 +194,7 @@ impl World {
             _ if !self.calls.contains_key(&InvocationKey(key)) => {
                 Command::Refuse { invocation: InvocationKey(key), why: "late".into() }
             }
-            _ => Command::Finish { invocation: InvocationKey(key), success: true },
+            _ => Command::Finish { invocation: InvocationKey(key), success: true, took_us: 0 },
         };
         self.core(None, command)
     }

@@ -209,10 +209,10 @@ impl World {
         let success = there && self.dice.percent(90);
         if self.dice.percent(10) {
             let later = self.dice.between(0, 500);
-            let command = Command::Finish { invocation, success }; // told twice
+            let command = Command::Finish { invocation, success, took_us: 0 }; // told twice
             self.at(later, Happening::Core { from: None, command });
         }
-        self.core(None, Command::Finish { invocation, success })
+        self.core(None, Command::Finish { invocation, success, took_us: 0 })
     }
 
     pub fn gives_up(&mut self, invocation: InvocationKey) -> Result<(), String> {
@@ -220,7 +220,7 @@ impl World {
             return Ok(());
         }
         self.saw("gave up");
-        self.core(None, Command::Finish { invocation, success: false })
+        self.core(None, Command::Finish { invocation, success: false, took_us: 0 })
     }
 
     pub fn start_timeout(&mut self, instance: InstanceKey) -> Result<(), String> {

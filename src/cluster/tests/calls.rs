@@ -136,7 +136,7 @@ fn stale_and_doubled_messages_do_nothing() {
     let call = rig.invoke("j");
     rig.finish(call);
     let unknown = Err(Refusal::UnknownInvocation);
-    assert_eq!(rig.try_apply(Command::Finish { invocation: call, success: true }), unknown);
+    assert_eq!(rig.try_apply(Command::Finish { invocation: call, success: true, took_us: 0 }), unknown);
     assert_eq!(rig.try_apply(Command::Refuse { invocation: call, why: "late".into() }), unknown);
     assert_eq!(rig.try_apply(Command::InstanceReady { instance: InstanceKey(99) }), Err(Refusal::UnknownInstance));
     assert_eq!(
@@ -154,4 +154,23 @@ fn stale_and_doubled_messages_do_nothing() {
     assert_eq!(rig.try_apply(waits), unknown, "it was not sent");
     let node = rig.cluster.node(a.node).unwrap();
     assert_eq!((node.running, node.succeeded), (2, 1));
+}
+
+#[test]
+fn calls_that_are_over_are_kept_with_how_they_ended() {
+    let mut rig = Rig::new();
+    let a = rig.worker("a", 1);
+    rig.put(job("x"));
+    let (runs, waits) = (rig.invoke("x"), rig.invoke("x"));
+    rig.pass_beating(2_000, &[a]);
+    rig.apply(Command::Finish { invocation: waits, success: false, took_us: 1_999_500 }); // its caller left
+    rig.apply(Command::Finish { invocation: runs, success: true, took_us: 2_000_400 });
+    let lost = rig.invoke("x");
+    rig.pass(60_000); // the node is silent: its lease runs out
+    let kept: Vec<Ended> = rig.cluster.function("x").unwrap().recent.newest_first().cloned().collect();
+    let told: Vec<_> = kept.iter().map(|c| (c.invocation, c.node, c.success)).collect();
+    assert_eq!(told, [(lost, Some(a.node), false), (runs, Some(a.node), true), (waits, None, false)]);
+    assert_eq!((kept[1].took_us, kept[2].took_us), (2_000_400, 1_999_500));
+    assert_eq!(kept[0].took_us, 10_000_000, "told by the core's own clock: the lease");
+    assert_eq!(rig.cluster.function("x").unwrap().recent.median_us(), Some(2_000_400));
 }

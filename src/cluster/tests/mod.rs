@@ -114,7 +114,7 @@ impl Rig {
     }
 
     fn finish(&mut self, invocation: InvocationKey) {
-        self.apply(Command::Finish { invocation, success: true });
+        self.apply(Command::Finish { invocation, success: true, took_us: 0 });
     }
 
     fn refuse(&mut self, invocation: InvocationKey) {

@@ -1,5 +1,6 @@
 //! `/calls`: what became of asynchronous calls, their results, and cancelling them.
 
+use super::recent;
 use crate::body::Body;
 use crate::clock;
 use crate::cluster::backlog::{Call, CallKey, CallStatus, CallbackStatus, Limits, Refusal};
@@ -12,32 +13,64 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use std::sync::Arc;
 
-/// `GET /calls`, newest first; `?status=`, `?function=`
+/// `GET /calls`, newest first: `?async=`, `?status=`, `?function=`, `?node=`
 pub fn list(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
     let limit = super::limit(call)?;
-    let after = match value(&call.query, "after") {
-        Some(id) => {
-            Some(CallKey::parse(id).ok_or_else(|| Problem::new(400, "invalid_field", "after: is no call's id"))?)
-        }
-        None => None,
-    };
-    let status = match value(&call.query, "status") {
-        Some(word) => Some(CallStatus::of(word).ok_or_else(|| {
-            let words = CallStatus::ALL.map(CallStatus::word).join(", ");
-            Problem::new(400, "invalid_field", format!("status: must be one of {words}"))
-        })?),
-        None => None,
-    };
-    let function = value(&call.query, "function");
-    let wanted = |c: &Call| status.is_none_or(|s| s == c.status) && function.is_none_or(|f| f == &*c.function);
-    let mut calls = app.queue.newest(after, limit + 1, wanted);
-    let more = calls.len() > limit;
-    calls.truncate(limit);
-    let mut reply = Reply::json(200, &calls.iter().map(view).collect::<Vec<_>>());
-    if more && let Some(last) = calls.last() {
-        reply.headers.push(("Link", super::next_link(call, &last.key.to_string())));
+    let invalid = |why: String| Problem::new(400, "invalid_field", why);
+    let status = value(&call.query, "status");
+    if let Some(word) = status.filter(|word| CallStatus::of(word).is_none()) {
+        let words = CallStatus::ALL.map(CallStatus::word).join(", ");
+        return Err(invalid(format!("status: '{}' is none of {words}", word.escape_debug())));
     }
+    let function = value(&call.query, "function");
+    let asynchronous = match value(&call.query, "async") {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => return Err(invalid("async: must be true or false".into())),
+    };
+    let after = match value(&call.query, "after").map(CallKey::parse) {
+        None => None,
+        Some(Some(key)) if asynchronous == Some(true) => Some(key),
+        Some(_) => return Err(invalid("after: must be the id of an asynchronous call, with async=true".into())),
+    };
+    let mut found = match asynchronous {
+        Some(true) => Some(Vec::new()),
+        _ => recent::newest(app, call, limit, status)?,
+    };
+    let wanted = |c: &Call| status.is_none_or(|s| s == c.status.word()) && function.is_none_or(|f| f == &*c.function);
+    let mut link = None;
+    if asynchronous != Some(false) && value(&call.query, "node").is_none() {
+        let mut calls = app.queue.newest(after, limit + 1, wanted);
+        let more = calls.len() > limit;
+        calls.truncate(limit);
+        link = calls.last().filter(|_| more && asynchronous == Some(true)).map(|last| last.key.to_string());
+        if found.is_some() || !calls.is_empty() {
+            found.get_or_insert_default().extend(calls.iter().map(record));
+        }
+    }
+    let mut found = found.ok_or_else(|| Problem::no_function(function.unwrap_or_default()))?;
+    found.sort_by(|a, b| b.started_at.cmp(&a.started_at)); // stable: what is of one moment keeps its order
+    found.truncate(limit);
+    let mut reply = Reply::json(200, &found);
+    reply.headers.extend(link.map(|last| ("Link", super::next_link(call, &last))));
     Ok(reply)
+}
+
+/// A call as the list shows it: from its submission on.
+fn record(call: &Call) -> types::CallRecord {
+    let until = call.ended.unwrap_or_else(clock::steady_unix_ms);
+    types::CallRecord {
+        id: call.key.to_string(),
+        function: call.function.to_string(),
+        node: None,
+        status: call.status.word().into(),
+        started_at: clock::rfc3339(call.submitted),
+        duration_ms: until.saturating_sub(call.submitted) as f64,
+        asynchronous: true,
+        attempts: call.attempts,
+        last_error: call.last_error.clone(),
+    }
 }
 
 /// `GET /calls/ID`

@@ -5,7 +5,8 @@ use crate::clock;
 use crate::http::problem::Problem;
 use crate::http::route::Streamed;
 use crate::orchestrator::Orchestrator;
-use crate::orchestrator::events::{Follower, Next};
+use crate::ring::{Follower, Next};
+use crate::types::Event;
 use bytes::Bytes;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -41,13 +42,13 @@ pub async fn follow(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     Ok(response)
 }
 
-async fn next(follower: &mut Follower) -> Bytes {
+async fn next(follower: &mut Follower<Event>) -> Bytes {
     let text = match clock::timeout(KEEPALIVE, follower.next()).await {
         None => ": still here\n\n".into(),
         Some(Next::Missed(count)) => format!(": {count} events are no longer kept\n\n"),
-        Some(Next::Events(events)) => {
+        Some(Next::Entries(events)) => {
             let mut text = String::new();
-            for event in events {
+            for (_, event) in events {
                 let data = serde_json::to_string(&*event).unwrap_or_default();
                 let _ = write!(text, "id: {}\nevent: {}\ndata: {data}\n\n", event.id, event.kind); // a String takes all
             }

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::cluster::{Cluster, Command, Event, Function, InstanceState, Put, Refusal, Revision};
 use crate::http::problem::Problem;
 use crate::http::route::{Call, Reply, Streamed};
+use crate::http::watch::Feed;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::bundles::Rejected;
 use crate::orchestrator::spec;
@@ -20,9 +21,23 @@ pub fn list(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
         let (page, next) = super::page(call, cluster.functions(), |f| f.name.to_string())?;
         Ok::<_, Problem>((page.into_iter().map(|f| view(f, cluster)).collect::<Vec<_>>(), next))
     })?;
+    let page: Vec<types::Function> = page.into_iter().map(|shown| with_runs(app, shown)).collect();
     let mut reply = Reply::json(200, &page);
     reply.headers.extend(next.map(|link| ("Link", link)));
     Ok(reply)
+}
+
+/// `GET /functions?watch=true`
+pub async fn watch(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    app.watches.functions.answer(&app.state, &app.watches.places, &asked)
+}
+
+/// All functions as they change.
+pub fn feed() -> Arc<Feed<types::Function>> {
+    Feed::new(
+        |cluster, behind, most| cluster.functions_behind(behind).take(most).map(|f| view(f, cluster)).collect(),
+        |function| &function.name,
+    )
 }
 
 /// `GET /functions/NAME`
@@ -163,7 +178,18 @@ pub(super) fn rejected(rejected: Rejected) -> Problem {
 
 fn shown(app: &Orchestrator, name: &str) -> Result<types::Function, Problem> {
     let shown = app.state.read(|cluster| cluster.function(name).map(|f| view(f, cluster)));
-    shown.ok_or_else(|| Problem::no_function(name))
+    shown.map(|shown| with_runs(app, shown)).ok_or_else(|| Problem::no_function(name))
+}
+
+/// Beside its settings, a schedule's last and next run; a schedule that has just been put may not have them yet.
+fn with_runs(app: &Orchestrator, mut shown: types::Function) -> types::Function {
+    let same = |a: &types::Schedule, b: &types::Schedule| a.expression == b.expression && a.zone == b.zone;
+    if let Some(schedule) = &mut shown.schedule
+        && let Some(known) = app.schedules.view(&shown.name).filter(|known| same(known, schedule))
+    {
+        *schedule = known;
+    }
+    shown
 }
 
 fn view(function: &Function, cluster: &Cluster) -> types::Function {
@@ -208,14 +234,20 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         labels: current.labels.clone(),
         description: current.description.clone(),
         attempts: current.attempts,
-        schedule: None,
+        schedule: current.schedule.as_ref().map(|s| types::Schedule {
+            expression: s.expression.clone(),
+            zone: s.zone.clone(),
+            missed: spec::missed(s).into(),
+            overlap: spec::overlap(s).into(),
+            ..Default::default()
+        }),
         created_at: clock::rfc3339(current.created_unix_ms),
         updated_at: clock::rfc3339(current.updated_unix_ms),
         instances,
         in_flight: function.running + function.queue.len() as u64,
         calls: function.calls,
         failures: function.failures,
-        p50_ms: None,
+        p50_ms: function.recent.median_us().map(|us| us as f64 / 1e3),
         last_error: function.last_error.clone(),
         revisions: function.revisions.iter().rev().map(revision_view).collect(),
     }

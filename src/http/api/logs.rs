@@ -30,31 +30,45 @@ pub async fn of_function(app: Arc<Orchestrator>, asked: Streamed) -> Result<Resp
     if app.state.read(|c| c.function(&name).is_none()) {
         return Err(Problem::no_function(&name));
     }
-    let tail = match value(&asked.query, "tail").map(str::parse) {
-        None => TAIL,
-        Some(Ok(n)) if n <= TAIL_MAX => n,
-        Some(_) => return Err(Problem::new(400, "invalid_field", format!("tail: must be 0 to {TAIL_MAX}"))),
-    };
-    let yes = |name| matches!(value(&asked.query, name), Some("true" | "1" | ""));
-    let (follow, json) = (yes("follow"), value(&asked.query, "format") == Some("json"));
+    let wanted = Wanted::of(&asked.query)?;
     let there = |n: &&Node| n.status != NodeStatus::Disconnected;
     let nodes: Vec<_> = app.state.read(|c| c.nodes().filter(there).map(|n| (n.key, n.spec.name.clone())).collect());
     let (lines, received) = rt::bounded(16);
-    let gather = rt::spawn_scoped(gather(app, name, nodes, Wanted { tail, follow }, lines));
+    let gather = rt::spawn_scoped(gather(app, name, nodes, wanted, lines));
     let body = Body::unfold((received, gather), move |(received, gather)| async move {
         let line = received.recv().await.ok()?; // closed at the end
-        Some((Ok(written(&line, json)), (received, gather)))
+        Some((Ok(written(&line, wanted.json)), (received, gather)))
     });
-    let mut response = Response::new(body);
-    let kind = if json { "application/x-ndjson" } else { "text/plain; charset=utf-8" };
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    Ok(response)
+    Ok(wanted.answer(body))
 }
 
+/// How much of a log, and how.
 #[derive(Clone, Copy)]
-struct Wanted {
-    tail: usize,
-    follow: bool,
+pub struct Wanted {
+    pub tail: usize,
+    pub follow: bool,
+    pub json: bool,
+}
+
+impl Wanted {
+    /// What `?tail=N&follow=true&format=text|json` says.
+    pub fn of(query: &[(String, String)]) -> Result<Wanted, Problem> {
+        let tail = match value(query, "tail").map(str::parse) {
+            None => TAIL,
+            Some(Ok(n)) if n <= TAIL_MAX => n,
+            Some(_) => return Err(Problem::new(400, "invalid_field", format!("tail: must be 0 to {TAIL_MAX}"))),
+        };
+        let follow = matches!(value(query, "follow"), Some("true" | "1" | ""));
+        Ok(Wanted { tail, follow, json: value(query, "format") == Some("json") })
+    }
+
+    /// The answer with those lines.
+    pub fn answer(self, lines: Body) -> Response<Body> {
+        let mut response = Response::new(lines);
+        let kind = if self.json { "application/x-ndjson" } else { "text/plain; charset=utf-8" };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        response
+    }
 }
 
 /// The past of all nodes in the order it happened, then, if wanted, what comes.
@@ -65,7 +79,7 @@ async fn gather(
     wanted: Wanted,
     to: Sender<LogLine>,
 ) {
-    let Wanted { tail, follow } = wanted;
+    let Wanted { tail, follow, .. } = wanted;
     let mut past = Vec::new();
     let mut streams = Vec::new();
     for (node, name) in nodes {

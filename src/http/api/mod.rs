@@ -2,19 +2,25 @@
 
 pub mod backups;
 pub mod calls;
+pub mod cluster;
 pub mod events;
 pub mod functions;
 pub mod health;
 pub mod instances;
+pub mod log;
 pub mod logs;
 pub mod nodes;
+pub mod recent;
 pub mod submit;
 
 use super::invoke;
 use super::problem::Problem;
-use super::route::{Call, Face, Handler, Route, value};
+use super::route::{Call, Face, Handler, Reply, Route, ToStream, value};
+use super::watch::{Feed, Places};
 use crate::orchestrator::Orchestrator;
+use crate::types;
 use crate::worker::Worker;
+use std::sync::Arc;
 
 impl Face for Orchestrator {
     const ROUTES: &'static [Route<Self>] = &[
@@ -25,22 +31,24 @@ impl Face for Orchestrator {
         rest("GET", "/calls/{id}", calls::get),
         stream("DELETE", "/calls/{id}", |app, asked| Box::pin(calls::cancel(app, asked))),
         stream("GET", "/calls/{id}/result", |app, asked| Box::pin(calls::result(app, asked))),
-        rest("GET", "/functions", functions::list),
+        watched("/functions", functions::list, |app, asked| Box::pin(functions::watch(app, asked))),
         rest("POST", "/functions", functions::register),
         rest("GET", "/functions/{name}", functions::get),
         rest("PUT", "/functions/{name}", functions::replace),
         rest("DELETE", "/functions/{name}", functions::delete),
         stream("PUT", "/functions/{name}/bundle", |app, asked| Box::pin(functions::upload(app, asked))),
-        rest("GET", "/nodes", nodes::list),
+        watched("/nodes", nodes::list, |app, asked| Box::pin(nodes::watch(app, asked))),
         rest("GET", "/nodes/{id}", nodes::get),
         rest("DELETE", "/nodes/{id}", nodes::remove),
         rest("POST", "/nodes/{id}/cordon", nodes::cordon),
         rest("POST", "/nodes/{id}/uncordon", nodes::uncordon),
         rest("POST", "/nodes/{id}/drain", nodes::drain),
+        rest("GET", "/cluster", |app, _| cluster::get(app)),
         stream("GET", "/events", |app, asked| Box::pin(events::follow(app, asked))),
         stream("GET", "/logs/{name}", |app, asked| Box::pin(logs::of_function(app, asked))),
         stream("GET", "/backup", |app, asked| Box::pin(backups::make(app, asked))),
         stream("POST", "/restore", |app, asked| Box::pin(backups::restore(app, asked))),
+        stream("GET", "/log", |_, asked| Box::pin(log::own(asked))),
         rest("GET", "/healthz", |_, _| health::alive()),
         rest("GET", "/readyz", |app, _| health::orchestrator_ready(app)),
         rest("GET", "/version", |app, _| health::orchestrator_version(app)),
@@ -53,6 +61,7 @@ impl Face for Orchestrator {
 
 impl Face for Worker {
     const ROUTES: &'static [Route<Self>] = &[
+        stream("GET", "/log", |_, asked| Box::pin(log::own(asked))),
         rest("GET", "/healthz", |_, _| health::alive()),
         rest("GET", "/readyz", |worker, _| health::worker_ready(worker)),
         rest("GET", "/version", |worker, _| health::worker_version(worker)),
@@ -67,17 +76,31 @@ impl Face for Worker {
 const fn rest<S>(
     method: &'static str,
     path: &'static str,
-    handler: fn(&S, &Call) -> Result<super::route::Reply, Problem>,
+    handler: fn(&S, &Call) -> Result<Reply, Problem>,
 ) -> Route<S> {
     Route { method, path, handler: Handler::Rest(handler) }
 }
 
-const fn stream<S>(
-    method: &'static str,
-    path: &'static str,
-    handler: fn(std::sync::Arc<S>, super::route::Streamed) -> super::route::Answer,
-) -> Route<S> {
+const fn stream<S>(method: &'static str, path: &'static str, handler: ToStream<S>) -> Route<S> {
     Route { method, path, handler: Handler::Stream(handler) }
+}
+
+const fn watched<S>(path: &'static str, list: fn(&S, &Call) -> Result<Reply, Problem>, watch: ToStream<S>) -> Route<S> {
+    Route { method: "GET", path, handler: Handler::Watched(list, watch) }
+}
+
+/// The lists that can be watched.
+pub struct Watches {
+    places: Places,
+    nodes: Arc<Feed<types::Node>>,
+    functions: Arc<Feed<types::Function>>,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        let (places, nodes, functions) = (Places::default(), nodes::feed(), functions::feed());
+        Watches { places, nodes, functions }
+    }
 }
 
 /// Rows a list gives when not asked for a number, and at most.

@@ -1,23 +1,35 @@
 //! `/nodes`: look, cordon, uncordon, drain, remove.
 
+use crate::body::Body;
 use crate::clock;
 use crate::cluster::{Command, Node, NodeKey, NodeStatus, Refusal};
 use crate::http::problem::Problem;
-use crate::http::route::{Call, Reply};
+use crate::http::route::{Call, Reply, Streamed};
+use crate::http::watch::Feed;
 use crate::orchestrator::Orchestrator;
 use crate::types;
+use hyper::Response;
+use std::sync::Arc;
 
 /// `GET /nodes`
 pub fn list(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     let (page, next) = app.state.read(|cluster| {
-        let mut nodes: Vec<&Node> = cluster.nodes().collect();
-        nodes.sort_by(|a, b| a.spec.id.cmp(&b.spec.id)); // `after` needs an order that lasts
-        let (page, next) = super::page(call, nodes.into_iter(), |n| n.spec.id.clone())?;
+        let (page, next) = super::page(call, cluster.nodes_behind(""), |n| n.spec.id.clone())?;
         Ok::<_, Problem>((page.into_iter().map(view).collect::<Vec<_>>(), next))
     })?;
     let mut reply = Reply::json(200, &page);
     reply.headers.extend(next.map(|link| ("Link", link)));
     Ok(reply)
+}
+
+/// `GET /nodes?watch=true`
+pub async fn watch(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    app.watches.nodes.answer(&app.state, &app.watches.places, &asked)
+}
+
+/// All nodes as they change.
+pub fn feed() -> Arc<Feed<types::Node>> {
+    Feed::new(|cluster, behind, most| cluster.nodes_behind(behind).take(most).map(view).collect(), |node| &node.id)
 }
 
 /// `GET /nodes/ID`, by id or name
