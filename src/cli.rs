@@ -33,6 +33,10 @@ pub enum Verb {
     Describe(Describe),
     Delete(Delete),
     Invoke(Invoke),
+    Calls(Calls),
+    Status(StatusOf),
+    Result(ResultOf),
+    Cancel(Cancel),
     Logs(Logs),
     Events(Events),
     Node(Node),
@@ -233,6 +237,10 @@ macro_rules! client_verb {
     };
 }
 
+mod calls;
+
+pub use calls::{Calls, Cancel, Invoke, ResultOf, StatusOf};
+
 client_verb! {
     /// make a function of a container image
     Register as "register" {
@@ -275,6 +283,15 @@ client_verb! {
         /// one line for people
         #[argh(option, arg_name = "text")]
         pub description: Option<String>,
+        /// attempts of an asynchronous call that may fail (default 3)
+        #[argh(option, arg_name = "n")]
+        pub attempts: Option<u32>,
+        /// call it by itself: 'minute hour day month weekday', or @hourly, @daily, …
+        #[argh(option, arg_name = "cron")]
+        pub schedule: Option<String>,
+        /// the schedule's time zone, such as Europe/Berlin (default UTC)
+        #[argh(option, arg_name = "zone")]
+        pub schedule_zone: Option<String>,
         /// make a new revision when the name is taken
         #[argh(switch)]
         pub replace: bool,
@@ -317,30 +334,6 @@ client_verb! {
         /// the function
         #[argh(positional, arg_name = "name")]
         pub name: String,
-    }
-}
-
-client_verb! {
-    /// call a function; its answer's body goes to stdout
-    Invoke as "invoke" {
-        /// the function
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// body: text, @FILE, or - for stdin
-        #[argh(option, short = 'd', long = "data", arg_name = "body")]
-        pub data: Option<String>,
-        /// HTTP method (default: POST with a body, else GET)
-        #[argh(option, arg_name = "method")]
-        pub method: Option<String>,
-        /// path below the function, such as /items/1?page=2
-        #[argh(option, arg_name = "path")]
-        pub path: Option<String>,
-        /// header, 'Name: value'; repeatable
-        #[argh(option, short = 'H', long = "header", arg_name = "header", from_str_fn(header))]
-        pub headers: Vec<(String, String)>,
-        /// print status and headers to stderr
-        #[argh(switch, short = 'i')]
-        pub include: bool,
     }
 }
 

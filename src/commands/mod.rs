@@ -2,6 +2,7 @@
 //! reach a cluster but through `client`.
 
 mod backup;
+mod calls;
 mod delete;
 mod demo;
 mod demo_echo;
@@ -114,6 +115,10 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Describe(flags) => describe::run(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
+        Verb::Calls(flags) => calls::list(&flags),
+        Verb::Status(flags) => calls::status(&flags),
+        Verb::Result(flags) => invoke::result(&flags),
+        Verb::Cancel(flags) => calls::cancel(&flags),
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),

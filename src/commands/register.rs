@@ -54,6 +54,9 @@ fn spec(flags: &Register) -> Result<FunctionSpec, String> {
         idle_s: flags.idle_s,
         labels: pairs("--label", &flags.label)?,
         description: flags.description.clone(),
+        attempts: flags.attempts,
+        schedule: flags.schedule.clone(),
+        schedule_zone: flags.schedule_zone.clone(),
         ..Default::default()
     })
 }

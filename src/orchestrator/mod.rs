@@ -117,6 +117,11 @@ impl std::error::Error for StartError {}
 
 /// Starts an orchestrator: both ports are open when this returns.
 pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
+    start_with(config, backlog::Limits::default())
+}
+
+/// The same with other limits for asynchronous calls.
+fn start_with(config: &OrchestratorConfig, calls: backlog::Limits) -> Result<Running, StartError> {
     let http = listen("--http-addr", config.http_addr)?;
     let grpc = listen("--grpc-addr", config.grpc_addr)?;
     let io = |doing| move |e: std::io::Error| StartError::Io { doing, why: e.to_string() };
@@ -130,7 +135,7 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
     let first_key = start.epoch << EPOCH_SHIFT;
     let current = kept.functions.iter().filter_map(|revisions| revisions.last());
     let (schedules, woken) = Schedules::open(store.clone(), current, kept.later.schedules);
-    let queue = Queue::open(dir.path(), store.clone(), backlog::Limits::default(), first_key, &kept.later.calls);
+    let queue = Queue::open(dir.path(), store.clone(), calls, first_key, &kept.later.calls);
     let (queue, starting) =
         queue.map_err(|why| StartError::Io { doing: "take the asynchronous calls up again", why })?;
     let mut cluster = Cluster::new(limits, first_key);

@@ -3,7 +3,7 @@
 use super::recent;
 use crate::body::Body;
 use crate::clock;
-use crate::cluster::backlog::{Call, CallKey, CallStatus, CallbackStatus, Limits, Refusal};
+use crate::cluster::backlog::{Call, CallKey, CallStatus, CallbackStatus, Refusal};
 use crate::http::headers::X_CALL_ID;
 use crate::http::problem::Problem;
 use crate::http::route::{self, Reply, Streamed, value};
@@ -75,7 +75,7 @@ fn record(call: &Call) -> types::CallRecord {
 
 /// `GET /calls/ID`
 pub fn get(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
-    Ok(Reply::json(200, &view(&known(app, call.param(0))?)))
+    Ok(Reply::json(200, &view(app, &known(app, call.param(0))?)))
 }
 
 /// `DELETE /calls/ID`
@@ -83,7 +83,7 @@ pub async fn cancel(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     let id = asked.params.into_iter().next().unwrap_or_default();
     let key = known(&app, &id)?.key;
     match app.queue.cancel(&app, key).await {
-        Ok(()) => Ok(json(200, &view(&known(&app, &id)?))),
+        Ok(()) => Ok(json(200, &view(&app, &known(&app, &id)?))),
         Err(Refusal::Ended { status }) => {
             let detail = format!("call {id} has {}: there is nothing to cancel", status.word());
             Err(Problem::new(409, "call_ended", detail))
@@ -117,7 +117,9 @@ pub async fn result(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
         let why = call.last_error.unwrap_or_default();
         return Err(Problem::new(502, "call_failed", format!("call {id} ended without an answer: {why}")));
     };
-    answer.headers_mut().extend(HeaderValue::from_str(&id).ok().map(|id| (X_CALL_ID, id)));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(X_CALL_ID, id); // the function's own word for it means nothing here
+    }
     Ok(answer)
 }
 
@@ -126,7 +128,7 @@ fn known(app: &Orchestrator, id: &str) -> Result<Call, Problem> {
 }
 
 /// A call as everybody sees it.
-pub fn view(call: &Call) -> types::Call {
+pub fn view(app: &Orchestrator, call: &Call) -> types::Call {
     let callback = call.callback.as_ref().map(|c| types::Callback {
         url: c.url.to_string(),
         status: c.status.word().into(),
@@ -148,7 +150,7 @@ pub fn view(call: &Call) -> types::Call {
         started_at: call.started.map(clock::rfc3339),
         ended_at: call.ended.map(clock::rfc3339),
         next_try_at: (call.status == CallStatus::Queued).then(|| clock::rfc3339(call.next_try)),
-        expires_at: call.ended.map(|at| clock::rfc3339(at + Limits::default().retention_ms)),
+        expires_at: call.ended.map(|at| clock::rfc3339(at + app.queue.retention_ms)),
         last_error: call.last_error.clone(),
         result: format!("/calls/{}/result", call.key),
         callback,

@@ -75,7 +75,7 @@ pub async fn submit(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
 
 fn accepted_as(app: &Orchestrator, call: CallKey) -> Result<Response<Body>, Problem> {
     let shown = app.queue.call(call).ok_or_else(|| Problem::no_call(&call.to_string()))?; // it ended long ago
-    let mut response = super::calls::json(202, &super::calls::view(&shown));
+    let mut response = super::calls::json(202, &super::calls::view(app, &shown));
     let headers = response.headers_mut();
     for (name, value) in [(LOCATION, format!("/calls/{call}")), (X_CALL_ID, call.to_string())] {
         headers.extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));

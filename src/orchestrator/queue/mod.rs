@@ -50,6 +50,8 @@ pub struct Queue {
     store: Arc<Store>,
     bodies: Bodies,
     wake: Sender<()>,
+    /// How long an ended call is kept.
+    pub retention_ms: u64,
 }
 
 /// What a start needs to go on.
@@ -88,6 +90,7 @@ impl Queue {
         first_key: u64,
         kept: &[(String, Vec<u8>)],
     ) -> Result<(Self, Starting), String> {
+        let retention_ms = limits.retention_ms;
         let mut backlog = Backlog::new(limits, first_key);
         let (mut changed, mut wanted) = (Vec::new(), BTreeMap::new());
         let now = clock::steady_unix_ms();
@@ -99,7 +102,7 @@ impl Queue {
         let bodies = Bodies::open(dir.join("calls"), &wanted).map_err(|e| format!("the folder of calls: {e}"))?;
         let (wake, woken) = rt::bounded(1);
         let inner = Inner { backlog, running: HashMap::new(), unsaved: HashMap::new() };
-        Ok((Queue { inner: Mutex::new(inner), store, bodies, wake }, Starting { woken, changed }))
+        Ok((Queue { inner: Mutex::new(inner), store, bodies, wake, retention_ms }, Starting { woken, changed }))
     }
 
     /// Whether a call of this function would be taken now.
@@ -201,8 +204,9 @@ impl Queue {
     /// Newest first, from before a key on, those that are wanted, at most so many.
     pub fn newest(&self, before: Option<CallKey>, most: usize, wanted: impl Fn(&Call) -> bool) -> Vec<Call> {
         let inner = self.lock();
-        let calls = inner.backlog.newest(before).map(|call| shown(&inner, call));
-        calls.filter(|call| wanted(call)).take(most).collect()
+        let unsaved = |call: &Call| inner.unsaved.contains_key(&call.key);
+        let calls = inner.backlog.newest(before).filter(|call| unsaved(call) || wanted(call)); // most need no copy
+        calls.map(|call| shown(&inner, call)).filter(|call| wanted(call)).take(most).collect()
     }
 
     /// What an ended call ended with; `None` when nothing was left.
