@@ -34,14 +34,12 @@ pub enum Verb {
     Delete(Delete),
     Invoke(Invoke),
     Calls(Calls),
-    Status(StatusOf),
-    Result(ResultOf),
-    Cancel(Cancel),
     Logs(Logs),
     Events(Events),
     Node(Node),
     Backup(Backup),
     Restore(Restore),
+    Tui(Tui),
     Doctor(Doctor),
     Version(Version),
 }
@@ -239,7 +237,7 @@ macro_rules! client_verb {
 
 mod calls;
 
-pub use calls::{Calls, Cancel, Invoke, ResultOf, StatusOf};
+pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
 
 client_verb! {
     /// make a function of a container image
@@ -375,6 +373,7 @@ pub struct Node {
 pub enum NodeVerb {
     List(NodeList),
     Describe(NodeDescribe),
+    Status(NodeStatus),
     Cordon(NodeCordon),
     Uncordon(NodeUncordon),
     Drain(NodeDrain),
@@ -397,6 +396,11 @@ client_verb! {
         #[argh(positional, arg_name = "node")]
         pub node: String,
     }
+}
+
+client_verb! {
+    /// show a worker as it sees itself, joined or not; --url is the worker's own address
+    NodeStatus as "status" {}
 }
 
 client_verb! {
@@ -451,6 +455,11 @@ client_verb! {
         #[argh(positional, arg_name = "file")]
         pub file: String,
     }
+}
+
+client_verb! {
+    /// open the screen of an orchestrator, or of a worker at its own address
+    Tui as "tui" {}
 }
 
 client_verb! {

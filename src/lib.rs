@@ -27,7 +27,9 @@ mod output;
 mod ring;
 mod rpc;
 mod rt;
+mod settings;
 mod tui;
+mod usage;
 mod wire;
 mod worker;
 

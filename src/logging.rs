@@ -30,7 +30,6 @@ pub enum Format {
 pub enum Output {
     Stderr,
     /// Nowhere: a screen has the terminal.
-    #[allow(dead_code)] // the screens are next
     Ring,
 }
 

@@ -59,11 +59,12 @@ impl<T> Ring<T> {
     }
 
     /// Adds one, made with its id, of about so many bytes.
-    pub fn push(&self, bytes: usize, make: impl FnOnce(u64) -> T) {
+    pub fn push(&self, bytes: usize, make: impl FnOnce(u64) -> T) -> Arc<T> {
         let mut entries = self.lock();
         entries.last_id += 1;
         let id = entries.last_id;
-        entries.ring.push_back((id, bytes, Arc::new(make(id))));
+        let entry = Arc::new(make(id));
+        entries.ring.push_back((id, bytes, entry.clone()));
         entries.bytes += bytes;
         while entries.ring.len() > self.kept || (entries.bytes > self.kept_bytes && entries.ring.len() > 1) {
             let Some((id, bytes, _)) = entries.ring.pop_front() else { break };
@@ -73,6 +74,15 @@ impl<T> Ring<T> {
         let waiting = std::mem::take(&mut entries.waiting);
         drop(entries); // release before waking: the woken take the same lock
         waiting.into_values().for_each(Waker::wake);
+        entry
+    }
+
+    /// Puts one back that was there in an earlier life, before any is added; ids must increase.
+    pub fn put_back(&self, id: u64, bytes: usize, entry: T) {
+        let mut entries = self.lock();
+        entries.ring.push_back((id, bytes, Arc::new(entry)));
+        entries.bytes += bytes;
+        entries.last_id = entries.last_id.max(id);
     }
 
     /// Follows from after an id; without one, from now on.
@@ -185,7 +195,7 @@ mod tests {
             let mut slow = ring.follow(None);
             ring.push(10, |id| id);
             assert_eq!(ids(block_on(slow.next())), [1]);
-            (0..20).for_each(|_| ring.push(10, |id| id));
+            (0..20).for_each(|_| drop(ring.push(10, |id| id)));
             assert!(matches!(block_on(slow.next()), Next::Missed(15)));
             assert_eq!(ids(block_on(slow.next())), [17, 18, 19, 20, 21]);
             assert_eq!((ring.tail(1_000).0.after(), ring.tail(2).0.after()), (16, 19));

@@ -36,9 +36,27 @@ client_verb! {
     }
 }
 
+/// calls of late and asynchronous ones: look, read results, cancel
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "calls", help_triggers("-h", "--help", "help"))]
+pub struct Calls {
+    #[argh(subcommand)]
+    pub verb: CallsVerb,
+}
+
+/// What is to be done with calls.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand)]
+pub enum CallsVerb {
+    List(CallList),
+    Get(CallGet),
+    Result(CallResult),
+    Cancel(CallCancel),
+}
+
 client_verb! {
     /// list calls of late, and asynchronous ones that wait or run
-    Calls as "calls" {
+    CallList as "list" {
         /// only of this function
         #[argh(option, arg_name = "name")]
         pub function: Option<String>,
@@ -56,7 +74,7 @@ client_verb! {
 
 client_verb! {
     /// show what became of an asynchronous call
-    StatusOf as "status" {
+    CallGet as "get" {
         /// the call's id
         #[argh(positional, arg_name = "id")]
         pub id: String,
@@ -65,7 +83,7 @@ client_verb! {
 
 client_verb! {
     /// print what an asynchronous call's function answered
-    ResultOf as "result" {
+    CallResult as "result" {
         /// the call's id
         #[argh(positional, arg_name = "id")]
         pub id: String,
@@ -77,7 +95,7 @@ client_verb! {
 
 client_verb! {
     /// cancel an asynchronous call: what runs of it ends
-    Cancel as "cancel" {
+    CallCancel as "cancel" {
         /// the call's id
         #[argh(positional, arg_name = "id")]
         pub id: String,

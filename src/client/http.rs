@@ -29,6 +29,8 @@ pub(super) enum Limit {
     Quiet(Duration),
     /// Each write and the wait for the answer's head; its body may take for ever. Zero for none.
     Steps(Duration),
+    /// Each read and write: the server says at least that it is still there, so longer silence is a failure.
+    Alive(Duration),
 }
 
 /// What is sent along.
@@ -135,6 +137,7 @@ impl Http {
             Limit::Whole(time) => config.timeout_global(some(time)),
             Limit::Quiet(time) => config.timeout_per_read(some(time)),
             Limit::Steps(time) => config.timeout_per_write(some(time)).timeout_recv_response(some(time)),
+            Limit::Alive(time) => config.timeout_per_read(some(time)).timeout_per_write(some(time)),
         };
         self.agent.run(config.build()).map_err(Failure::Transport)
     }
@@ -195,7 +198,7 @@ impl Http {
 
     pub(super) fn explain(&self, error: ureq::Error, limit: Limit) -> Error {
         let url = self.base.as_str().to_string();
-        let (Limit::Whole(after) | Limit::Quiet(after) | Limit::Steps(after)) = limit;
+        let (Limit::Whole(after) | Limit::Quiet(after) | Limit::Steps(after) | Limit::Alive(after)) = limit;
         match error {
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 Error::Unreachable { url, why: format!("no connection within {} s", CONNECT_LIMIT.as_secs()) }

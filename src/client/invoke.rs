@@ -67,6 +67,15 @@ pub fn problem_in(body: &[u8]) -> Option<Problem> {
     serde_json::from_slice(body).ok()
 }
 
+/// The type of a text someone typed: JSON if it reads as an object or an array, else plain.
+pub fn guess_type(bytes: &[u8]) -> &'static str {
+    let structured = bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[");
+    match structured && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        true => "application/json",
+        false => "text/plain; charset=utf-8",
+    }
+}
+
 impl Orchestrator {
     /// Calls a function and gives its answer, of whatever status, as soon as its head is here.
     ///
@@ -134,5 +143,18 @@ impl<R: Read> Read for Plain<R> {
             ureq::Error::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, "the answer did not end in time"),
             other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_guessed() {
+        assert_eq!(guess_type(b" {\"a\":1}"), "application/json");
+        for plain in ["World", "{oops", "1", "[x]"] {
+            assert!(guess_type(plain.as_bytes()).starts_with("text/plain"), "{plain}");
+        }
     }
 }

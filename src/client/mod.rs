@@ -22,7 +22,7 @@ mod tests;
 
 pub use backup::BackupTaken;
 pub use calls::{Calls, Later};
-pub use invoke::{Answer, Body, Invoke, problem_in};
+pub use invoke::{Answer, Body, Invoke, guess_type, problem_in};
 pub use stream::{Events, Logs, OwnLog, Watch};
 
 use crate::errors::Error;
@@ -40,6 +40,9 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For a backup to be looked through, which may be gigabytes.
 const RESTORE_LIMIT: Duration = Duration::from_secs(600);
+/// How long a watched list or a followed log may say nothing: three times the server's keep-alive. Where a machine or a
+/// router in between went away without a word, nothing else would ever tell.
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 /// The most a list gives at once.
 const PAGE: u32 = 1000;
 /// Pages after which a list is taken to run in a circle; a million entries.
@@ -191,6 +194,14 @@ impl Orchestrator {
         Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
+    /// `GET /logs/NAME` with new lines, like `logs`; ends when none came for `quiet`, so that whoever reads can look round.
+    pub fn logs_until_quiet(&self, name: &str, tail: u64, quiet: Duration) -> Result<Logs, Error> {
+        let path = format!("/logs/{}?format=json&follow=true&tail={tail}", url::encode(name));
+        let limit = Limit::Quiet(quiet);
+        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
+    }
+
     /// `GET /cluster`.
     pub fn cluster(&self) -> Result<Cluster, Error> {
         self.get("/cluster")
@@ -228,7 +239,7 @@ impl Orchestrator {
     /// `GET /log`: the program's own last `tail` lines, then new ones if `follow`.
     pub fn own_log(&self, tail: u64, follow: bool) -> Result<OwnLog, Error> {
         let path = format!("/log?format=json&tail={tail}&follow={follow}");
-        let limit = Limit::Steps(self.timeout);
+        let limit = Limit::Alive(SILENCE_LIMIT);
         let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
         Ok(OwnLog::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
@@ -257,7 +268,7 @@ impl Orchestrator {
 
     fn watch<T: DeserializeOwned>(&self, path: &str) -> Result<Watch<T>, Error> {
         let headers = vec![("accept".to_string(), "text/event-stream".to_string())];
-        let limit = Limit::Steps(self.timeout);
+        let limit = Limit::Alive(SILENCE_LIMIT);
         let ask = Ask { method: "GET", url: self.at(path), headers, body: Sent::Nothing, limit };
         Ok(Watch::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }

@@ -223,6 +223,11 @@ impl Cluster {
         range.filter_map(|(_, key)| self.functions.get(key))
     }
 
+    /// Calls that wait or run.
+    pub fn calls_under_way(&self) -> usize {
+        self.invocations.len()
+    }
+
     pub fn instance(&self, key: InstanceKey) -> Option<&Instance> {
         self.instances.get(&key)
     }

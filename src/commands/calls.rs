@@ -1,8 +1,8 @@
-//! `cares calls`, `status`, `cancel`: what became of calls. Must never print what a call answered: that is `result`'s.
+//! `cares calls`: what became of calls. Must never print what a call answered: that is `invoke`'s.
 
-use super::{Outcome, connect};
+use super::{Outcome, connect, invoke};
 use crate::cli;
-use crate::cli::Format;
+use crate::cli::{CallsVerb, Format};
 use crate::client::Calls;
 use crate::output::{self, Column, age};
 use crate::types::{Call, CallRecord, Callback};
@@ -18,7 +18,16 @@ const COLUMNS: [Column<CallRecord>; 8] = [
     Column::new("AGE", |c, now| age(&c.started_at, now)),
 ];
 
-pub fn list(flags: &cli::Calls) -> Outcome {
+pub fn run(verb: &CallsVerb) -> Outcome {
+    match verb {
+        CallsVerb::List(flags) => list(flags),
+        CallsVerb::Get(flags) => get(flags),
+        CallsVerb::Result(flags) => invoke::result(flags),
+        CallsVerb::Cancel(flags) => cancel(flags),
+    }
+}
+
+fn list(flags: &cli::CallList) -> Outcome {
     let options = flags.client();
     let which = Calls {
         function: flags.function.clone(),
@@ -35,7 +44,7 @@ pub fn list(flags: &cli::Calls) -> Outcome {
     Ok(output::print_list(&options, &calls, &COLUMNS)?)
 }
 
-pub fn status(flags: &cli::StatusOf) -> Outcome {
+fn get(flags: &cli::CallGet) -> Outcome {
     let options = flags.client();
     let call = connect(&options)?.call(&flags.id)?;
     let text = match options.output.unwrap_or_default() {
@@ -46,10 +55,10 @@ pub fn status(flags: &cli::StatusOf) -> Outcome {
     Ok(output::print(&text)?)
 }
 
-pub fn cancel(flags: &cli::Cancel) -> Outcome {
+fn cancel(flags: &cli::CallCancel) -> Outcome {
     let options = flags.client();
     let call = connect(&options)?.cancel_call(&flags.id)?;
-    let line = format!("cancelled {}. Next: cares calls", call.id);
+    let line = format!("cancelled {}. Next: cares calls list", call.id);
     Ok(output::print_change(&options, &call, &call.id, &line)?)
 }
 

@@ -31,25 +31,25 @@ const EXAMPLES: [Example; 2] = [
     Example { name: "echo", mode: Mode::Http, sent: "ping", tried: "ping" },
 ];
 
-/// Deploys the examples where they are missing, calls them, and prints their answers and how to call them. `url` is
+/// Deploys the examples where they are missing, calls them, and tells their answers and how to call them. `url` is
 /// what people are told to use.
 ///
 /// # Errors
 /// The client's own; `Api` with what the orchestrator last said when no node became active or no answer came in time.
-pub fn run(client: &Orchestrator, url: &str) -> Result<(), Error> {
+pub fn run(client: &Orchestrator, url: &str, tell: &dyn Fn(&str)) -> Result<(), Error> {
     wait_for_a_node(client, clock::now() + PATIENCE)?;
     for example in &EXAMPLES {
         if !deploy(client, example)? {
-            output::note(&format!("demo: '{0}' is a function of your own; it is left as it is", example.name));
+            tell(&format!("'{}' is a function of your own; it is left as it is", example.name));
             continue;
         }
         let answer = call(client, example, clock::now() + PATIENCE)?;
         let (name, tried) = (example.name, example.tried);
         let text = format!(
-            "\n{name} answered: {}\n  curl -d {tried} {url}/invoke/{name}\n  cares invoke {name} -d {tried}\n",
+            "{name} answered: {}\n  curl -d {tried} {url}/invoke/{name}\n  cares invoke {name} -d {tried}",
             output::one_line(answer.trim_end())
         );
-        let _ = output::print(&text); // that nobody reads it is no reason to end a cluster
+        tell(&text);
     }
     Ok(())
 }
@@ -169,7 +169,7 @@ mod tests {
         function(&mut answers, "Hello from CARES\n");
         function(&mut answers, "ping");
         let (url, server) = serve(answers);
-        run(&Orchestrator::new(&url).unwrap(), &url).unwrap();
+        run(&Orchestrator::new(&url).unwrap(), &url, &|_| {}).unwrap();
         let asked = server.join().unwrap();
         assert!(asked[3].starts_with("PUT /functions/hello/bundle "), "{}", asked[3]);
         assert!(asked[9].starts_with("POST /invoke/echo ") && asked[9].ends_with("ping"), "{}", asked[9]);

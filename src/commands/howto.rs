@@ -1,4 +1,4 @@
-//! `cares` alone: how to begin. Must never touch the network.
+//! `cares` alone, where there is no terminal: how to begin. Must never touch the network.
 
 use super::Outcome;
 use crate::output;

@@ -1,8 +1,9 @@
-//! `cares invoke` and `cares result`: calls a function, now or for later. stdout is the answer's body, byte for byte; must never print anything else there.
+//! `cares invoke` and `cares calls result`: calls a function, now or for later, and shows what it answered. stdout is the
+//! answer's body, byte for byte; must never print anything else there.
 
 use super::{FAILED, Failure, NOT_FOUND, Outcome, connect};
 use crate::cli;
-use crate::client::{Answer, Body, Invoke, Later, problem_in};
+use crate::client::{Answer, Body, Invoke, Later, guess_type, problem_in};
 use crate::output;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -33,14 +34,14 @@ pub fn run(flags: &cli::Invoke) -> Outcome {
     if flags.later {
         let later = Later { callback: flags.callback.clone(), idempotency_key: flags.key.clone() };
         let accepted = client.invoke_later(&flags.name, call, later)?;
-        let line = format!("accepted {}. Next: cares status {0}, then cares result {0}", accepted.id);
+        let line = format!("accepted {}. Next: cares calls get {0}, then cares calls result {0}", accepted.id);
         return Ok(output::print_change(&options, &accepted, &accepted.id, &line)?);
     }
     show(client.invoke(&flags.name, call)?, flags.include)
 }
 
-/// `cares result`: what an asynchronous call's function answered.
-pub fn result(flags: &cli::ResultOf) -> Outcome {
+/// `cares calls result`: what an asynchronous call's function answered.
+pub fn result(flags: &cli::CallResult) -> Outcome {
     show(connect(&flags.client())?.call_result(&flags.id)?, flags.include)
 }
 
@@ -87,15 +88,6 @@ fn body(data: Option<&str>) -> Result<Body, Failure> {
     }
 }
 
-/// Text on the command line is JSON if it reads as an object or an array, else plain.
-fn guess_type(bytes: &[u8]) -> &'static str {
-    let structured = bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[");
-    match structured && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
-        true => "application/json",
-        false => "text/plain; charset=utf-8",
-    }
-}
-
 /// Copies the body as it comes; gives it back too, up to a limit, when it is an error of CARES.
 fn pass_on(mut answer: Answer, mut output: impl Write) -> Result<Option<Vec<u8>>, Failure> {
     let mut kept = answer.is_problem().then(Vec::new);
@@ -137,13 +129,5 @@ mod tests {
         assert!(matches!(kept, Ok(None)) && out == bytes);
         let kept = pass_on(answer(404, "application/problem+json", &b"{}"[..]), &mut out);
         assert!(matches!(kept, Ok(Some(kept)) if kept == b"{}"));
-    }
-
-    #[test]
-    fn types_are_guessed() {
-        assert_eq!(guess_type(b" {\"a\":1}"), "application/json");
-        for plain in ["World", "{oops", "1", "[x]"] {
-            assert!(guess_type(plain.as_bytes()).starts_with("text/plain"), "{plain}");
-        }
     }
 }

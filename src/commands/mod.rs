@@ -17,12 +17,14 @@ mod invoke;
 mod list;
 mod logs;
 mod node;
+mod node_status;
 mod orchestrator;
 mod register;
 mod restore;
 mod role;
+mod systemd;
+mod tui;
 mod up;
-mod usage;
 mod version;
 mod watch;
 mod worker;
@@ -32,10 +34,10 @@ use crate::client::{self, Orchestrator};
 use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
 use crate::errors::Error;
 use crate::output;
+use crate::usage::{self, Instead};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use usage::Instead;
 
 /// Exit codes scripts may rely on; 0 is done.
 const FAILED: u8 = 1;
@@ -98,7 +100,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         return finish(output::print(&format!("cares {}\n", crate::version::long())).map_err(Failure::from));
     }
     match cli.verb {
-        None => finish(howto::run()),
+        None => finish(tui::start()),
         Some(verb) => dispatch(verb),
     }
 }
@@ -115,15 +117,13 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Describe(flags) => describe::run(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
-        Verb::Calls(flags) => calls::list(&flags),
-        Verb::Status(flags) => calls::status(&flags),
-        Verb::Result(flags) => invoke::result(&flags),
-        Verb::Cancel(flags) => calls::cancel(&flags),
+        Verb::Calls(flags) => calls::run(&flags.verb),
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
         Verb::Backup(flags) => backup::run(&flags),
         Verb::Restore(flags) => restore::run(&flags),
+        Verb::Tui(flags) => tui::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Version(flags) => version::run(&flags.client()),
     })

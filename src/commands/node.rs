@@ -1,7 +1,7 @@
 //! `cares node …`: what the machines are and what they take. Must never remove one without a yes.
 
 use super::describe::pairs;
-use super::{Outcome, confirm, connect, watch};
+use super::{Outcome, confirm, connect, node_status, watch};
 use crate::cli::{ClientOptions, Format, NodeVerb};
 use crate::client::Orchestrator;
 use crate::errors::Error;
@@ -29,6 +29,7 @@ pub fn run(verb: &NodeVerb) -> Outcome {
     match verb {
         NodeVerb::List(flags) => list(&flags.client(), flags.watch),
         NodeVerb::Describe(flags) => describe(&flags.client(), &flags.node),
+        NodeVerb::Status(flags) => node_status::run(&flags.client()),
         NodeVerb::Cordon(flags) => {
             change(&flags.client(), &flags.node, Orchestrator::cordon, "cordoned", "cares node uncordon")
         }
@@ -106,6 +107,6 @@ fn status(n: &Node) -> String {
     if n.cordoned { format!("{},cordoned", n.status) } else { n.status.clone() }
 }
 
-fn percent(value: Option<f64>) -> String {
+pub fn percent(value: Option<f64>) -> String {
     value.map_or(NONE.to_string(), |value| format!("{value:.0}%"))
 }

@@ -1,16 +1,27 @@
 //! What starting a role has in common: the log, the ready line, and running until told to stop.
 
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, systemd};
+use crate::cli::ClientOptions;
+use crate::client::Orchestrator;
 use crate::config::{LogConfig, LogFormat, LogLevel};
+use crate::errors::Error;
+use crate::tui::{self, Closed, Program};
 use crate::{logging, output};
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use log::LevelFilter;
 use std::io::{self, IsTerminal};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Lines on stderr from now on.
-pub fn start_log(config: LogConfig) {
+/// Whether a role has a screen: somebody sits at a terminal, and did not say otherwise.
+pub fn screen(headless: bool) -> bool {
+    !headless && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Lines on stderr from now on, or only on the screen when there is one.
+pub fn start_log(config: LogConfig, screen: bool) {
     let format = match config.format {
         LogFormat::Text => logging::Format::Text,
         LogFormat::Json => logging::Format::Json,
@@ -21,18 +32,48 @@ pub fn start_log(config: LogConfig) {
         LogLevel::Info => LevelFilter::Info,
         LogLevel::Debug => LevelFilter::Debug,
     };
-    logging::start(format, level, logging::Output::Stderr);
+    let output = if screen { logging::Output::Ring } else { logging::Output::Stderr };
+    logging::start(format, level, output);
 }
 
-/// Says on stdout that it takes work, and where; to a person also how to end it.
-pub fn ready(headless: bool, parts: &[(&str, String)]) -> Outcome {
+/// Says on stdout that it takes work, and where.
+pub fn ready(parts: &[(&str, String)]) -> Outcome {
     let parts: Vec<String> = parts.iter().map(|(key, value)| format!("{key}={value}")).collect();
     output::print(&format!("ready {}\n", parts.join(" ")))?;
-    if !headless && io::stdout().is_terminal() {
-        output::note("Ctrl-C ends it.");
-    }
+    systemd::tell("READY=1");
     Ok(())
 }
+
+/// A client of a role that listens in this process.
+pub fn client(mut http: SocketAddr) -> Result<Orchestrator, Error> {
+    if http.ip().is_unspecified() {
+        http.set_ip(if http.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    super::connect(&ClientOptions { url: Some(format!("http://{http}")), ..Default::default() })
+}
+
+/// Shows a role's screen until somebody leaves it; then the role is to be stopped.
+pub fn show(program: Program, http: SocketAddr, role: &'static str) -> Outcome {
+    let closed = tui::show(program, client(http)?, Some(role)).map_err(Failure::Here);
+    stopping(role);
+    ended(closed?)
+}
+
+/// What a person reads while a role finishes what it has.
+pub fn stopping(role: &str) {
+    output::note(&format!("Stopping {role}; Ctrl-C ends at once."));
+}
+
+/// A screen that ended by a defect has said so.
+pub fn ended(closed: Closed) -> Outcome {
+    match closed {
+        Closed::Quit => Ok(()),
+        Closed::Panicked => Err(Failure::Told(super::FAILED)),
+    }
+}
+
+/// A second signal came.
+static AT_ONCE: AtomicBool = AtomicBool::new(false);
 
 /// SIGTERM and SIGINT, as they come.
 pub struct Stop(Signals);
@@ -44,15 +85,26 @@ impl Stop {
         signals.map(Stop).map_err(|e| Failure::Here(format!("cannot listen for signals: {e}")))
     }
 
-    /// Waits for the first; the second ends the program.
-    pub async fn asked(mut self) {
+    /// Waits for the first; the second ends the program, after `at_once`.
+    pub async fn asked(mut self, at_once: impl Future<Output = ()> + Send + 'static) {
         self.0.next().await;
+        systemd::tell("STOPPING=1");
         log::info!("Stopping; ask again to end at once");
         crate::rt::spawn(async move {
             self.0.next().await;
+            AT_ONCE.store(true, Ordering::Release);
+            at_once.await;
             std::process::exit(130);
         });
     }
+}
+
+/// Ends the program after its role has ended in good order; a program that is to end at once ends by itself.
+pub fn ended_well(outcome: Outcome) -> ExitCode {
+    while AT_ONCE.load(Ordering::Acquire) {
+        std::thread::park();
+    }
+    super::finish(outcome)
 }
 
 /// Ends the program with a failure told to its user.

@@ -3,13 +3,16 @@
 use super::role::{self, Stop};
 use super::{Failure, Outcome, demo};
 use crate::config::UpConfig;
-use crate::{client, orchestrator, rt, worker};
+use crate::tui::Program;
+use crate::{client, orchestrator, output, rt, worker};
 use futures_lite::future;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 /// Runs both.
 pub fn run(config: UpConfig) -> ExitCode {
-    role::start_log(config.orchestrator.log);
+    let screen = role::screen(config.orchestrator.headless);
+    role::start_log(config.orchestrator.log, screen);
     let UpConfig { orchestrator, worker: mut member, demo } = config;
     let head = match orchestrator::start(&orchestrator) {
         Ok(head) => head,
@@ -25,14 +28,39 @@ pub fn run(config: UpConfig) -> ExitCode {
             return role::failed(error);
         }
     };
-    let outcome = Stop::listen().and_then(|stop| serve(&head, &node, stop, orchestrator.headless, demo));
+    let outcome = match screen {
+        true => {
+            rt::spawn(in_the_log(node.joining(), head.http, demo));
+            role::show(Program::Orchestrator, head.http, "the orchestrator and its worker")
+        }
+        false => Stop::listen().and_then(|stop| serve(&head, &node, stop, demo)),
+    };
+    head.drain(); // before the worker leaves: its calls are still taken to their end
     rt::block_on(node.stop());
     head.stop();
-    super::finish(outcome)
+    role::ended_well(outcome)
 }
 
-fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, headless: bool, with_demo: bool) -> Outcome {
-    let mut stop = std::pin::pin!(stop.asked());
+/// With a screen: what goes wrong and what the demo answers is told in its log.
+async fn in_the_log(joined: impl Future<Output = Result<(), String>>, http: SocketAddr, with_demo: bool) {
+    if let Err(why) = joined.await {
+        return log::error!("{why}");
+    }
+    if !with_demo {
+        return;
+    }
+    let shown = rt::unblock(move || {
+        let client = role::client(http)?;
+        let url = client.url().to_string();
+        demo::run(&client, &url, &|text| text.lines().for_each(|line| log::info!("{}", line.trim())))
+    });
+    if let Err(error) = shown.await {
+        log::error!("the demo: {error}");
+    }
+}
+
+fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, with_demo: bool) -> Outcome {
+    let mut stop = std::pin::pin!(stop.asked(node.end_at_once()));
     let joined = async { Some(node.joined().await) };
     let asked = async {
         stop.as_mut().await;
@@ -43,12 +71,14 @@ fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, headl
         Some(Err(why)) => return Err(Failure::Here(why)),
         Some(Ok(())) => {}
     }
-    let at = |a: std::net::SocketAddr| a.to_string();
-    role::ready(headless, &[("http", at(head.http)), ("grpc", at(head.grpc)), ("node", node.id().to_string())])?;
+    let at = |a: SocketAddr| a.to_string();
+    role::ready(&[("http", at(head.http)), ("grpc", at(head.grpc)), ("node", node.id().to_string())])?;
     if with_demo {
         let url = format!("http://{}", head.http);
         let client = client::Orchestrator::new(&url)?;
-        let shown = async { Some(rt::unblock(move || demo::run(&client, &url)).await) };
+        // That nobody reads it is no reason to end a cluster.
+        let tell = |text: &str| drop(output::print(&format!("\n{text}\n")));
+        let shown = async { Some(rt::unblock(move || demo::run(&client, &url, &tell)).await) };
         let asked = async {
             stop.as_mut().await;
             None

@@ -57,7 +57,12 @@ struct Door<S> {
     connected: Mutex<Connected>,
 }
 
-/// Serves until `stop` closes; then finishes the requests under way.
+/// How long a program that ends waits for last bytes to be taken.
+pub const LAST_BYTES_LIMIT: Duration = Duration::from_millis(500);
+/// Between two looks whether the last connection has ended, at the program's end.
+const ENDED_EVERY: Duration = Duration::from_millis(10);
+
+/// Serves until `stop` closes; then finishes the requests under way, and returns when the last connection has ended.
 pub async fn listen<S: Face>(face: Arc<S>, rest: Arc<Rest>, listener: Async<TcpListener>, stop: Receiver<()>) {
     let door = Arc::new(Door { face, rest, connected: Mutex::default() });
     while let Some((stream, peer)) = net::accept(&listener, &stop).await {
@@ -65,6 +70,9 @@ pub async fn listen<S: Face>(face: Arc<S>, rest: Arc<Rest>, listener: Async<TcpL
             Some(pass) => rt::spawn(door.clone().serve(stream, peer, stop.clone(), pass)),
             None => rt::spawn(turn_away(stream)),
         }
+    }
+    while door.lock().all > 0 {
+        clock::after(ENDED_EVERY).await;
     }
 }
 

@@ -52,6 +52,9 @@ type Answered = Result<Response<Body>, Problem>;
 async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKey, Answered), Problem> {
     let function = asked.params.into_iter().next().unwrap_or_default();
     let accepted = clock::now();
+    if app.stopping() {
+        return Err(Problem::stopping());
+    }
     let (mut head, incoming) = asked.request.into_parts();
     let timeout_ms = app
         .state
@@ -242,7 +245,7 @@ impl Call {
     }
 
     async fn wait(&self, waiting: futures_channel::oneshot::Receiver<Placed>) -> Result<Placed, Problem> {
-        waiting.await.map_err(|_| Problem::new(503, "stopping", "the orchestrator is stopping").retry_after(2))
+        waiting.await.map_err(|_| Problem::stopping())
     }
 
     /// By the way that leads to the node. Instances are only where links are.

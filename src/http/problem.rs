@@ -97,6 +97,11 @@ impl Problem {
         Problem::new(503, "no_node", format!("no node can run function '{function}' now: {why}")).retry_after(2)
     }
 
+    /// 503: it has been told to stop, and may be back soon.
+    pub fn stopping() -> Self {
+        Problem::new(503, "stopping", "the orchestrator is stopping: it takes no new calls").retry_after(2)
+    }
+
     /// The call's node went away while it ran; it may have done something.
     pub fn node_lost(function: &str, why: &str) -> Self {
         let detail = format!("function '{function}' gave no answer, and may have run in part: {why}");

@@ -187,7 +187,7 @@ pub async fn restore(app: Arc<Orchestrator>, body: Incoming) -> Result<Restored,
         Err(refusal) => return Err(BackupError::Damaged(format!("it was refused: {refusal:?}")).into()),
     };
     let message = format!("The backup of {} was restored: {} functions", restored.created_at, restored.functions);
-    app.events.tell(Told { kind: "cluster.restored", level: "warn", message, node: None, function: None });
+    app.events.tell(&Told { kind: "cluster.restored", level: "warn", message, node: None, function: None });
     drop(turn);
     Ok(restored)
 }

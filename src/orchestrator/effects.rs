@@ -1,8 +1,7 @@
-//! What follows from facts outside the core: instances are started and stopped, nodes told, history written.
+//! What follows from facts outside the core: instances are started and stopped, nodes told.
 
 use super::Orchestrator;
 use super::dispatch::link::Session;
-use super::events::describe;
 use crate::clock;
 use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision};
 use crate::rt::{self, Receiver};
@@ -25,9 +24,6 @@ const STOP_AGAIN: Duration = Duration::from_millis(100);
 pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
     let mut sessions: HashMap<NodeKey, u64> = HashMap::new(); // as of the fact at hand, not as of now
     while let Ok(fact) = facts.recv().await {
-        if let Some(told) = app.state.read(|cluster| describe(&fact, cluster)) {
-            app.events.tell(told);
-        }
         let of = |node: NodeKey| Session { node, session: sessions.get(&node).copied().unwrap_or(0) };
         match fact {
             Event::NodeJoined { node, session, .. } => {

@@ -1,45 +1,48 @@
 //! The cluster's recent history, and what each fact reads like. Never holds up who tells it.
 
+use super::store::{EVENTS_KEPT, Store};
 use crate::clock;
 use crate::cluster::{Cluster, Event as Fact, NodeKey};
 use crate::ring::{Follower, Ring};
 use crate::types::Event;
 use std::sync::Arc;
 
-/// Events kept: enough for a dashboard's scrollback.
-const KEPT: usize = 10_000;
-/// And their bytes in all: reasons come from nodes, and may be long.
+/// Bytes in all of those that are held: reasons come from nodes, and may be long.
 const KEPT_BYTES: usize = 16 << 20;
 
 /// The history.
 pub struct EventLog {
     ring: Arc<Ring<Event>>,
+    store: Arc<Store>,
 }
 
 impl EventLog {
-    /// Ids count up from `first_id`, which must be above those of earlier starts.
-    pub fn new(first_id: u64) -> Self {
-        EventLog { ring: Arc::new(Ring::new(KEPT, KEPT_BYTES, first_id)) }
+    /// Goes on from what an earlier life told. Ids count up from `first_id`, which must be above those of earlier lives.
+    pub fn new(first_id: u64, earlier: Vec<Event>, store: Arc<Store>) -> Self {
+        let ring = Ring::new(EVENTS_KEPT, KEPT_BYTES, first_id);
+        earlier.into_iter().for_each(|event| ring.put_back(event.id, bytes(&event.message), event));
+        EventLog { ring: Arc::new(ring), store }
     }
 
-    /// Adds one and writes it to the program's log.
-    pub fn tell(&self, told: Told) {
-        let level = match told.level {
-            "error" => log::Level::Error,
-            "warn" => log::Level::Warn,
-            _ => log::Level::Info,
-        };
-        log::log!(level, "{}", told.message);
+    /// Adds one. On disk it is no later than any write queued after this.
+    pub fn add(&self, told: &Told) {
         let time = clock::rfc3339(clock::unix_ms());
-        self.ring.push(size_of::<Event>() + told.message.len(), |id| Event {
+        let event = self.ring.push(bytes(&told.message), |id| Event {
             id,
             time,
             kind: told.kind.into(),
             level: told.level.into(),
-            message: told.message,
-            node: told.node,
-            function: told.function,
+            message: told.message.clone(),
+            node: told.node.clone(),
+            function: told.function.clone(),
         });
+        self.store.note(event);
+    }
+
+    /// Adds one and writes it to the program's log.
+    pub fn tell(&self, told: &Told) {
+        self.add(told);
+        told.log();
     }
 
     /// Follows from after an id; without one, from now on.
@@ -55,6 +58,22 @@ pub struct Told {
     pub message: String,
     pub node: Option<String>,
     pub function: Option<String>,
+}
+
+impl Told {
+    /// Writes it to the program's log.
+    pub fn log(&self) {
+        let level = match self.level {
+            "error" => log::Level::Error,
+            "warn" => log::Level::Warn,
+            _ => log::Level::Info,
+        };
+        log::log!(level, "{}", self.message);
+    }
+}
+
+fn bytes(message: &str) -> usize {
+    size_of::<Event>() + message.len()
 }
 
 /// What a fact reads like. Kinds are stable; the README lists them.

@@ -26,7 +26,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::http::api::Watches;
 use crate::http::front;
 use crate::http::rest::Rest;
-use crate::rt::{self, Sender};
+use crate::rt::{self, Receiver, Sender};
 use async_io::Async;
 use backups::Backups;
 use bundles::Bundles;
@@ -39,8 +39,9 @@ use queue::Queue;
 use state::State;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use store::{Store, StoreError};
 use stories::Stories;
 
@@ -48,6 +49,10 @@ use stories::Stories;
 const EPOCH_SHIFT: u32 = 40;
 /// Event ids stay below 2^53, so that JavaScript can count them.
 const EVENT_EPOCH_SHIFT: u32 = 32;
+
+/// How long a stopping orchestrator waits for its calls to end; a worker does as much.
+const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+const DRAIN_EVERY: Duration = Duration::from_millis(20);
 
 /// The orchestrator, as its parts share it.
 pub struct Orchestrator {
@@ -58,7 +63,7 @@ pub struct Orchestrator {
     pub links: Arc<Links>,
     pub first_generation: FirstGeneration,
     pub members: Members,
-    pub events: EventLog,
+    pub events: Arc<EventLog>,
     pub bundles: Bundles,
     pub store: Arc<Store>,
     pub backups: Backups,
@@ -72,9 +77,16 @@ pub struct Orchestrator {
     pub started_unix_ms: u64,
     /// Ids of calls that were not taken in: their answers have one too.
     refused: AtomicU64,
+    /// It takes no new calls.
+    stopping: AtomicBool,
 }
 
 impl Orchestrator {
+    /// Whether it has been told to stop.
+    pub fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// An id for a call that is not taken in.
     pub fn refused_id(&self) -> String {
         format!("r{:x}", self.refused.fetch_add(1, Ordering::Relaxed) + 1)
@@ -85,7 +97,10 @@ impl Orchestrator {
 pub struct Running {
     pub http: SocketAddr,
     pub grpc: SocketAddr,
+    app: Arc<Orchestrator>,
     stop: Vec<Sender<()>>,
+    /// Closed when the last HTTP connection has ended.
+    connected: Receiver<()>,
     rest: Arc<Rest>,
     store: Arc<Store>,
     _dir: DataDir,
@@ -144,7 +159,8 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits) -> Result<Run
     let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
     let (outbox, facts) = rt::unbounded();
     let (earlier, moved) = rt::bounded(1);
-    let state = Arc::new(State::new(cluster, store.clone(), outbox, earlier));
+    let events = Arc::new(EventLog::new(start.epoch << EVENT_EPOCH_SHIFT, kept.events, store.clone()));
+    let state = Arc::new(State::new(cluster, store.clone(), events.clone(), outbox, earlier));
     let owner: Weak<State> = Arc::downgrade(&state);
     store.belongs_to(owner);
     let app = Arc::new(Orchestrator {
@@ -155,7 +171,7 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits) -> Result<Run
         links: Arc::default(),
         first_generation: FirstGeneration::default(),
         members: Members::default(),
-        events: EventLog::new(start.epoch << EVENT_EPOCH_SHIFT),
+        events,
         bundles,
         store: store.clone(),
         backups: Backups::default(),
@@ -167,6 +183,7 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits) -> Result<Run
         grpc: grpc_at,
         started_unix_ms: clock::unix_ms(),
         refused: AtomicU64::new(first_key),
+        stopping: AtomicBool::new(false),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     rt::spawn(effects::run(app.clone(), facts));
@@ -175,17 +192,44 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits) -> Result<Run
     rt::spawn(ticker::run(app.state.clone(), moved));
     let (stop_http, http_stopped) = rt::bounded(1);
     let (stop_grpc, grpc_stopped) = rt::bounded(1);
-    rt::spawn(front::listen(app.clone(), rest.clone(), http, http_stopped));
-    rt::spawn(grpc::listen(app, grpc, grpc_stopped));
-    Ok(Running { http: http_at, grpc: grpc_at, stop: vec![stop_http, stop_grpc], rest, store, _dir: dir })
+    let serving = front::listen(app.clone(), rest.clone(), http, http_stopped);
+    let (held, connected) = rt::bounded(1);
+    rt::spawn(async move {
+        serving.await;
+        drop(held);
+    });
+    rt::spawn(grpc::listen(app.clone(), grpc, grpc_stopped));
+    let stop = vec![stop_http, stop_grpc];
+    Ok(Running { http: http_at, grpc: grpc_at, app, stop, connected, rest, store, _dir: dir })
 }
 
 impl Running {
-    /// Takes no more, and keeps what was acknowledged.
+    /// Takes no new calls, and waits for those under way, within a bound.
+    pub fn drain(&self) {
+        self.app.stopping.store(true, Ordering::Relaxed);
+        let under_way = || self.app.state.read(Cluster::calls_under_way);
+        let ended = async {
+            while under_way() > 0 {
+                clock::after(DRAIN_EVERY).await;
+            }
+        };
+        let running = under_way();
+        if running > 0 {
+            log::info!("No new calls are taken; waiting for {running} to end");
+        }
+        if rt::block_on(clock::timeout(DRAIN_LIMIT, ended)).is_none() {
+            log::warn!("{} calls still run after {} s: they are ended", under_way(), DRAIN_LIMIT.as_secs());
+        }
+    }
+
+    /// Drains, takes no more, and keeps what was acknowledged.
     pub fn stop(self) {
+        self.drain();
         for stop in &self.stop {
             stop.close();
         }
+        // Streams of events and open dashboards do not end by themselves: nothing is lost when they are cut.
+        let _ = rt::block_on(clock::timeout(front::LAST_BYTES_LIMIT, self.connected.recv()));
         self.rest.stop();
         self.store.close();
     }

@@ -2,6 +2,7 @@
 //! never leaves this file. Held for a lookup and a counter; bytes, disk and peers are waited for outside.
 
 use super::changes::Changes;
+use super::events::{EventLog, Told, describe};
 use super::store::{Before, Kept, Owner, Store, StoreError, Subject, Write, Written};
 use crate::clock;
 use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal, Revision};
@@ -25,6 +26,7 @@ struct Inner {
 pub struct State {
     inner: Mutex<Inner>,
     store: Arc<Store>,
+    events: Arc<EventLog>,
     /// Facts for the effects, in order. Unbounded, as a full one would have to block under the lock; what goes in is
     /// bounded by nodes, instances and writes, never by calls.
     outbox: Sender<Event>,
@@ -63,9 +65,15 @@ impl Applied {
 
 impl State {
     /// `outbox` gets every fact that is not about one call; `earlier` is told when the next deadline moved forward.
-    pub fn new(cluster: Cluster, store: Arc<Store>, outbox: Sender<Event>, earlier: Sender<()>) -> Self {
+    pub fn new(
+        cluster: Cluster,
+        store: Arc<Store>,
+        events: Arc<EventLog>,
+        outbox: Sender<Event>,
+        earlier: Sender<()>,
+    ) -> Self {
         let inner = Mutex::new(Inner { cluster, waiters: HashMap::new(), armed: None });
-        State { inner, store, outbox, earlier, changes: Changes::default() }
+        State { inner, store, events, outbox, earlier, changes: Changes::default() }
     }
 
     /// Carries a command out. A write is acknowledged only after `Applied::kept`.
@@ -191,6 +199,9 @@ impl State {
         writes: Vec<Write>,
         mut before: Vec<Before>,
     ) -> Applied {
+        // An event is told before the write it tells of is queued: where that is on disk, so is the event.
+        let told: Vec<Told> = events.iter().filter_map(|event| describe(event, &inner.cluster)).collect();
+        told.iter().for_each(|told| self.events.add(told));
         let mut written = Vec::new();
         for write in writes {
             written.push(self.store.write(write, std::mem::take(&mut before))); // of one command at most one is undone
@@ -214,6 +225,7 @@ impl State {
             inner.armed = due;
         }
         drop(inner); // release before waking: the woken take the same lock
+        told.iter().for_each(Told::log);
         self.changes.tell();
         if earlier {
             let _ = self.earlier.try_send(()); // full: it has been told already

@@ -18,7 +18,7 @@ mod tests;
 mod writer;
 
 use crate::cluster::{NodeSpec, Revision};
-use crate::types::FunctionSpec;
+use crate::types::{Event, FunctionSpec};
 use futures_channel::oneshot;
 use medium::{Medium, OnDisk};
 use queue::{Job, Queued, Shared};
@@ -36,6 +36,9 @@ pub use calls::{CallWrite, Later, LaterWrite, Part};
 pub use queue::Refused;
 pub use records::Kept;
 pub use schema::{Start, VERSION};
+
+/// Events kept, here and in memory: enough for a dashboard's scrollback.
+pub const EVENTS_KEPT: usize = 10_000;
 
 /// Why the store could not be opened, read or written.
 #[derive(Clone, Debug)]
@@ -172,6 +175,11 @@ impl Store {
         let (done, written) = oneshot::channel();
         self.shared.push(Queued { write, before, done });
         written
+    }
+
+    /// Has an event written: at the latest in the commit of the next write that is queued, else soon.
+    pub fn note(&self, event: Arc<Event>) {
+        self.shared.note(event);
     }
 
     /// What became of a write. A writer that went away has not written.

@@ -1,6 +1,6 @@
 //! Bars and sparklines: how much of something is used, told by length, figure and tone.
 
-use super::theme::Tone;
+use crate::tui::theme::Tone;
 use cursive::Printer;
 
 /// From here on it is much, and too much; in percent.

@@ -119,6 +119,12 @@ pub fn action(place: Place, event: &Event) -> Option<(Action, usize)> {
     })
 }
 
+/// The keys of one action.
+pub fn events(action: Action) -> impl Iterator<Item = Event> {
+    let bindings = KEYMAP.iter().filter(move |binding| binding.action == action);
+    bindings.flat_map(|binding| binding.keys.split(' ')).filter_map(event_of)
+}
+
 fn event_of(name: &str) -> Option<Event> {
     Some(match name {
         "enter" => Event::Key(Key::Enter),

@@ -1,8 +1,8 @@
 //! A log on the screen: a bounded scrollback that follows its end until someone scrolls up. Drawing reads, keys write.
 
-use super::keymap::Action;
-use super::text;
-use super::theme::Tone;
+use crate::tui::keymap::Action;
+use crate::tui::text;
+use crate::tui::theme::Tone;
 use crate::types::LogRecord;
 use cursive::Printer;
 use std::collections::VecDeque;
@@ -54,9 +54,34 @@ impl Log {
         self.lines.iter()
     }
 
+    /// How many lines there have ever been.
+    pub fn total(&self) -> u64 {
+        self.dropped + self.lines.len() as u64
+    }
+
+    /// Lines that came after there had been `total`, as far as they are still kept.
+    pub fn since(&self, total: u64) -> impl Iterator<Item = &Line> {
+        self.lines.range(total.saturating_sub(self.dropped).min(self.lines.len() as u64) as usize..)
+    }
+
     /// Whether new lines move it.
     pub fn following(&self) -> bool {
         self.top.is_none()
+    }
+
+    /// How many lines have gone: the number of the first there is, counted since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Scrolls, if need be, so that the line at `index` in `lines()` is seen in a pane of `height` lines.
+    pub fn show(&mut self, index: usize, height: usize) {
+        let first = self.first_shown(height);
+        if !(first..first + height.max(1)).contains(&index) {
+            let last = self.lines.len().saturating_sub(height);
+            let top = index.saturating_sub(height / 2).min(last);
+            self.top = (top < last).then_some(self.dropped + top as u64);
+        }
     }
 
     /// Scrolls in a pane of `height` lines; other actions do nothing.
@@ -110,7 +135,8 @@ pub fn draw_line(printer: &Printer, y: usize, line: &Line, width: usize) {
     printer.print((x, y), &text::cut(&line.text, width.saturating_sub(x)));
 }
 
-fn tone(level: &str) -> Tone {
+/// What a level looks like.
+pub fn tone(level: &str) -> Tone {
     match level {
         "error" => Tone::Bad,
         "warn" => Tone::Warn,

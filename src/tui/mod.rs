@@ -1,19 +1,26 @@
 //! The terminal: screens over the client library. Must never name the orchestrator, a worker or the core, so that it
 //! shows a cluster elsewhere the same way.
-#![allow(dead_code)] // while the screens are built
 
-mod add;
-mod ask;
+mod backend;
 mod bars;
-mod command_line;
-mod help;
-mod invoke;
+mod forms;
+mod keybar;
 mod keymap;
+mod keys;
 mod log;
+mod opened;
 mod orchestrator;
+mod paste;
 #[cfg(test)]
 mod puppet;
 mod session;
+mod start;
+mod terminal;
 mod text;
 mod theme;
-mod viewer;
+mod too_small;
+mod worker;
+
+pub use opened::{Program, show, start};
+pub use start::starting::{Roles, Started};
+pub use terminal::Closed;

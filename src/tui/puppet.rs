@@ -1,10 +1,12 @@
 //! A screen for tests: cursive's puppet backend, keys in, text out. Must never be in the program.
 
-use super::session::{Session, Ui};
-use super::theme;
 use crate::client::Orchestrator;
+use crate::tui::session::{Session, Ui};
+use crate::tui::theme;
+use crate::tui::too_small::TooSmall;
+use crate::types::{Function, Node};
 use cursive::backends::puppet::{self, observed::ObservedScreen};
-use cursive::event::{Event, Key};
+use cursive::event::{Event, Key, MouseButton, MouseEvent};
 use cursive::reexports::crossbeam_channel::{Receiver, Sender};
 use cursive::{Cursive, CursiveRunner, Vec2};
 use std::sync::mpsc;
@@ -19,6 +21,7 @@ pub struct Puppet {
     keys: Sender<Option<Event>>,
     frames: Receiver<ObservedScreen>,
     cells: Vec<Vec<String>>,
+    stage: TooSmall,
 }
 
 impl Puppet {
@@ -29,14 +32,27 @@ impl Puppet {
         let mut siv = Cursive::new();
         siv.set_theme(theme::theme());
         let runner = siv.into_runner(backend);
-        Puppet { runner, keys, frames, cells: vec![vec![" ".into(); columns]; rows] }
+        Puppet { runner, keys, frames, cells: vec![vec![" ".into(); columns]; rows], stage: TooSmall::default() }
+    }
+
+    /// With something below that says "dashboard" and ends at `q`, as dashboards do.
+    pub fn over_a_dashboard(columns: usize, rows: usize) -> Puppet {
+        let mut puppet = Puppet::new(columns, rows);
+        let text = "dashboard ".repeat(columns * rows / 10 + 1);
+        puppet.runner.add_fullscreen_layer(cursive::views::TextView::new(text));
+        puppet.runner.add_global_callback('q', Cursive::quit);
+        puppet
+    }
+
+    /// The way to this screen.
+    pub fn ui(&self) -> Ui {
+        let (wake, _) = mpsc::sync_channel(1);
+        Ui::new(self.runner.cb_sink().clone(), wake)
     }
 
     /// A session on this screen, of the orchestrator at `url` (which need not exist).
     pub fn session(&self, url: &str) -> Session {
-        let (wake, _) = mpsc::sync_channel(1);
-        let ui = Ui::new(self.runner.cb_sink().clone(), wake);
-        Session::new(Orchestrator::new(url).expect("an address"), ui)
+        Session::new(Orchestrator::new(url).expect("an address"), self.ui())
     }
 
     /// Types text; `\n` is Enter, `\t` Tab, `\x1b` Escape, `\x7f` Backspace.
@@ -58,10 +74,21 @@ impl Puppet {
         self.settle();
     }
 
+    /// Clicks on the first place that shows `what`.
+    #[track_caller]
+    pub fn clicks(&mut self, what: &str) {
+        let text = self.text();
+        let (y, row) = text.lines().enumerate().find(|(_, row)| row.contains(what)).expect("shown");
+        let x = crate::tui::text::width(row.split(what).next().unwrap_or_default());
+        let event = MouseEvent::Release(MouseButton::Left);
+        self.press(Event::Mouse { offset: Vec2::zero(), position: Vec2::new(x, y), event });
+    }
+
     /// What is shown, row by row, without blanks at the ends.
     pub fn text(&mut self) -> String {
         self.settle();
-        self.runner.refresh();
+        let size = Vec2::new(self.cells[0].len(), self.cells.len());
+        self.stage.refresh(&mut self.runner, size);
         // Frames hold only the cells that changed.
         for frame in self.frames.try_iter() {
             let size = frame.size();
@@ -95,14 +122,60 @@ impl Puppet {
         assert!(!text.contains(what), "shows '{what}':\n{text}");
     }
 
+    /// Waits until it does not show `what` any more.
+    #[track_caller]
+    pub fn gone(&mut self, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.text().contains(what) {
+            assert!(Instant::now() < until, "never stopped showing '{what}':\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until something holds, and keeps the screen going.
+    #[track_caller]
+    pub fn until(&mut self, what: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !what() {
+            assert!(Instant::now() < until, "never was so:\n{}", self.text());
+            self.settle();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     fn settle(&mut self) {
+        self.stage.step_aside(&mut self.runner);
         while self.runner.process_events() {}
     }
 }
 
+/// A function with two instances, as the API gives it.
+pub fn function(name: &str) -> Function {
+    let instance =
+        |id: &str| serde_json::json!({ "id": id, "node": "id-n", "revision": 1, "status": "warm", "in_flight": 0 });
+    let json = serde_json::json!({
+        "name": name, "image": "img", "mode": "http", "revision": 1, "status": "running",
+        "invoke_path": format!("/invoke/{name}"), "timeout_s": 30.0, "concurrency": 80, "min": 0, "max": 20,
+        "idle_s": 300.0, "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z",
+        "instances": [instance("i-1"), instance("i-2")], "in_flight": 1, "calls": 5, "failures": 0, "revisions": [],
+    });
+    serde_json::from_value(json).expect("a function")
+}
+
+/// A node in a status, as the API gives it.
+pub fn node(name: &str, status: &str, cordoned: bool) -> Node {
+    let json = serde_json::json!({
+        "id": format!("id-{name}"), "name": name, "status": status, "cordoned": cordoned, "address": "127.0.0.1",
+        "hostname": name, "os": "linux", "arch": "x86_64", "cpus": 4, "memory_bytes": 1, "tools": [], "tags": {},
+        "engines": ["process"], "version": "1", "cpu_percent": 1.0, "memory_percent": 2.0, "slots": 4, "job_slots": 4,
+        "running": 3, "succeeded": 1, "failed": 0, "last_seen": "2025-01-01T00:00:00Z", "reach": "links",
+    });
+    serde_json::from_value(json).expect("a node")
+}
+
 #[test]
 fn it_shows_what_is_drawn() {
-    let mut puppet = Puppet::new(30, 8);
+    let mut puppet = Puppet::new(40, 10);
     puppet.runner.add_layer(cursive::views::Dialog::info("hello"));
     puppet.shows("hello");
     puppet.types("\n");

@@ -1,12 +1,12 @@
 //! What all screens of one cluster share: the client, what is known, and the way back to the screen. Must never block it.
 
-use super::log::{Line, Log};
 use crate::client::Orchestrator;
 use crate::clock;
 use crate::errors::Error;
-use crate::types::{Cluster, Function, Node};
+use crate::tui::forms::memory::Memory;
+use crate::tui::log::Line;
+pub use crate::tui::orchestrator::model::Model;
 use cursive::{CbSink, Cursive};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,46 +39,19 @@ impl Ui {
     }
 }
 
-/// How the connection to the orchestrator stands.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Connection {
-    #[default]
-    Connecting,
-    Live,
-    /// Since when is not said; when it is tried again is, as `clock::now_ms`.
-    Lost {
-        why: String,
-        again_at_ms: u64,
-    },
-}
-
-/// All that is known of a cluster. Pure data: feeds write it, screens draw it.
-#[derive(Default)]
-pub struct Model {
-    pub connection: Connection,
-    pub cluster: Option<Cluster>,
-    /// By id.
-    pub nodes: BTreeMap<String, Node>,
-    /// By name.
-    pub functions: BTreeMap<String, Function>,
-    /// The orchestrator's own log, and what this screen did.
-    pub log: Log,
-    /// What is on its way, for the status line; the newest last.
-    pub busy: Vec<String>,
-}
-
 /// One cluster on the screen. Clones are the same session.
 #[derive(Clone)]
 pub struct Session {
     client: Orchestrator,
     model: Arc<Mutex<Model>>,
     actions: Arc<AtomicUsize>,
+    memory: Arc<Mutex<Memory>>,
     pub ui: Ui,
 }
 
 impl Session {
     pub fn new(client: Orchestrator, ui: Ui) -> Self {
-        Session { client, model: Arc::default(), actions: Arc::default(), ui }
+        Session { client, model: Arc::default(), actions: Arc::default(), memory: Arc::default(), ui }
     }
 
     pub fn client(&self) -> &Orchestrator {
@@ -88,6 +61,11 @@ impl Session {
     /// Looks at what is known. Hold it briefly: the screen waits for it.
     pub fn model(&self) -> MutexGuard<'_, Model> {
         self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What forms and the command line remember.
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes what is known, and shows it.

@@ -54,7 +54,7 @@ fn own(front: Color) -> ColorStyle {
     ColorStyle::new(ColorType::Color(front), ColorType::Color(Color::TerminalDefault))
 }
 
-/// Whether colours may be used (https://no-color.org: any value but the empty one says no).
+/// Whether colours may be used (<https://no-color.org>: any value but the empty one says no).
 pub fn colour() -> bool {
     static COLOUR: OnceLock<bool> = OnceLock::new();
     *COLOUR.get_or_init(|| std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))

@@ -1,17 +1,16 @@
 //! Membership: join, heartbeat, links, and again from the start when the connection breaks.
 
+use super::membership::Standing;
 use super::pool::Notice;
 use super::{Worker, link};
 use crate::net::Socket;
 use crate::rpc::Channel;
 use crate::rt::{self, Receiver, Scoped, Sender};
 use crate::wire::proto::{self, cluster_service_client::ClusterServiceClient};
-use crate::worker::vitals::Gauge;
 use crate::{clock, ids};
 use futures_lite::{StreamExt, future};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::Streaming;
 
@@ -57,11 +56,11 @@ pub async fn run(
     worker.pool.engines.known().await; // so that the first join is complete
     loop {
         let end = session(&worker, &noticed, &leaving, &first, &mut bound).await;
-        worker.joined.store(false, Ordering::Relaxed);
         worker.pool.fetch_from(None);
         let why = match end {
-            End::Left => return,
-            End::Refused(why) if !worker.ever_joined.load(Ordering::Relaxed) => {
+            End::Left => return worker.membership.set(Standing::Ended { why: None }),
+            End::Refused(why) if !worker.membership.ever_joined() => {
+                worker.membership.set(Standing::Ended { why: Some(why.clone()) });
                 let _ = first.try_send(Err(why)); // its one message
                 return;
             }
@@ -69,6 +68,7 @@ pub async fn run(
         };
         let wait = Duration::from_millis(ids::random_below(bound.as_millis() as u64) + 50);
         log::warn!("{why}; trying again in {:.1} s", wait.as_secs_f64());
+        worker.membership.set(Standing::Waiting { why, until_ms: clock::now_ms() + wait.as_millis() as u64 });
         bound = (bound * 2).min(AGAIN_LAST);
         let left = future::or(
             async {
@@ -81,8 +81,9 @@ pub async fn run(
             },
         );
         if left.await {
-            return;
+            return worker.membership.set(Standing::Ended { why: None });
         }
+        worker.membership.set(Standing::Connecting);
     }
 }
 
@@ -128,8 +129,7 @@ async fn session(
         0 => HEARTBEAT_UNSAID,
         ms => Duration::from_millis(u64::from(ms.clamp(100, 60_000))),
     };
-    let mut heart =
-        Heart { worker, session: ack.session, first_generation, gauge: Gauge::new(), leaving: false, drained: false };
+    let mut heart = Heart { worker, session: ack.session, first_generation, leaving: false, drained: false };
     let (beats, outgoing) = rt::bounded(16);
     if beats.try_send(heart.beat(Vec::new()).await).is_err() {
         return End::Broken("the first heartbeat was not taken".into());
@@ -147,9 +147,10 @@ async fn session(
         };
         log::info!("That is an orchestrator of the first CARES: it has no links; {calls}");
     }
-    worker.joined.store(true, Ordering::Relaxed);
     *bound = AGAIN_FIRST;
-    if !worker.ever_joined.swap(true, Ordering::Relaxed) {
+    let first_time = !worker.membership.ever_joined();
+    worker.membership.join(&ack.cluster_id);
+    if first_time {
         let _ = first.try_send(Ok(())); // its one message
     }
     heart.live(every, beats, commands, noticed, leaving).await
@@ -169,7 +170,6 @@ struct Heart<'a> {
     session: u64,
     /// Of the first CARES: it tells nobody to go, and knows only percents.
     first_generation: bool,
-    gauge: Gauge,
     leaving: bool,
     /// The orchestrator has heard that it leaves and has all answers: a call that was on its way has come by then.
     drained: bool,
@@ -247,6 +247,7 @@ impl Heart<'_> {
                 Woken::Leave => {
                     log::info!("Leaving: no new calls, waiting for {} to end", self.worker.pool.in_flight());
                     self.leaving = true;
+                    self.worker.membership.set(Standing::Leaving);
                     self.drained = self.first_generation; // there, nobody would say so
                     Vec::new()
                 }
@@ -268,7 +269,7 @@ impl Heart<'_> {
     }
 
     async fn beat(&mut self, notices: Vec<Notice>) -> proto::NodeMetrics {
-        let vitals = self.gauge.read();
+        let vitals = self.worker.vitals.read();
         let mut engines = None;
         let mut instances = Vec::new();
         for notice in notices {

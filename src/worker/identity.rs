@@ -76,6 +76,11 @@ impl Identity {
         Ok(Identity { id, name, info })
     }
 
+    /// Jobs at once.
+    pub fn job_slots(&self) -> u32 {
+        self.info.job_slots
+    }
+
     /// The join message, with what this node can run things with and what runs here now.
     pub fn join(&self, engines: proto::Engines, instances: Vec<proto::InstanceState>) -> proto::NodeInfo {
         let timestamp = clock::unix_ms() as i64;

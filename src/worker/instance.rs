@@ -11,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,11 +35,33 @@ pub struct Instance {
     address: SocketAddr,
     control: Box<dyn Control>,
     idle: Mutex<Vec<SendRequest<Body>>>,
+    in_flight: AtomicU32,
+}
+
+/// A call under way for as long as this lives.
+struct Busy(Arc<Instance>);
+
+impl Busy {
+    fn new(instance: &Arc<Instance>) -> Self {
+        instance.in_flight.fetch_add(1, Ordering::Relaxed);
+        Busy(instance.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Instance {
     pub fn new(id: String, function: String, revision: u64, address: SocketAddr, control: Box<dyn Control>) -> Self {
-        Instance { id, function, revision, address, control, idle: Mutex::default() }
+        Instance { id, function, revision, address, control, idle: Mutex::default(), in_flight: AtomicU32::new(0) }
+    }
+
+    /// Calls under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Waits for its end; says how, with its last words.
@@ -65,12 +88,13 @@ impl Instance {
     /// Passes a request on. `Err` says why there is no valid answer.
     /// The slot is held until the answer has ended.
     pub async fn call(self: &Arc<Self>, slot: Slot, mut request: Request<Body>) -> Result<Response<Body>, CallError> {
+        let busy = Busy::new(self);
         loop {
             let (mut connection, reused) = self.connection().await.map_err(CallError::NotTaken)?;
             match connection.try_send_request(request).await {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
-                    let body = Reused { body, connection: Some(connection), instance: self.clone(), _slot: slot };
+                    let body = Reused { body, connection: Some(connection), busy, _slot: slot };
                     return Ok(Response::from_parts(head, body.settled()));
                 }
                 Err(mut failed) => match failed.take_message().filter(|_| reused) {
@@ -119,7 +143,7 @@ fn describe(error: &hyper::Error) -> String {
 struct Reused {
     body: Incoming,
     connection: Option<SendRequest<Body>>,
-    instance: Arc<Instance>,
+    busy: Busy,
     _slot: Slot,
 }
 
@@ -133,7 +157,7 @@ impl Reused {
         if !self.body.is_end_stream() {
             return;
         }
-        let mut idle = self.instance.lock();
+        let mut idle = self.busy.0.lock();
         if idle.len() < IDLE {
             idle.extend(self.connection.take().filter(|c| !c.is_closed()));
         }

@@ -1,6 +1,7 @@
 //! A job: a process for one call, the request's body its stdin, its stdout the answer. Ends with its call.
 
 use super::engine::{Control, EngineError, Exit, Kind, Running};
+use super::jobs::Job;
 use super::pool::{Pool, Runnable, Slot};
 use crate::body::{Body, BoxError};
 use crate::rt::{self, Scoped};
@@ -36,6 +37,7 @@ pub async fn run(
     revision: Arc<Revision>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, JobError> {
+    let job = pool.jobs.note(&call, &revision.function);
     let runnable = pool.runnable(&revision).await.map_err(JobError::NotStarted)?;
     let header = |name| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
     let env = [
@@ -62,7 +64,7 @@ pub async fn run(
         Some(exit) => Err(JobError::Failed(failure(exit, &*control))),
         None => {
             let answer = answer(&held, Body::Empty);
-            let rest = Rest { first: Some(held.freeze()), output, control, _kept: (feeding, runnable, slot) };
+            let rest = Rest { first: Some(held.freeze()), output, control, _kept: (feeding, runnable, slot, job) };
             Ok(answer.map(|_| Body::unfold(Some(rest), more)))
         }
     }
@@ -73,7 +75,7 @@ struct Rest {
     first: Option<Bytes>,
     output: Output,
     control: Box<dyn Control>,
-    _kept: (Option<Scoped>, Runnable, Slot),
+    _kept: (Option<Scoped>, Runnable, Slot, Job),
 }
 
 /// The next piece of a long answer; at the end of a job that failed, what breaks the connection.

@@ -11,6 +11,7 @@ use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceS
 use crate::wire::proto::{self, Revision};
 use crate::{ids, names, rpc};
 use async_io::Async;
+use futures_lite::future;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
@@ -109,9 +110,14 @@ async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, Stri
     let not_here = |why| format!("image '{}' cannot be run on this node: {why}", revision.image);
     let runnable = pool.runnable(&revision).await.map_err(not_here)?;
     let id = format!("legacy-{}", ids::random_hex(8));
+    let _job = pool.jobs.note(&id, &revision.function);
     log::info!("Function '{}': {id} runs image '{}'", revision.function, revision.image.escape_debug());
     let started = pool.launch(&id, &revision, &runnable, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
-    output_of(started.map_err(|e| e.to_string())?).await
+    let killed = async {
+        pool.killed().await;
+        Err("its worker was told to end at once".to_string())
+    };
+    future::or(killed, output_of(started.map_err(|e| e.to_string())?)).await
 }
 
 /// What a job without input has written, once it has ended well.

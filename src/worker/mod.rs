@@ -8,10 +8,13 @@ mod engines;
 mod identity;
 mod instance;
 mod job;
+mod jobs;
 mod legacy;
 mod link;
 mod logs;
+mod membership;
 mod pool;
+mod status;
 #[cfg(test)]
 mod tests;
 mod vitals;
@@ -20,20 +23,22 @@ use crate::config::WorkerConfig;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::front;
 use crate::http::rest::Rest;
-use crate::rt::{self, Receiver, Sender};
+use crate::rt::{self, Receiver, Scoped, Sender};
 use crate::types::RunningInstance;
 use async_io::Async;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use identity::Identity;
+use membership::Membership;
 use pool::Pool;
 
 /// How long a leaving worker waits for its calls to end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long one that is to end at once takes to kill what runs.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A worker, as its parts share it.
 pub struct Worker {
@@ -47,16 +52,11 @@ pub struct Worker {
     legacy: bool,
     identity: Identity,
     pool: Arc<Pool>,
-    joined: AtomicBool,
-    ever_joined: AtomicBool,
+    pub membership: Membership,
+    vitals: vitals::Shared,
 }
 
 impl Worker {
-    /// Whether it is a member now.
-    pub fn joined(&self) -> bool {
-        self.joined.load(Ordering::Relaxed)
-    }
-
     /// What runs here, and what it uses.
     pub async fn instances(&self) -> Vec<RunningInstance> {
         let mut all = Vec::new();
@@ -84,6 +84,10 @@ pub struct Running {
     first_join: Receiver<Result<(), String>>,
     leave: Sender<()>,
     left: Receiver<()>,
+    /// Its links, and so the jobs on them, end when this does.
+    agent: Arc<Mutex<Option<Scoped>>>,
+    /// Closed when the last HTTP connection has ended.
+    connected: Receiver<()>,
     stop_http: Sender<()>,
     rest: Arc<Rest>,
     _dir: DataDir,
@@ -134,8 +138,8 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         legacy: legacy.is_some(),
         identity,
         pool,
-        joined: AtomicBool::new(false),
-        ever_joined: AtomicBool::new(false),
+        membership: Membership::default(),
+        vitals: vitals::Shared::new(),
     });
     let rest = Rest::start(worker.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     let (stop_http, stopped) = rt::bounded(1);
@@ -143,16 +147,22 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
     if let Some((listener, _)) = legacy {
         rt::spawn(legacy::listen(worker.pool.clone(), listener, stopped.clone()));
     }
-    rt::spawn(front::listen(worker.clone(), rest.clone(), listener, stopped));
+    let serving = front::listen(worker.clone(), rest.clone(), listener, stopped);
+    let (held, connected) = rt::bounded(1);
+    rt::spawn(async move {
+        serving.await;
+        drop(held);
+    });
     let (leave, leaving) = rt::bounded(1);
     let (told_left, left) = rt::bounded::<()>(1);
     let (tell_joined, first_join) = rt::bounded(1);
     let member = worker.clone();
-    rt::spawn(async move {
+    let agent = rt::spawn_scoped(async move {
         agent::run(member, noticed, leaving, tell_joined).await;
         drop(told_left);
     });
-    Ok(Running { worker, http, first_join, leave, left, stop_http, rest, _dir: dir })
+    let agent = Arc::new(Mutex::new(Some(agent)));
+    Ok(Running { worker, http, first_join, leave, left, agent, connected, stop_http, rest, _dir: dir })
 }
 
 impl Running {
@@ -162,7 +172,29 @@ impl Running {
 
     /// Waits until it is a member. `Err`: its orchestrator will not have it, and says why.
     pub async fn joined(&self) -> Result<(), String> {
-        self.first_join.recv().await.unwrap_or_else(|_| Err("the worker has ended".into()))
+        self.joining().await
+    }
+
+    /// The same, for a task of its own; only one can be told.
+    pub fn joining(&self) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let first_join = self.first_join.clone();
+        async move { first_join.recv().await.unwrap_or_else(|_| Err("the worker has ended".into())) }
+    }
+
+    /// Waits until the first attempt to join has ended. `Err`: why it failed; it goes on trying unless it was refused.
+    pub async fn first_attempt(&self) -> Result<(), String> {
+        self.worker.membership.first_attempt().await
+    }
+
+    /// Kills what runs here, so that nothing outlives a program that is about to end at once.
+    pub fn end_at_once(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (pool, agent) = (self.worker.pool.clone(), self.agent.clone());
+        async move {
+            cut(&agent);
+            if crate::clock::timeout(KILL_LIMIT, pool.kill_all()).await.is_none() {
+                log::warn!("something may still run here: this node's next worker ends it");
+            }
+        }
     }
 
     /// Finishes what it has, says goodbye, and ends everything it started.
@@ -171,10 +203,17 @@ impl Running {
         if crate::clock::timeout(DRAIN_LIMIT, self.left.recv()).await.is_none() {
             log::warn!("calls still run after {} s: they are ended", DRAIN_LIMIT.as_secs());
         }
+        cut(&self.agent);
         self.worker.pool.stop_all().await;
         self.stop_http.close();
+        crate::clock::timeout(front::LAST_BYTES_LIMIT, self.connected.recv()).await; // who watches is told the end
         self.rest.stop();
     }
+}
+
+/// Ends the membership and its links, and with them the jobs that run for callers.
+fn cut(agent: &Mutex<Option<Scoped>>) {
+    drop(agent.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 fn listen(address: Option<SocketAddr>) -> Result<TcpListener, StartError> {

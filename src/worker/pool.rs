@@ -5,10 +5,12 @@ use super::bundle::{BundleCache, Unpacked};
 use super::engine::{Adopted, Engine, EngineError, ImageFacts, Kind, Launch, Program, Running};
 use super::engines::{self, Change, Engines};
 use super::instance::Instance;
+use super::jobs::Jobs;
 use super::logs::LogBook;
 use crate::net::Socket;
 use crate::rpc::Channel;
 use crate::rt::{self, Receiver, Sender};
+use crate::types::Work;
 use crate::wire::proto::{self, Revision, cluster_service_client::ClusterServiceClient};
 use crate::{bundle, clock, config};
 use futures_lite::{StreamExt, future};
@@ -17,7 +19,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 /// How long an instance may take to end by itself after SIGTERM; Cloud Run's figure.
@@ -25,6 +27,8 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// Between two tries whether an instance listens: short at first, as most are quick.
 const KNOCK_FIRST: Duration = Duration::from_millis(1);
 const KNOCK_LAST: Duration = Duration::from_millis(25);
+/// Between two looks whether the last killed job is gone.
+const KILLED_EVERY: Duration = Duration::from_millis(10);
 /// Revisions remembered; a forgotten one is sent again.
 const REVISIONS: usize = 10_000;
 
@@ -35,6 +39,7 @@ pub struct Pool {
     pub engines: Arc<Engines>,
     bundles: BundleCache,
     pub logs: Arc<LogBook>,
+    pub jobs: Arc<Jobs>,
     slots: u32,
     /// The way to fetch bundles, while there is one.
     orchestrator: Mutex<Option<Client>>,
@@ -44,6 +49,10 @@ pub struct Pool {
     notices: Sender<Notice>,
     /// Each instance being ended holds a clone of the first; the second closes when the last is gone.
     ending: (Mutex<Option<Sender<()>>>, Receiver<()>),
+    /// Those being ended, which may take their grace.
+    leaving: Mutex<Vec<Weak<Instance>>>,
+    /// Closed when all that runs is to be killed.
+    killing: (Sender<()>, Receiver<()>),
 }
 
 /// What the orchestrator is to be told before the next beat is due.
@@ -64,7 +73,7 @@ pub struct Runnable {
 
 enum Entry {
     /// Dropping it gives the start up.
-    Starting(#[allow(dead_code)] Sender<()>),
+    Starting(#[allow(dead_code)] Sender<()>, String),
     Warm(Arc<Instance>),
 }
 
@@ -94,6 +103,7 @@ impl Pool {
             engines,
             bundles,
             logs,
+            jobs: Arc::default(),
             slots,
             orchestrator: Mutex::default(),
             instances: Mutex::default(),
@@ -101,6 +111,8 @@ impl Pool {
             in_flight: AtomicU32::new(0),
             notices,
             ending: (Mutex::new(Some(hold)), ended),
+            leaving: Mutex::default(),
+            killing: rt::bounded(1),
         })
     }
 
@@ -136,6 +148,11 @@ impl Pool {
         Some(Slot(self.clone()))
     }
 
+    /// Calls at once.
+    pub fn slots(&self) -> u32 {
+        self.slots
+    }
+
     /// Calls under way.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Acquire)
@@ -153,9 +170,25 @@ impl Pool {
     pub fn warm(&self) -> Vec<Arc<Instance>> {
         let warm = |entry: &Entry| match entry {
             Entry::Warm(instance) => Some(instance.clone()),
-            Entry::Starting(_) => None,
+            Entry::Starting(..) => None,
         };
         lock(&self.instances).values().filter_map(warm).collect()
+    }
+
+    /// What runs here: instances by function, then jobs, the oldest first.
+    pub fn work(&self) -> Vec<Work> {
+        let instance = |(id, entry): (&String, &Entry)| {
+            let (function, status, in_flight) = match entry {
+                Entry::Starting(_, function) => (function.clone(), "starting", 0),
+                Entry::Warm(instance) => (instance.function.clone(), "warm", instance.in_flight()),
+            };
+            Work { id: id.clone(), function, kind: "instance".into(), status: status.into(), in_flight }
+        };
+        let mut work: Vec<Work> = lock(&self.instances).iter().map(instance).collect();
+        work.sort_by(|a, b| (&a.function, &a.id).cmp(&(&b.function, &b.id)));
+        let job = |(id, function)| Work { id, function, kind: "job".into(), status: "running".into(), in_flight: 1 };
+        work.extend(self.jobs.running().into_iter().map(job));
+        work
     }
 
     /// What runs here, for a join.
@@ -208,7 +241,9 @@ impl Pool {
         let (starting, given_up) = rt::bounded::<()>(1);
         match lock(&self.instances).entry(id.clone()) {
             std::collections::hash_map::Entry::Occupied(_) => return Err(format!("instance {id} is there already")),
-            std::collections::hash_map::Entry::Vacant(room) => drop(room.insert(Entry::Starting(starting))),
+            std::collections::hash_map::Entry::Vacant(room) => {
+                room.insert(Entry::Starting(starting, revision.function.clone()));
+            }
         }
         let mark = Mark { pool: &self, id: &id };
         log::info!("Function '{}': starting instance {id}", revision.function);
@@ -314,6 +349,10 @@ impl Pool {
     }
 
     fn end(&self, instance: Arc<Instance>) {
+        let mut leaving = lock(&self.leaving);
+        leaving.retain(|other| other.strong_count() > 0);
+        leaving.push(Arc::downgrade(&instance));
+        drop(leaving);
         let hold = lock(&self.ending.0).clone();
         rt::spawn(async move {
             instance.stop(GRACE).await;
@@ -331,6 +370,37 @@ impl Pool {
         }
         lock(&self.ending.0).take();
         let _ = self.ending.1.recv().await; // closed when the last has ended
+        self.engines.emptied().await;
+    }
+
+    /// Waits until everything is to be killed.
+    pub async fn killed(&self) {
+        let _ = self.killing.1.recv().await; // closed
+    }
+
+    /// Kills everything without grace, also what is being stopped, and returns when it is gone.
+    pub async fn kill_all(&self) {
+        self.killing.0.close();
+        let entries: Vec<Entry> = lock(&self.instances).drain().map(|(_, entry)| entry).collect();
+        let warm = |entry| match entry {
+            Entry::Warm(instance) => Some(instance),
+            Entry::Starting(..) => None, // dropped: given up
+        };
+        let mut all: Vec<Arc<Instance>> = entries.into_iter().filter_map(warm).collect();
+        all.extend(lock(&self.leaving).iter().filter_map(Weak::upgrade));
+        let (hold, killed) = rt::bounded::<()>(1);
+        for instance in all {
+            let hold = hold.clone();
+            rt::spawn(async move {
+                instance.stop(Duration::ZERO).await;
+                drop(hold);
+            });
+        }
+        drop(hold);
+        let _ = killed.recv().await; // closed when the last is gone
+        while self.in_flight() > 0 {
+            clock::after(KILLED_EVERY).await; // jobs end with their links
+        }
         self.engines.emptied().await;
     }
 
@@ -361,7 +431,7 @@ struct Mark<'a> {
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
         let mut instances = lock(&self.pool.instances);
-        if let Some(Entry::Starting(_)) = instances.get(self.id) {
+        if let Some(Entry::Starting(..)) = instances.get(self.id) {
             instances.remove(self.id);
         }
     }

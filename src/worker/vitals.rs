@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 /// One reading.
@@ -13,6 +14,33 @@ pub struct Vitals {
     pub cpu_percent: Option<f64>,
     /// Percent, 0 to 100.
     pub memory_percent: Option<f64>,
+}
+
+/// One gauge for all who ask: sysinfo does nothing within 200 ms of its last reading, so they share that.
+pub struct Shared(Mutex<(Gauge, Option<(Instant, Vitals)>)>);
+
+/// As long a reading is good for all.
+const GOOD_FOR: Duration = Duration::from_millis(500);
+
+impl Shared {
+    pub fn new() -> Self {
+        Shared(Mutex::new((Gauge::new(), None)))
+    }
+
+    /// How busy this machine is.
+    pub fn read(&self) -> Vitals {
+        let now = crate::clock::now();
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (gauge, last) = &mut *inner;
+        match last {
+            Some((at, vitals)) if now.duration_since(*at) < GOOD_FOR => *vitals,
+            _ => {
+                let vitals = gauge.read();
+                *last = Some((now, vitals));
+                vitals
+            }
+        }
+    }
 }
 
 /// Reads, and remembers what the last reading was compared with.
@@ -80,9 +108,12 @@ fn read_host(system: &mut System) -> Vitals {
     system.refresh_cpu_usage();
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let (used, total) = (system.used_memory(), system.total_memory());
+    // sysinfo keeps its last values when it cannot read new ones.
+    let readable = |file: &str| !cfg!(target_os = "linux") || fs::File::open(file).is_ok();
     Vitals {
-        cpu_percent: (!system.cpus().is_empty()).then(|| f64::from(system.global_cpu_usage())),
-        memory_percent: (total > 0).then(|| 100.0 * used as f64 / total as f64),
+        cpu_percent: (!system.cpus().is_empty() && readable("/proc/stat"))
+            .then(|| f64::from(system.global_cpu_usage())),
+        memory_percent: (total > 0 && readable("/proc/meminfo")).then(|| 100.0 * used as f64 / total as f64),
     }
 }
 

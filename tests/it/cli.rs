@@ -55,6 +55,9 @@ fn help_names_every_verb_and_each_has_help_of_its_own() {
         "logs",
         "events",
         "node",
+        "backup",
+        "restore",
+        "tui",
         "doctor",
         "version",
     ];

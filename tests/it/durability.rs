@@ -4,7 +4,7 @@
 use crate::gate::Gate;
 use crate::harness::{Cluster, Role, wait_for};
 use crate::processes;
-use cares::types::FunctionSpec;
+use cares::types::{Event, FunctionSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
@@ -92,17 +92,28 @@ fn each_write_is_on_disk_when_it_is_answered() {
 }
 
 #[test]
-fn event_ids_go_on_increasing_over_restarts() {
+fn events_are_there_after_a_kill_and_their_ids_go_on_increasing() {
     let mut cluster = Cluster::start(0);
-    let mut last = 0;
+    let mut before: Vec<Event> = Vec::new();
     for round in 0..3 {
         cluster.client.register(&spec(&format!("f{round}"), "")).expect("registered");
         let events = cluster.client.past_events(Duration::from_secs(1)).expect("events");
-        let ids: Vec<u64> = events.map(|event| event.expect("an event").id).collect();
+        let events: Vec<Event> = events.map(|event| event.expect("an event")).collect();
+        assert!(events.starts_with(&before), "some are lost: {before:?} {events:?}");
+        let last = before.last().map_or(0, |event| event.id);
+        let ids: Vec<u64> = events[before.len()..].iter().map(|event| event.id).collect();
         assert!(!ids.is_empty() && ids[0] > last && ids.is_sorted(), "after {last}: {ids:?}");
-        last = ids[ids.len() - 1];
+        let last = ids[ids.len() - 1];
         assert!(last < 1 << 53, "JavaScript counts them too");
+        // What tells of an acknowledged write is on disk with it: the kill comes at once.
+        cluster.client.delete_function(&format!("f{round}")).expect("deleted");
         cluster.restart_head();
+        let mut again = cluster.client.events(Some(last)).expect("a stream");
+        let next = again.next().expect("it goes on").expect("an event");
+        assert_eq!((next.kind.as_str(), next.function.clone()), ("function.deleted", Some(format!("f{round}"))));
+        assert!(next.id > last);
+        before = events;
+        before.push(next);
     }
 }
 

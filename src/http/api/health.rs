@@ -15,6 +15,9 @@ pub fn alive() -> Result<Reply, Problem> {
 
 /// `GET /readyz` of an orchestrator: it takes calls. Whether any node can run them is told beside it.
 pub fn orchestrator_ready(app: &Orchestrator) -> Result<Reply, Problem> {
+    if app.stopping() {
+        return Err(Problem::stopping());
+    }
     let active = app.state.read(|c| c.nodes().filter(|n| n.status == NodeStatus::Active).count());
     Ok(Reply::json(200, &Health { status: "ok".into(), active_nodes: Some(active as u64) }))
 }
@@ -26,7 +29,7 @@ pub fn orchestrator_version(app: &Orchestrator) -> Result<Reply, Problem> {
 
 /// `GET /readyz` of a worker: it is a member of its cluster.
 pub fn worker_ready(worker: &Worker) -> Result<Reply, Problem> {
-    match worker.joined() {
+    match worker.membership.joined() {
         true => Ok(Reply::json(200, &Health { status: "ok".into(), active_nodes: None })),
         false => {
             let detail = format!("this worker is not connected to its orchestrator, {}", worker.orchestrator);

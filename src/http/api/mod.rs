@@ -11,6 +11,7 @@ pub mod log;
 pub mod logs;
 pub mod nodes;
 pub mod recent;
+pub mod status;
 pub mod submit;
 
 use super::invoke;
@@ -65,6 +66,7 @@ impl Face for Worker {
         rest("GET", "/healthz", |_, _| health::alive()),
         rest("GET", "/readyz", |worker, _| health::worker_ready(worker)),
         rest("GET", "/version", |worker, _| health::worker_version(worker)),
+        stream("GET", "/status", |worker, asked| Box::pin(status::member(worker, asked))),
         rest("GET", "/instances", |worker, _| instances::list(worker)),
     ];
 

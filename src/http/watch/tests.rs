@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::{Command, Limits, Put};
+use crate::orchestrator::events::EventLog;
 use crate::orchestrator::spec;
 use crate::orchestrator::store::Store;
 use crate::types::{Function, FunctionSpec};
@@ -21,11 +22,13 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let dir = TempDir::new().unwrap();
-        let (store, _, _) = Store::open(dir.path()).unwrap();
+        let (store, ..) = Store::open(dir.path()).unwrap();
+        let store = Arc::new(store);
+        let events = Arc::new(EventLog::new(0, Vec::new(), store.clone()));
         let (outbox, _) = rt::unbounded();
         let (earlier, _) = rt::bounded(1);
         let cluster = Cluster::new(Limits::default(), 0);
-        let state = Arc::new(State::new(cluster, Arc::new(store), outbox, earlier));
+        let state = Arc::new(State::new(cluster, store, events, outbox, earlier));
         Bench { state, feed: crate::http::api::functions::feed(), places: Places::default(), _dir: dir }
     }
 

@@ -2,7 +2,8 @@
 //! push or a take, and taken last.
 
 use super::schema::Unfit;
-use super::{Before, Owner, Snapshot, StoreError, Subject, Write};
+use super::{Before, EVENTS_KEPT, Owner, Snapshot, StoreError, Subject, Write};
+use crate::types::Event;
 use futures_channel::oneshot;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ impl Queued {
 pub enum Job {
     Write(Queued),
     Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
+    /// There are events to be written some time soon.
+    Events,
 }
 
 /// What the handle and the thread share.
@@ -45,6 +48,8 @@ struct Queue {
     refused: Vec<Queued>,
     /// What differs, or may differ, between memory and disk.
     changed: BTreeSet<Subject>,
+    /// Events that go with the next commit, whatever it is of.
+    events: Vec<Arc<Event>>,
 }
 
 impl Queue {
@@ -74,7 +79,13 @@ fn subjects(queued: &Queued) -> Vec<Subject> {
 
 impl Shared {
     pub fn new(path: PathBuf, jobs: Sender<Job>) -> Self {
-        let queue = Queue { jobs: Some(jobs), trouble: None, refused: Vec::new(), changed: BTreeSet::new() };
+        let queue = Queue {
+            jobs: Some(jobs),
+            trouble: None,
+            refused: Vec::new(),
+            changed: BTreeSet::new(),
+            events: Vec::new(),
+        };
         Shared { path, queue: Mutex::new(queue), owner: OnceLock::new() }
     }
 
@@ -110,6 +121,28 @@ impl Shared {
     /// Queues anything.
     pub fn ask(&self, job: Job) {
         self.lock().send(job);
+    }
+
+    /// Has an event written: with the next write, or soon without one.
+    pub fn note(&self, event: Arc<Event>) {
+        let mut queue = self.lock();
+        if queue.events.is_empty() {
+            queue.send(Job::Events);
+        }
+        queue.events.push(event);
+        queue.bound_events();
+    }
+
+    pub fn take_events(&self) -> Vec<Arc<Event>> {
+        std::mem::take(&mut self.lock().events)
+    }
+
+    /// They were not written.
+    pub fn give_events_back(&self, mut events: Vec<Arc<Event>>) {
+        let mut queue = self.lock();
+        events.append(&mut queue.events);
+        queue.events = events;
+        queue.bound_events();
     }
 
     /// Takes no more.
@@ -160,6 +193,14 @@ impl Shared {
 }
 
 impl Queue {
+    /// While a disk fails, no more are held than would be kept.
+    fn bound_events(&mut self) {
+        let beyond = self.events.len().saturating_sub(2 * EVENTS_KEPT);
+        if beyond > 0 {
+            self.events.drain(..beyond + EVENTS_KEPT);
+        }
+    }
+
     fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             let _ = jobs.send(job); // not taken: it is dropped, and who waits for it is told

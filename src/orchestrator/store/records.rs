@@ -2,11 +2,13 @@
 //! field may be added with a default, all else is a new version of the schema.
 
 use super::schema::{self, Unfit};
-use super::{Bundle, Later, Write, calls};
+use super::{Bundle, EVENTS_KEPT, Later, Write, calls};
 use crate::cluster::{NodeSpec, Revision};
 use crate::orchestrator::spec;
-use crate::types::FunctionSpec;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableHandle, WriteTransaction};
+use crate::types::{Event, FunctionSpec};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ pub struct Kept {
     pub nodes: Vec<(NodeSpec, bool)>,
     pub bundles: Vec<(String, Bundle)>,
     pub later: Later,
+    /// The last ones, oldest first.
+    pub events: Vec<Event>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +78,21 @@ pub fn put(transaction: &WriteTransaction, write: &Write) -> Result<(), redb::Er
     Ok(())
 }
 
+/// Adds events, and drops the oldest beyond `EVENTS_KEPT`.
+pub fn add_events(transaction: &WriteTransaction, events: &[Arc<Event>]) -> Result<(), redb::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut table = transaction.open_table(schema::EVENTS)?;
+    for event in events {
+        table.insert(event.id, &*encode(&**event))?;
+    }
+    while table.len()? > EVENTS_KEPT as u64 {
+        table.pop_first()?;
+    }
+    Ok(())
+}
+
 fn encode(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).unwrap_or_default() // maps with string keys only: cannot fail
 }
@@ -109,6 +128,11 @@ pub fn read_all(database: &Database) -> Result<Kept, Unfit> {
     for entry in transaction.open_table(schema::BUNDLES)?.iter()? {
         let (digest, record) = entry?;
         kept.bundles.push((digest.value().into(), decode(schema::BUNDLES, digest.value(), record.value())?));
+    }
+    for entry in transaction.open_table(schema::EVENTS)?.iter()? {
+        let (id, record) = entry?;
+        let unread = |e| Unfit::Damaged(format!("event {} cannot be read: {e}", id.value()));
+        kept.events.push(serde_json::from_slice(record.value()).map_err(unread)?);
     }
     Ok(kept)
 }

@@ -20,17 +20,23 @@ pub const REQUESTS: Records = Records::new("requests");
 pub const RESULTS: Records = Records::new("results");
 pub const SCHEDULES: Records = Records::new("schedules");
 
+/// By id, which increases.
+pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+
 /// Those a backup holds.
 pub const RECORDS: [Records; 3] = [FUNCTIONS, NODES, BUNDLES];
 
 /// Of the tables above and the records in them.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// Makes one version of the one before it.
 pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
 
 /// The first makes version 2 of version 1.
-const STEPS: [Step; VERSION as usize - 1] = [|_| Ok(())]; // 2: calls and schedules, which start empty
+const STEPS: [Step; VERSION as usize - 1] = [
+    |_| Ok(()), // 2: events, none at first
+    |_| Ok(()), // 3: calls and schedules, none at first
+];
 
 /// Why a database is not, or cannot be made, this version's store.
 #[derive(Debug)]
@@ -188,6 +194,7 @@ pub fn migrate(transaction: &WriteTransaction, found: u64, steps: &[Step]) -> Re
 /// Opening makes what is missing, so that reading finds it.
 fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?;
+    transaction.open_table(EVENTS)?;
     for table in RECORDS.into_iter().chain([CALLS, REQUESTS, RESULTS, SCHEDULES]) {
         transaction.open_table(table)?;
     }

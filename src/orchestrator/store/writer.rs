@@ -5,16 +5,21 @@ use super::medium::{self, Medium, Opened};
 use super::queue::{Job, Queued, Shared};
 use super::schema::{self, Unfit};
 use super::{Snapshot, StoreError, Write, records};
+use crate::clock;
+use crate::types::Event;
 use redb::{Database, ReadableDatabase};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Writes in one commit at most: bounds how long the first of them waits.
 const GROUP: usize = 1_000;
 /// Between two looks whether a failed disk works again.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// An event that no write comes after is on disk within this.
+const EVENTS_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the thread owns.
 pub struct Writer {
@@ -34,13 +39,16 @@ impl Writer {
     /// Runs until the queue is closed and empty.
     pub fn run(mut self) {
         let mut held = None; // taken while a group was gathered, and not a write
+        let mut events_due: Option<Instant> = None;
         loop {
-            let job = match held.take() {
-                Some(job) => Ok(job),
-                None if self.database.is_some() => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                None => self.jobs.recv_timeout(AGAIN),
+            let job = match (held.take(), &self.database, events_due) {
+                (Some(job), ..) => Ok(job),
+                (None, None, _) => self.jobs.recv_timeout(AGAIN),
+                (None, Some(_), Some(due)) => self.jobs.recv_timeout(due.saturating_duration_since(clock::now())),
+                (None, Some(_), None) => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match job {
+                Ok(Job::Events) => events_due = Some(clock::now() + EVENTS_WITHIN),
                 Ok(Job::Snapshot(tell)) => drop(tell.send(self.snapshot())), // nobody waits for it any more
                 Ok(Job::Write(first)) => {
                     let mut group = vec![first];
@@ -55,24 +63,37 @@ impl Writer {
                         }
                     }
                     self.write(group);
+                    events_due = None; // they went along
                 }
-                Err(RecvTimeoutError::Timeout) => self.recover(),
+                Err(RecvTimeoutError::Timeout) if self.database.is_none() => self.recover(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.write(Vec::new());
+                    events_due = None;
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        if self.database.is_none() {
-            self.recover(); // a last try to keep what changed meanwhile
+        match self.database {
+            Some(_) => self.write(Vec::new()), // events
+            None => self.recover(),            // a last try to keep what changed meanwhile
         }
     }
 
     fn write(&mut self, group: Vec<Queued>) {
+        let events = self.shared.take_events(); // told before the writes they tell of were queued
+        if group.is_empty() && events.is_empty() {
+            return;
+        }
         let result = match &self.database {
-            Some(database) => commit(database, group.iter().map(|queued| &queued.write), false),
+            Some(database) => commit(database, group.iter().map(|queued| &queued.write), &events, false),
             None => Err(Unfit::Database(redb::Error::PreviousIo)), // queued before it was known
         };
         match result {
             Ok(()) => group.into_iter().for_each(|queued| queued.tell(Ok(()))),
-            Err(why) => self.fail(&why, group),
+            Err(why) => {
+                self.shared.give_events_back(events);
+                self.fail(&why, group);
+            }
         }
     }
 
@@ -97,8 +118,10 @@ impl Writer {
         loop {
             let changed = self.shared.take_changed();
             let writes = self.shared.as_they_are_now(&changed);
+            let events = self.shared.take_events();
             let Some(database) = &self.database else { return };
-            if let Err(why) = commit(database, writes.iter(), true) {
+            if let Err(why) = commit(database, writes.iter(), &events, true) {
+                self.shared.give_events_back(events);
                 log::debug!("{}", self.shared.error(&why));
                 self.shared.give_changed_back(changed);
                 self.database = None;
@@ -122,6 +145,7 @@ impl Writer {
 fn commit<'a>(
     database: &Database,
     writes: impl Iterator<Item = &'a Write>,
+    events: &[Arc<Event>],
     even_if_nothing: bool,
 ) -> Result<(), Unfit> {
     let transaction = schema::begin(database)?;
@@ -131,6 +155,7 @@ fn commit<'a>(
     for write in writes {
         records::put(&transaction, write)?;
     }
+    records::add_events(&transaction, events)?;
     transaction.commit()?;
     Ok(())
 }

@@ -71,7 +71,7 @@ fn apply(bytes: &mut Vec<u8>, op: &Op, most: usize) {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct Platter {
     there: Option<File>,
     new: File,
     journal: Vec<Op>,
@@ -81,15 +81,15 @@ struct Inner {
 
 /// The disk.
 #[derive(Clone, Debug, Default)]
-pub struct Disk(Arc<Mutex<Inner>>);
+pub struct Disk(Arc<Mutex<Platter>>);
 
 impl Disk {
     pub fn with(bytes: Option<Vec<u8>>) -> Disk {
         let there = bytes.map(|bytes| File { seen: bytes.clone(), durable: bytes, pending: Vec::new() });
-        Disk(Arc::new(Mutex::new(Inner { there, ..Inner::default() })))
+        Disk(Arc::new(Mutex::new(Platter { there, ..Platter::default() })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Platter> {
         self.0.lock().expect("no panic under it")
     }
 

@@ -1,0 +1,437 @@
+//! The words of the command line: the CLI's own structs, done on this screen. Must never differ from them in what a word
+//! means; what needs a shell says so.
+
+use super::answer::{self, Call};
+use super::ask::{self, Turn};
+use super::calls;
+use super::sheet::{Row, Sheet};
+use super::viewer;
+use crate::cli::{self, CallsVerb, Cli, ClientOptions, Format, NodeVerb};
+use crate::client::Orchestrator;
+use crate::errors::Error;
+use crate::settings;
+use crate::tui::session::{Model, Session};
+use crate::tui::text;
+use crate::tui::theme::Tone;
+use crate::types::{Function, Node};
+use crate::usage::{self, Instead};
+use argh::ArgsInfo;
+use cursive::Cursive;
+use cursive::event::Event;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Verbs that start something of their own or read this machine's folders.
+const SHELL: [&str; 6] = ["up", "orchestrator", "worker", "deploy", "events", "doctor"];
+/// Those the CLI has no need of.
+const OWN: [&str; 2] = ["help", "quit"];
+
+/// What was typed, understood.
+pub enum Verb {
+    Quit,
+    Help,
+    /// An answer that needs nobody else.
+    Text(String),
+    Cli(Box<cli::Verb>),
+}
+
+/// What became of it.
+pub enum Outcome {
+    /// Done or on its way: the line may close.
+    Done,
+    Refused(String),
+}
+
+/// Understands a line; else says what is wrong with it.
+pub fn read(line: &str) -> Result<Verb, String> {
+    let words = words(line)?;
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["q" | "quit" | "exit"] => return Ok(Verb::Quit),
+        ["help" | "?"] => return Ok(Verb::Help),
+        [verb, ..] if SHELL.contains(verb) => return Err(format!("'{verb}' is for a shell: cares {line}")),
+        _ => {}
+    }
+    let cli = usage::parse(&words);
+    match cli {
+        Err(Instead::Help(text)) => Ok(Verb::Text(text)),
+        // It names the program, which is not typed here.
+        Err(Instead::Usage(text)) => Err(text.replace("See 'cares ", "See '")),
+        Ok(Cli { version: true, .. }) => Ok(Verb::Text(format!("cares {}", crate::version::long()))),
+        Ok(Cli { verb: None, .. }) => Ok(Verb::Help),
+        Ok(Cli { verb: Some(verb), .. }) => match options(&verb).is_some_and(|options| options.url.is_some()) {
+            true => Err("--url means nothing here: this screen shows one orchestrator. Use 'cares tui --url'.".into()),
+            false => Ok(Verb::Cli(Box::new(verb))),
+        },
+    }
+}
+
+/// Does it.
+pub fn run(siv: &mut Cursive, session: &Session, verb: Verb) -> Outcome {
+    match verb {
+        Verb::Help => help(siv),
+        Verb::Text(text) => show(siv, "cares", lines(&text)),
+        // As its key does, on the screen below: only that knows what would end with it.
+        Verb::Quit => {
+            let ui = session.ui.clone();
+            siv.cb_sink()
+                .send(Box::new(move |siv: &mut Cursive| {
+                    siv.on_event(Event::Char('q'));
+                    ui.redraw();
+                }))
+                .ok();
+        }
+        Verb::Cli(verb) => return run_cli(siv, session, *verb),
+    }
+    Outcome::Done
+}
+
+fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
+    let format = options(&verb).and_then(|options| options.output).unwrap_or_default();
+    match verb {
+        cli::Verb::Register(flags) => return register(session, &flags),
+        cli::Verb::Delete(flags) if flags.yes => ask::delete_function_now(siv, session, &flags.name),
+        cli::Verb::Delete(flags) => ask::delete_function(siv, session, &flags.name),
+        cli::Verb::Invoke(flags) => return invoke(siv, session, flags),
+        cli::Verb::Calls(flags) => return calls::run(session, flags.verb),
+        cli::Verb::Logs(flags) => match &flags.name {
+            Some(name) => viewer::open_function(siv, session, name),
+            None => viewer::open_log(siv, session, None),
+        },
+        cli::Verb::List(_) => {
+            answer_to(session, "Functions", Orchestrator::functions, move |found| functions(&found, format))
+        }
+        cli::Verb::Describe(flags) => {
+            let name = flags.name.clone();
+            answer_to(session, &flags.name, move |c| c.function(&name), move |found| one(&found, &found.name, format));
+        }
+        cli::Verb::Version(_) => {
+            answer_to(session, "Version", Orchestrator::version, move |v| one(&v, &v.version, format))
+        }
+        cli::Verb::Node(flags) => match flags.verb {
+            NodeVerb::List(_) => answer_to(session, "Nodes", Orchestrator::nodes, move |found| nodes(&found, format)),
+            NodeVerb::Describe(flags) => {
+                let node = flags.node.clone();
+                answer_to(session, &flags.node, move |c| c.node(&node), move |found| one(&found, &found.name, format));
+            }
+            NodeVerb::Status(_) => return shell(), // asks a worker at its own address
+            NodeVerb::Cordon(flags) => ask::turn_node(session, &flags.node, Turn::Cordon),
+            NodeVerb::Uncordon(flags) => ask::turn_node(session, &flags.node, Turn::Uncordon),
+            NodeVerb::Drain(flags) => ask::turn_node(session, &flags.node, Turn::Drain),
+            NodeVerb::Remove(flags) if flags.yes => ask::remove_node_now(siv, session, &flags.node, &flags.node),
+            NodeVerb::Remove(flags) => {
+                let named = |node: &&Node| node.id == flags.node || node.name == flags.node;
+                let known = session.model().nodes.values().find(named).cloned();
+                match known {
+                    Some(node) => ask::remove_node(siv, session, &node),
+                    None => return Outcome::Refused(format!("No node '{}' is known here.", flags.node)),
+                }
+            }
+        },
+        cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) | cli::Verb::Deploy(_) => return shell(),
+        cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) => return shell(),
+        cli::Verb::Backup(_) | cli::Verb::Restore(_) => return shell(),
+    }
+    Outcome::Done
+}
+
+fn shell() -> Outcome {
+    Outcome::Refused("That is for a shell.".into())
+}
+
+/// What all verbs that ask an orchestrator take.
+fn options(verb: &cli::Verb) -> Option<ClientOptions> {
+    Some(match verb {
+        cli::Verb::Register(flags) => flags.client(),
+        cli::Verb::List(flags) => flags.client(),
+        cli::Verb::Describe(flags) => flags.client(),
+        cli::Verb::Delete(flags) => flags.client(),
+        cli::Verb::Invoke(flags) => flags.client(),
+        cli::Verb::Logs(flags) => flags.client(),
+        cli::Verb::Version(flags) => flags.client(),
+        cli::Verb::Calls(calls) => match &calls.verb {
+            CallsVerb::List(flags) => flags.client(),
+            CallsVerb::Get(flags) => flags.client(),
+            CallsVerb::Result(flags) => flags.client(),
+            CallsVerb::Cancel(flags) => flags.client(),
+        },
+        cli::Verb::Node(node) => match &node.verb {
+            NodeVerb::List(flags) => flags.client(),
+            NodeVerb::Describe(flags) => flags.client(),
+            NodeVerb::Status(flags) => flags.client(),
+            NodeVerb::Cordon(flags) => flags.client(),
+            NodeVerb::Uncordon(flags) => flags.client(),
+            NodeVerb::Drain(flags) => flags.client(),
+            NodeVerb::Remove(flags) => flags.client(),
+        },
+        _ => return None,
+    })
+}
+
+fn register(session: &Session, flags: &cli::Register) -> Outcome {
+    let spec = match settings::from_flags(flags) {
+        Ok(spec) => spec,
+        Err(why) => return Outcome::Refused(why),
+    };
+    let (name, replace, after) = (flags.name.clone(), flags.replace, session.clone());
+    let job = move |client: &Orchestrator| match replace {
+        true => client.replace(&spec.name, &spec).map(drop),
+        false => client.register(&spec).map(drop),
+    };
+    session.act(format!("Registering {name}"), job, move |siv, answer| match answer {
+        Ok(()) => after.note("info", format!("Successfully registered '{name}'")),
+        Err(error) => {
+            let hint = if error.code() == "name_taken" { " (--replace makes a new revision of it)" } else { "" };
+            after.note("error", format!("'{name}' was not registered: {error}"));
+            ask::failure(siv, &format!("Registering {name} failed"), &format!("{error}{hint}"));
+        }
+    });
+    Outcome::Done
+}
+
+fn invoke(siv: &mut Cursive, session: &Session, flags: cli::Invoke) -> Outcome {
+    let body = flags.data.clone().unwrap_or_default();
+    if body == "-" || body.starts_with('@') {
+        return Outcome::Refused(format!("-d {body} is for a shell; here a body is typed: -d TEXT, or the key i."));
+    }
+    if flags.later {
+        return calls::invoke_later(session, cli::Invoke { data: Some(body), ..flags });
+    }
+    if flags.callback.is_some() || flags.key.is_some() {
+        return Outcome::Refused("--callback and --key are for asynchronous calls: add --async.".into());
+    }
+    let usual = if body.is_empty() { "GET" } else { "POST" };
+    let method = flags.method.map_or(usual.to_string(), |method| method.to_uppercase());
+    let path = flags.path.unwrap_or_default();
+    answer::open(siv, session, Call { function: flags.name, method, path, headers: flags.headers, body });
+    Outcome::Done
+}
+
+/// Asks, and shows the answer in a box.
+pub fn answer_to<T: Send + 'static>(
+    session: &Session,
+    title: &str,
+    job: impl FnOnce(&Orchestrator) -> Result<T, Error> + Send + 'static,
+    rows: impl FnOnce(T) -> Vec<Row> + Send + 'static,
+) {
+    let (after, title) = (session.clone(), title.to_string());
+    session.act(format!("Asking for {title}"), job, move |siv, answer| match answer {
+        Ok(found) => show(siv, &title, rows(found)),
+        Err(error) => {
+            after.note("error", error.to_string());
+            ask::failure(siv, &title, &error.to_string());
+        }
+    });
+}
+
+fn show(siv: &mut Cursive, title: &str, rows: Vec<Row>) {
+    Sheet::of(title, rows).sized((20, 1), 110).button("Close", |_| {}).open(siv);
+}
+
+fn lines(text: &str) -> Vec<Row> {
+    text.lines().map(|line| (Tone::Plain, line.to_string())).collect()
+}
+
+fn functions(found: &[Function], format: Format) -> Vec<Row> {
+    let head = ["NAME", "STATUS", "INSTANCES", "CALLS", "IMAGE"];
+    let row = |f: &Function| {
+        [f.name.clone(), f.status.clone(), f.instances.len().to_string(), f.calls.to_string(), image(&f.image)]
+    };
+    list(found, format, head, row)
+}
+
+/// A digest is told apart by its first letters.
+fn image(image: &str) -> String {
+    match image.strip_prefix("bundle:") {
+        Some(digest) => format!("bundle:{}", digest.chars().take(12).collect::<String>()),
+        None => image.to_string(),
+    }
+}
+
+fn nodes(found: &[Node], format: Format) -> Vec<Row> {
+    let head = ["NAME", "STATUS", "RUNNING", "SUCCEEDED", "FAILED"];
+    let status = |n: &Node| if n.cordoned { format!("{},cordoned", n.status) } else { n.status.clone() };
+    let running = |n: &Node| format!("{}/{}", n.running, n.slots);
+    let row = |n: &Node| [n.name.clone(), status(n), running(n), n.succeeded.to_string(), n.failed.to_string()];
+    list(found, format, head, row)
+}
+
+/// Rows under a head, or as the format says.
+pub fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn(&T) -> [String; 5]) -> Vec<Row> {
+    if format == Format::Json {
+        return lines(&serde_json::to_string_pretty(found).unwrap_or_default());
+    }
+    let rows: Vec<[String; 5]> = found.iter().map(row).collect();
+    if format == Format::Name {
+        return rows.into_iter().map(|[name, ..]| (Tone::Plain, name)).collect();
+    }
+    if rows.is_empty() {
+        return vec![(Tone::Dim, "None yet.".into())];
+    }
+    let wide = |at: usize| rows.iter().map(|row| text::width(&row[at])).max().unwrap_or(0).max(head[at].len());
+    let widths: Vec<usize> = (0..head.len()).map(wide).collect();
+    let line = |cells: &[String; 5]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| text::left(cell, *width));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    let mut shown = vec![(Tone::Title, line(&head.map(str::to_string)))];
+    shown.extend(rows.iter().map(|row| (Tone::Plain, line(row))));
+    shown
+}
+
+/// All fields of one thing, so that a field that is new is shown too.
+pub fn one<T: Serialize>(found: &T, name: &str, format: Format) -> Vec<Row> {
+    let json = serde_json::to_string_pretty(found).unwrap_or_default();
+    match format {
+        Format::Json => lines(&json),
+        Format::Name => lines(name),
+        _ => json.lines().filter_map(bare).map(|line| (Tone::Plain, line)).collect(),
+    }
+}
+
+/// A line of JSON without what people need not read; `None` where nothing is left.
+fn bare(line: &str) -> Option<String> {
+    let line = line.strip_prefix("  ").unwrap_or(line).trim_end_matches(',');
+    let depth = line.len() - line.trim_start().len();
+    let (indent, token) = line.split_at(depth);
+    let shown = match token.strip_prefix('"').and_then(|token| token.split_once("\": ")) {
+        Some((key, "{" | "[")) => format!("{key}:"),
+        Some((key, value)) => format!("{key}: {}", unquoted(value)),
+        None if matches!(token, "{" | "}" | "[" | "]") => return None,
+        None => unquoted(token).to_string(),
+    };
+    Some(format!("{indent}{shown}"))
+}
+
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+fn help(siv: &mut Cursive) {
+    let root = Cli::get_args_info();
+    let mut all: Vec<(String, String)> = Vec::new();
+    for sub in root.commands.iter().filter(|sub| !SHELL.contains(&sub.name)) {
+        let needs: String = sub.command.positionals.iter().map(|p| format!(" {}", p.name.to_uppercase())).collect();
+        let subs: Vec<&str> = sub.command.commands.iter().map(|sub| sub.name).collect();
+        let needs = if subs.is_empty() { needs } else { format!(" {}", subs.join("|")) };
+        all.push((format!("{}{needs}", sub.name), sub.command.description.to_string()));
+    }
+    all.push(("quit".into(), "leave".into()));
+    let mut rows: Vec<Row> = Vec::new();
+    for (verb, what) in all {
+        rows.push((Tone::Title, verb));
+        rows.push((Tone::Plain, format!("    {what}")));
+    }
+    rows.push((Tone::Dim, String::new()));
+    let more = "VERB --help says more. Tab completes, up and down bring back what was typed.";
+    rows.push((Tone::Dim, more.into()));
+    show(siv, "Commands", rows);
+}
+
+/// The line with its last word completed as far as it is certain, and what it could become.
+pub fn complete(line: &str, model: &Model) -> (String, Vec<String>) {
+    let start =
+        line.rfind(char::is_whitespace).map_or(0, |at| at + line[at..].chars().next().map_or(0, char::len_utf8));
+    let (before, last) = line.split_at(start);
+    let fitting: Vec<String> = choices(before, last, model).into_iter().filter(|c| c.starts_with(last)).collect();
+    let completed = match fitting.as_slice() {
+        [] => last.to_string(),
+        [only] => format!("{only} "),
+        [first, others @ ..] => {
+            let shared = |n: &usize| others.iter().all(|other| other.get(..*n) == first.get(..*n));
+            let ends = first.char_indices().map(|(at, c)| at + c.len_utf8());
+            ends.take_while(shared).last().map_or(last.to_string(), |end| first[..end].to_string())
+        }
+    };
+    (format!("{before}{completed}"), fitting)
+}
+
+fn choices(before: &str, last: &str, model: &Model) -> BTreeSet<String> {
+    let root = Cli::get_args_info();
+    let mut command = &root;
+    let mut verbs = Vec::new();
+    let mut words = before.split_whitespace();
+    for word in words.by_ref() {
+        let Some(sub) = command.commands.iter().find(|sub| sub.name == word) else { break };
+        verbs.push(word);
+        command = &sub.command;
+        if command.commands.is_empty() {
+            break;
+        }
+    }
+    if !command.commands.is_empty() {
+        let subs = command.commands.iter().map(|sub| sub.name).filter(|name| !SHELL.contains(name));
+        let own = OWN.iter().copied().filter(|_| verbs.is_empty());
+        return if before.split_whitespace().count() > verbs.len() {
+            BTreeSet::new()
+        } else {
+            subs.chain(own).map(str::to_string).collect()
+        };
+    }
+    if last.starts_with('-') {
+        return command.flags.iter().map(|flag| format!("--{}", flag.long.trim_start_matches('-'))).collect();
+    }
+    match verbs.as_slice() {
+        ["delete" | "describe" | "invoke" | "logs"] => model.functions.keys().cloned().collect(),
+        ["node", verb] if *verb != "list" => model.nodes.values().map(|node| node.name.clone()).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The words of a line, as a shell takes them: quotes keep blanks, a backslash keeps what follows.
+fn words(line: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            ('\\', None | Some('"')) => word.get_or_insert_default().extend(chars.next()),
+            (c, Some(_)) => word.get_or_insert_default().push(c),
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, None) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    match quote {
+        Some(open) => Err(format!("A quote ({open}) is not closed.")),
+        None => Ok(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_a_shells() {
+        assert_eq!(
+            words(r#"a 'b "c' "d'\" e" f\ g '' h"#).as_deref(),
+            Ok(&["a", "b \"c", "d'\" e", "f g", "", "h"].map(String::from)[..])
+        );
+        assert!(words("a 'b").is_err());
+    }
+
+    #[test]
+    fn every_verb_is_here_or_for_a_shell() {
+        for sub in Cli::get_args_info().commands {
+            let needs: String = sub.command.positionals.iter().map(|_| " x").collect();
+            let line = match sub.name {
+                "node" | "calls" => format!("{} list", sub.name),
+                verb => format!("{verb}{needs}"),
+            };
+            assert_eq!(read(&line).is_err(), SHELL.contains(&sub.name), "{line}");
+        }
+    }
+
+    #[test]
+    fn fields_read_without_braces() {
+        let json = serde_json::json!({ "a": "x \"y\"", "b": { "c": [1, 2] }, "d": [] });
+        let shown: Vec<String> = one(&json, "n", Format::Table).into_iter().map(|(_, line)| line).collect();
+        assert_eq!(shown, ["a: x \\\"y\\\"", "b:", "  c:", "    1", "    2", "d: []"]);
+    }
+}

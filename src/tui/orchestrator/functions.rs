@@ -1,0 +1,93 @@
+//! Functions as rows of a table: columns, words, glyphs. No behaviour.
+
+use super::columns::{Column, Kind, column, extra};
+use super::figures::{count, milliseconds};
+use super::order::{Sortable, Value};
+use super::table::{Cell, Row};
+use crate::tui::theme::Tone;
+use crate::types::{Function, Mode};
+
+/// Digits shown of a bundle's digest.
+const DIGEST: usize = 8;
+
+/// Glyph and tone of a function's status.
+pub fn status(function: &Function) -> (&'static str, Tone) {
+    match function.status.as_str() {
+        "running" => ("●", Tone::Good),
+        "starting" => ("◐", Tone::Warn),
+        "failing" => ("✗", Tone::Bad),
+        "idle" => ("○", Tone::Plain),
+        _ => ("?", Tone::Warn),
+    }
+}
+
+/// A mode's word.
+pub fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Auto => "auto",
+        Mode::Http => "http",
+        Mode::Job => "job",
+    }
+}
+
+/// An image as it is shown; a bundle's digest short.
+pub fn image(image: &str) -> String {
+    match image.strip_prefix("bundle:") {
+        Some(digest) => format!("bundle:{}", digest.chars().take(DIGEST).collect::<String>()),
+        None => image.to_string(),
+    }
+}
+
+/// The middle of its times, or `-`.
+pub fn p50(function: &Function) -> String {
+    function.p50_ms.map_or("-".into(), milliseconds)
+}
+
+impl Row for Function {
+    const COLUMNS: &'static [Column] = &[
+        column("NAME", 10, 26, Kind::Text),
+        column("IMAGE", 8, 40, Kind::Text),
+        column("MODE", 4, 5, Kind::Text),
+        column("INST", 4, 6, Kind::Figure),
+        column("CALLS", 5, 7, Kind::Figure),
+        column("P50", 6, 8, Kind::Figure),
+        extra("FAIL", 4, 6, Kind::Figure),
+        extra("STATUS", 8, 10, Kind::Text),
+    ];
+
+    fn cell(&self, column: usize) -> Cell<'_> {
+        let text = |text: String, tone| Cell::Text(text.into(), tone);
+        let (glyph, tone) = status(self);
+        match column {
+            0 => text(format!("{glyph} {}", self.name), if tone == Tone::Good { Tone::Plain } else { tone }),
+            1 => text(image(&self.image), Tone::Plain),
+            2 => Cell::Text(mode(self.mode).into(), Tone::Plain),
+            3 => text(self.instances.len().to_string(), Tone::Plain),
+            4 => text(count(self.calls), Tone::Plain),
+            5 => text(p50(self), Tone::Plain),
+            6 => text(count(self.failures), if self.failures == 0 { Tone::Dim } else { Tone::Bad }),
+            _ => Cell::Text(self.status.as_str().into(), tone),
+        }
+    }
+}
+
+impl Sortable for Function {
+    fn value(&self, column: usize) -> Value<'_> {
+        match column {
+            0 => Value::Text(self.name.as_str().into()),
+            1 => Value::Text(self.image.as_str().into()),
+            2 => Value::Text(mode(self.mode).into()),
+            3 => Value::Number(Some(self.instances.len() as f64)),
+            4 => Value::Number(Some(self.calls as f64)),
+            5 => Value::Number(self.p50_ms),
+            6 => Value::Number(Some(self.failures as f64)),
+            _ => Value::Text(self.status.as_str().into()),
+        }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        let labels = self.labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
+        let words = [self.name.as_str(), &self.image, &self.status, mode(self.mode)];
+        words.into_iter().chain(labels).any(|word| word.to_lowercase().contains(text))
+    }
+}

@@ -1,0 +1,148 @@
+//! Nodes, functions and clusters for the tests of screens. Must never be in the program.
+
+use crate::tui::orchestrator::model::{Connection, Model, Source};
+use crate::types::{CallRecord, Cluster, Function, Instance, Mode, Node, Revision};
+
+pub fn cluster() -> Cluster {
+    Cluster {
+        id: "c-7f3a91".into(),
+        http_addr: "127.0.0.1:8080".into(),
+        grpc_addr: "127.0.0.1:50051".into(),
+        join_command: "cares worker 192.168.1.5:50051".into(),
+        version: "0.1.0".into(),
+        started_at: "2026-01-01T00:00:00.000Z".into(),
+    }
+}
+
+pub fn node(name: &str) -> Node {
+    Node {
+        id: format!("id-of-{name}"),
+        name: name.into(),
+        status: "active".into(),
+        cordoned: false,
+        address: "10.0.0.7:9000".into(),
+        hostname: "box".into(),
+        os: "linux".into(),
+        arch: "x86_64".into(),
+        cpus: 8,
+        memory_bytes: 16 << 30,
+        tools: vec!["git".into()],
+        tags: [("zone".to_string(), "cellar".to_string())].into(),
+        engines: vec!["docker".into(), "process".into()],
+        engine_trouble: String::new(),
+        version: "0.1.0".into(),
+        cpu_percent: Some(42.0),
+        memory_percent: Some(73.0),
+        slots: 8,
+        job_slots: 4,
+        running: 2,
+        succeeded: 120,
+        failed: 0,
+        last_seen: "2026-01-01T12:00:00.000Z".into(),
+        reach: "links".into(),
+    }
+}
+
+pub fn function(name: &str) -> Function {
+    Function {
+        name: name.into(),
+        image: "nginx:1.27".into(),
+        mode: Mode::Http,
+        revision: 2,
+        status: "running".into(),
+        invoke_path: format!("/invoke/{name}"),
+        command: Vec::new(),
+        env: Default::default(),
+        timeout_s: 30.0,
+        memory_mb: Some(128),
+        cpu: None,
+        concurrency: 80,
+        min: 0,
+        max: 20,
+        idle_s: 300.0,
+        constraints: Default::default(),
+        labels: Default::default(),
+        description: String::new(),
+        attempts: 3,
+        schedule: None,
+        created_at: "2026-01-01T10:00:00.000Z".into(),
+        updated_at: "2026-01-01T11:00:00.000Z".into(),
+        instances: vec![instance("i-1", "id-of-web-1")],
+        in_flight: 1,
+        calls: 12_345,
+        failures: 0,
+        p50_ms: Some(12.3),
+        last_error: None,
+        revisions: vec![
+            Revision { revision: 2, image: "nginx:1.27".into(), created_at: "2026-01-01T11:00:00.000Z".into() },
+            Revision {
+                revision: 1,
+                image: "bundle:0123456789abcdef".into(),
+                created_at: "2026-01-01T10:00:00.000Z".into(),
+            },
+        ],
+    }
+}
+
+pub fn instance(id: &str, node: &str) -> Instance {
+    Instance { id: id.into(), node: node.into(), revision: 2, status: "warm".into(), in_flight: 1 }
+}
+
+pub fn call(id: &str) -> CallRecord {
+    CallRecord {
+        id: id.into(),
+        function: "hello".into(),
+        node: Some("id-of-web-1".into()),
+        status: "succeeded".into(),
+        started_at: "2026-01-01T12:34:56.000Z".into(),
+        duration_ms: 12.3,
+        asynchronous: false,
+        attempts: 1,
+        last_error: None,
+    }
+}
+
+/// Adds or replaces a node.
+pub fn put_node(model: &mut Model, node: Node) {
+    model.nodes.insert(node.id.clone(), node);
+}
+
+/// Adds or replaces a function.
+pub fn put_function(model: &mut Model, function: Function) {
+    model.functions.insert(function.name.clone(), function);
+}
+
+/// All that is followed is.
+pub fn live(model: &mut Model) {
+    model.cluster = Some(cluster());
+    for source in [Source::Cluster, Source::Nodes, Source::Functions, Source::Log] {
+        model.set_source(source, Connection::Live);
+    }
+}
+
+/// A small cluster with a bit of everything.
+pub fn small(model: &mut Model) {
+    live(model);
+    put_node(model, node("web-1"));
+    put_node(model, Node { status: "draining".into(), cordoned: true, cpu_percent: Some(95.0), ..node("web-2") });
+    put_node(
+        model,
+        Node { status: "disconnected".into(), cpu_percent: None, memory_percent: None, failed: 3, ..node("db-10") },
+    );
+    put_node(model, Node { cordoned: true, cpu_percent: Some(3.0), ..node("db-9") });
+    put_function(model, function("hello"));
+    put_function(
+        model,
+        Function {
+            image: "bundle:3f2a91bc77aa0011".into(),
+            mode: Mode::Job,
+            status: "failing".into(),
+            instances: Vec::new(),
+            failures: 7,
+            calls: 40,
+            p50_ms: None,
+            last_error: Some("the image has no command".into()),
+            ..function("resize-images")
+        },
+    );
+}
