@@ -98,8 +98,9 @@ fn what_makes_no_sense_is_refused_and_never_accepted() {
     ask(to, "POST", "/invoke/nobody", &[("X-Cares-Async", "true")], b"").problem(404, "function_not_found");
     cluster.deploy_script("f", "cat");
     let (url, key) = ("X-Callback-Url", "Idempotency-Key");
-    let headers: [&[(&str, &str)]; 5] = [
+    let headers: [&[(&str, &str)]; 6] = [
         &[(url, "https://h/")],
+        &[(url, "http://169.254.169.254/latest/meta-data")],
         &[(url, "h")],
         &[(url, "http://h/"), (url, "http://i/")],
         &[(key, "")],
@@ -301,6 +302,22 @@ fn a_callback_is_tried_until_its_receiver_is_there_and_takes_it() {
         assert!(told.contains(&format!("\r\n{header}")), "no {header} in {told}");
     }
     wait_for("it is delivered", || callback(&cluster).status == "delivered");
+}
+
+#[test]
+fn the_orchestrator_itself_is_called_back_for_functions_only() {
+    let cluster = Cluster::start(1);
+    cluster.deploy_script("hello", "echo hello");
+    let seen = cluster.dir.path().join("seen");
+    cluster.deploy_script("next", &format!("cat > '{0}.part'; mv '{0}.part' '{0}'", seen.display()));
+    let url = |path: &str| Later { callback: Some(format!("{}{path}", cluster.head.url())), ..Later::default() };
+    let refused = later_with(&cluster, "hello", "", url("/restore")).expect("accepted");
+    let told = |id: &str| call(&cluster, id).callback.expect("a callback");
+    wait_for("its refusal is shown", || told(&refused.id).last_error.is_some_and(|why| why.contains("/invoke/ and")));
+    let chained = later_with(&cluster, "hello", "", url("/invoke/next")).expect("accepted");
+    wait_for("it is told", || told(&chained.id).status == "delivered");
+    assert_eq!(std::fs::read_to_string(seen).expect("what it was told"), "hello\n");
+    assert_ne!(told(&refused.id).status, "delivered");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Telling a call's end to who asked for it: its result is POSTed to the address given. Must never follow a redirect,
-//! and never reach where `check_url` and `check_address` do not let it.
+//! and never reach where `check_url`, `check_ip` and `check_own` do not let it.
 
 use super::SOON;
 use crate::body::Body;
@@ -11,6 +11,7 @@ use crate::rt;
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Of an address.
 const URL_BYTES: usize = 2_048;
+/// Where one cloud hands out credentials, beside 169.254.169.254.
+const CLOUD_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 const X_CARES_STATUS: HeaderName = HeaderName::from_static("x-cares-status");
 const X_CARES_RESULT_STATUS: HeaderName = HeaderName::from_static("x-cares-result-status");
 const X_CARES_FUNCTION: HeaderName = HeaderName::from_static("x-cares-function");
@@ -37,14 +40,36 @@ pub fn check_url(url: &str) -> Result<(), String> {
     let authority = uri.authority().ok_or("names no host")?;
     match authority.host().is_empty() || authority.as_str().contains('@') {
         true => Err("must name a host, and no user".into()),
-        false => check_address(authority.host()),
+        false => match authority.host().trim_matches(['[', ']']).parse() {
+            Ok(ip) => check_ip(ip),
+            Err(_) => Ok(()), // a name: looked at when it is looked up
+        },
     }
 }
 
-/// The one place to say which hosts may be called back. All of them, as long as whoever may submit a call may also run
-/// code that reaches them.
-fn check_address(_host: &str) -> Result<(), String> {
-    Ok(())
+/// The one place to say which addresses are called back, whatever name they were given by: not those of many, and not
+/// the link's own, where clouds hand out credentials. All others may be, also private ones: callers live there.
+fn check_ip(ip: IpAddr) -> Result<(), String> {
+    let ip = ip.to_canonical();
+    let odd = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip == CLOUD_V6,
+    };
+    match odd || ip.is_multicast() || ip.is_unspecified() {
+        true => Err(format!("{ip} is not called back: a link-local, multicast or unspecified address")),
+        false => Ok(()),
+    }
+}
+
+/// The orchestrator itself calls nothing of its own but functions: what comes from this machine may be trusted more than
+/// who asked for the callback.
+fn check_own(app: &Orchestrator, home: bool, port: u16, path: &str) -> Result<(), String> {
+    let own = home && (port == app.http.port() || port == app.grpc.port());
+    let calls = ["/invoke/", "/function/", "/async-function/"].iter().any(|start| path.starts_with(start));
+    match own && (port == app.grpc.port() || !calls) {
+        true => Err("the orchestrator's own address is called back below /invoke/ and its like only".into()),
+        false => Ok(()),
+    }
 }
 
 /// Tells it, once.
@@ -89,7 +114,8 @@ async fn tell(app: &Arc<Orchestrator>, key: CallKey) -> Result<(), String> {
     let port = authority.port_u16().unwrap_or(80);
     let there = format!("{}:{port}", authority.host());
     let unreached = |why: &dyn std::fmt::Display| format!("cannot reach {authority}: {why}");
-    let socket = Socket::connect(&there, CONNECT_LIMIT).await.map_err(|e| unreached(&e))?;
+    let socket = Socket::connect_where(&there, CONNECT_LIMIT, check_ip).await.map_err(|e| unreached(&e))?;
+    check_own(app, socket.leads_home(), port, path)?;
     let (mut requests, connection) = http1::handshake(socket).await.map_err(|e| unreached(&e))?;
     let _connection = rt::spawn_scoped(async move { drop(connection.await) });
     let answer = requests.send_request(request).await.map_err(|e| unreached(&e))?;
@@ -113,6 +139,18 @@ mod tests {
             ["", "h", "/path", "https://h/", "ftp://h/", "http://", "http://u:p@h/", "http:///x", "file:///etc", &long]
         {
             assert!(check_url(bad).is_err(), "{bad}");
+        }
+        for hostile in [
+            "http://169.254.169.254/latest/meta-data",
+            "http://[fe80::1]/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[fd00:ec2::254]/",
+            "http://0.0.0.0:8080/",
+            "http://[::]/",
+            "http://224.0.0.1/",
+            "http://255.255.255.255/",
+        ] {
+            assert!(check_url(hostile).is_err_and(|why| why.contains("not called back")), "{hostile}");
         }
     }
 }
