@@ -7,6 +7,7 @@ mod cron;
 pub mod dispatch;
 mod effects;
 pub mod events;
+mod garbage;
 mod grpc;
 mod members;
 pub mod queue;
@@ -132,11 +133,15 @@ impl std::error::Error for StartError {}
 
 /// Starts an orchestrator: both ports are open when this returns.
 pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
-    start_with(config, backlog::Limits::default())
+    start_with(config, backlog::Limits::default(), garbage::Rules::default())
 }
 
-/// The same with other limits for asynchronous calls.
-fn start_with(config: &OrchestratorConfig, calls: backlog::Limits) -> Result<Running, StartError> {
+/// The same with other limits for asynchronous calls and for what is of no use any more.
+fn start_with(
+    config: &OrchestratorConfig,
+    calls: backlog::Limits,
+    rules: garbage::Rules,
+) -> Result<Running, StartError> {
     let http = listen("--http-addr", config.http_addr)?;
     let grpc = listen("--grpc-addr", config.grpc_addr)?;
     let io = |doing| move |e: std::io::Error| StartError::Io { doing, why: e.to_string() };
@@ -199,7 +204,9 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits) -> Result<Run
         drop(held);
     });
     rt::spawn(grpc::listen(app.clone(), grpc, grpc_stopped));
-    let stop = vec![stop_http, stop_grpc];
+    let (stop_garbage, garbage_stopped) = rt::bounded(1);
+    rt::spawn(garbage::run(app.clone(), rules, garbage_stopped));
+    let stop = vec![stop_http, stop_grpc, stop_garbage];
     Ok(Running { http: http_at, grpc: grpc_at, app, stop, connected, rest, store, _dir: dir })
 }
 

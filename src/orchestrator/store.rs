@@ -64,6 +64,7 @@ pub enum Write {
     Node(NodeSpec, bool),
     NodeGone(String),
     Bundle(String, Bundle),
+    BundleGone(String),
     /// The functions become these and no others; nodes and bundles are added.
     Restore(Box<Kept>),
     /// Of asynchronous calls and schedules.

@@ -60,6 +60,7 @@ pub fn put(transaction: &WriteTransaction, write: &Write) -> Result<(), redb::Er
         Write::Node(spec, cordoned) => drop(nodes.insert(&*spec.id, &*encode(&node_record(spec, *cordoned)))?),
         Write::NodeGone(id) => drop(nodes.remove(&**id)?),
         Write::Bundle(digest, bundle) => drop(bundles.insert(&**digest, &*encode(bundle))?),
+        Write::BundleGone(digest) => drop(bundles.remove(&**digest)?),
         Write::Later(_) => {}
         Write::Restore(kept) => {
             functions.retain(|_, _| false)?;

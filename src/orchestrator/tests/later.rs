@@ -5,6 +5,7 @@ use crate::client::{self, Body, Calls, Invoke, Later};
 use crate::cluster::backlog::Limits;
 use crate::config::{Env, OrchestratorConfig};
 use crate::errors::Error;
+use crate::orchestrator::garbage::Rules;
 use crate::orchestrator::{self, Running};
 use crate::types::{Call, FunctionSpec};
 use crate::{cli, clock};
@@ -16,20 +17,24 @@ use tempfile::TempDir;
 /// Far longer than anything takes: only a fault reaches it.
 const LIMIT: Duration = Duration::from_secs(20);
 
-struct Bench {
+pub(super) struct Bench {
     running: Option<Running>,
-    client: client::Orchestrator,
+    pub client: client::Orchestrator,
 }
 
 impl Bench {
     fn start(dir: &Path, change: impl FnOnce(&mut Limits)) -> Bench {
+        Bench::start_with(dir, change, Rules::default())
+    }
+
+    pub fn start_with(dir: &Path, change: impl FnOnce(&mut Limits), rules: Rules) -> Bench {
         let any = Some("127.0.0.1:0".to_string());
         let data_dir = Some(dir.display().to_string());
         let flags = cli::Orchestrator { http_addr: any.clone(), grpc_addr: any, data_dir, ..Default::default() };
         let config = OrchestratorConfig::new(&flags, &Env(&|_| None)).unwrap();
         let mut limits = Limits::default();
         change(&mut limits);
-        let running = orchestrator::start_with(&config, limits).unwrap();
+        let running = orchestrator::start_with(&config, limits, rules).unwrap();
         let client = client::Orchestrator::new(&format!("http://{}", running.http)).unwrap();
         for name in ["f", "g"] {
             let spec = FunctionSpec { name: name.into(), image: "hello-world".into(), ..Default::default() };
@@ -62,7 +67,7 @@ fn files(dir: &Path) -> BTreeSet<String> {
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+pub(super) fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     let end = clock::now() + LIMIT;
     while !is_so() {
         assert!(clock::now() < end, "waited in vain until {what}");
@@ -105,6 +110,22 @@ fn what_is_kept_goes_with_its_time() {
     drop(bench);
     let again = Bench::start(dir.path(), |_| {});
     assert!(again.ids().is_empty(), "also from the store");
+}
+
+#[test]
+fn beyond_their_number_and_space_the_oldest_ended_go_first() {
+    let dir = TempDir::new().unwrap();
+    let bench = Bench::start(dir.path(), |l| l.ended_kept = 3);
+    let calls: Vec<Call> = (0..5).map(|_| bench.later("f", 30_000).unwrap()).collect();
+    for call in &calls {
+        bench.client.cancel_call(&call.id).unwrap();
+    }
+    assert_eq!(bench.ids(), calls[2..].iter().map(|call| call.id.clone()).collect());
+    wait_for("their files are gone", || files(dir.path()).is_empty());
+    drop(bench);
+    let again = Bench::start(dir.path(), |l| l.ended_kept = 2);
+    wait_for("a smaller limit holds after a restart", || again.ids().len() == 2);
+    assert_eq!(again.ids(), calls[3..].iter().map(|call| call.id.clone()).collect());
 }
 
 #[test]
