@@ -55,11 +55,11 @@ impl Drop for Spooled {
 pub struct Bundles {
     dir: PathBuf,
     store: Arc<Store>,
-    inner: Mutex<Inner>,
+    inner: Mutex<Shelf>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct Shelf {
     known: BTreeMap<String, Held>,
     /// Files in their place whose records are not on disk yet.
     arriving: Vec<String>,
@@ -94,7 +94,7 @@ impl Bundles {
     /// Uses `dir`; what a crash left half-written there is removed.
     pub fn open(dir: PathBuf, store: Arc<Store>, known: Vec<(String, Bundle)>) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
-        let mut inner = Inner::default();
+        let mut inner = Shelf::default();
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
             match (path.file_stem().and_then(|stem| stem.to_str()), path.extension().and_then(|e| e.to_str())) {
@@ -246,12 +246,12 @@ impl Bundles {
         self.dir.join(format!("{digest}.zip"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl Shelf {
     /// A bundle somebody asks for: it is of use again.
     fn wanted(&mut self, digest: &str) -> Option<&Bundle> {
         let held = self.known.get_mut(digest)?;
