@@ -1,5 +1,6 @@
 //! Bodies that stream: what requests and answers carry, whole or frame by frame. Holds at most what it was given.
 
+use crate::link::Received;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -18,6 +19,8 @@ pub enum Body {
     Full(Bytes),
     /// As it comes from a connection.
     Incoming(Incoming),
+    /// As it comes over a link.
+    Received(Received),
     /// Anything else.
     Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>),
 }
@@ -66,6 +69,7 @@ impl HttpBody for Body {
                 _ => Poll::Ready(None),
             },
             Body::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Body::Received(body) => body.poll_frame(cx),
             Body::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -75,6 +79,7 @@ impl HttpBody for Body {
             Body::Empty => true,
             Body::Full(_) => false,
             Body::Incoming(body) => body.is_end_stream(),
+            Body::Received(body) => body.is_end_stream(),
             Body::Stream(body) => body.is_end_stream(),
         }
     }
@@ -84,6 +89,7 @@ impl HttpBody for Body {
             Body::Empty => SizeHint::with_exact(0),
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Incoming(body) => body.size_hint(),
+            Body::Received(body) => body.size_hint(),
             Body::Stream(body) => body.size_hint(),
         }
     }

@@ -31,6 +31,9 @@ pub enum Verb {
     Deploy(Deploy),
     List(List),
     Describe(Describe),
+    Scale(Scale),
+    Redeploy(Redeploy),
+    Rollback(Rollback),
     Delete(Delete),
     Invoke(Invoke),
     Calls(Calls),
@@ -236,8 +239,10 @@ macro_rules! client_verb {
 }
 
 mod calls;
+mod nodes;
 
 pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
+pub use nodes::{Node, NodeVerb};
 
 client_verb! {
     /// make a function of a container image
@@ -266,15 +271,21 @@ client_verb! {
         /// calls an instance takes at once (default 80)
         #[argh(option, arg_name = "n")]
         pub concurrency: Option<u32>,
-        /// instances kept even when idle (default 0)
+        /// instances kept even when idle, and never frozen (default 0)
         #[argh(option, arg_name = "n")]
         pub min: Option<u32>,
+        /// instances kept even when idle, though they may be frozen (default 0)
+        #[argh(option, arg_name = "n")]
+        pub ready: Option<u32>,
         /// instances at most (default 20)
         #[argh(option, arg_name = "n")]
         pub max: Option<u32>,
         /// seconds without a call until an instance is stopped (default 300)
         #[argh(option, arg_name = "s")]
         pub idle_s: Option<f64>,
+        /// seconds without a call until an instance is frozen; the next call wakes it (default 30)
+        #[argh(option, arg_name = "s")]
+        pub freeze_s: Option<f64>,
         /// label, KEY=VALUE; repeatable
         #[argh(option, arg_name = "k=v", from_str_fn(pair))]
         pub label: Vec<(String, String)>,
@@ -327,6 +338,45 @@ client_verb! {
 }
 
 client_verb! {
+    /// change how many instances a function has, without a new revision
+    Scale as "scale" {
+        /// the function
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+        /// instances kept even when idle, and never frozen
+        #[argh(option, arg_name = "n")]
+        pub min: Option<u32>,
+        /// instances kept even when idle, though they may be frozen
+        #[argh(option, arg_name = "n")]
+        pub ready: Option<u32>,
+        /// instances at most
+        #[argh(option, arg_name = "n")]
+        pub max: Option<u32>,
+    }
+}
+
+client_verb! {
+    /// make a new revision of the same image, as its tag may have moved
+    Redeploy as "redeploy" {
+        /// the function
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+    }
+}
+
+client_verb! {
+    /// make an earlier revision the newest again
+    Rollback as "rollback" {
+        /// the function
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+        /// the revision to go back to (default: what served before)
+        #[argh(option, arg_name = "revision")]
+        pub to: Option<u64>,
+    }
+}
+
+client_verb! {
     /// delete a function
     Delete as "delete" {
         /// the function
@@ -356,86 +406,6 @@ client_verb! {
         /// go on, and reconnect when the orchestrator restarts
         #[argh(switch, short = 'f')]
         pub follow: bool,
-    }
-}
-
-/// list nodes and change what they take
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "node", help_triggers("-h", "--help", "help"))]
-pub struct Node {
-    #[argh(subcommand)]
-    pub verb: NodeVerb,
-}
-
-/// What is to be done with nodes.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand)]
-pub enum NodeVerb {
-    List(NodeList),
-    Describe(NodeDescribe),
-    Status(NodeStatus),
-    Cordon(NodeCordon),
-    Uncordon(NodeUncordon),
-    Drain(NodeDrain),
-    Remove(NodeRemove),
-}
-
-client_verb! {
-    /// list nodes
-    NodeList as "list" {
-        /// go on, with each row as it changes
-        #[argh(switch, short = 'w')]
-        pub watch: bool,
-    }
-}
-
-client_verb! {
-    /// show all there is to know of a node
-    NodeDescribe as "describe" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// show a worker as it sees itself, joined or not; --url is the worker's own address
-    NodeStatus as "status" {}
-}
-
-client_verb! {
-    /// give a node nothing new; what runs goes on
-    NodeCordon as "cordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// let a cordoned or drained node take work again
-    NodeUncordon as "uncordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// empty a node: it finishes what it has and gets nothing new
-    NodeDrain as "drain" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// forget a node
-    NodeRemove as "remove" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
     }
 }
 

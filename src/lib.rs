@@ -19,6 +19,8 @@ mod data_dir;
 mod http;
 mod ids;
 mod json;
+mod lanes;
+mod link;
 mod logging;
 mod names;
 mod net;

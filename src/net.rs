@@ -1,20 +1,22 @@
 //! Sockets as hyper wants them: reading, writing, waiting and spawning. Knows nothing of what is said over them.
 
 use crate::clock;
+use crate::lanes::{self, Wired};
 use crate::rt::{self, Receiver};
 use async_io::Async;
 use futures_lite::future;
-use futures_lite::io::AsyncWrite;
+use futures_lite::io::AsyncWrite as FuturesWrite;
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
 use std::cell::RefCell;
-use std::future::Future;
-use std::io::{self, IoSlice, Read as _};
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// After a connection could not be taken.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -35,6 +37,9 @@ impl Drop for Cutter {
 }
 
 enum Stream {
+    /// On a lane: where it was made, and stays.
+    Wired(Wired),
+    /// Elsewhere.
     Tcp(Async<TcpStream>),
     Unix(Async<UnixStream>),
 }
@@ -50,10 +55,23 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Takes over an accepted socket.
-    pub fn accepted(stream: Async<TcpStream>) -> io::Result<Self> {
-        stream.get_ref().set_nodelay(true)?;
-        Ok(Socket { stream: Stream::Tcp(stream), drained: false, forgiving: false })
+    /// Takes over a connected socket. It belongs to the lane this runs on, if it is one.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let stream = match Wired::new(stream)? {
+            Ok(wired) => Stream::Wired(wired),
+            Err(stream) => Stream::Tcp(Async::new_nonblocking(stream)?),
+        };
+        Ok(Socket { stream, drained: false, forgiving: false })
+    }
+
+    /// Gives it up, for another thread to take over; `None` when it is no such socket.
+    pub fn into_inner(self) -> Option<TcpStream> {
+        match self.stream {
+            Stream::Tcp(stream) => stream.into_inner().ok(),
+            Stream::Wired(_) | Stream::Unix(_) => None,
+        }
     }
 
     /// Connects to the first of the host's addresses that answers.
@@ -79,7 +97,7 @@ impl Socket {
                 continue;
             }
             match clock::timeout(limit, Async::<TcpStream>::connect(address)).await {
-                Some(Ok(stream)) => return Socket::accepted(stream),
+                Some(Ok(stream)) => return Socket::over(stream.into_inner()?),
                 Some(Err(error)) => last = error,
                 None => last = io::Error::new(io::ErrorKind::TimedOut, "no answer"),
             }
@@ -89,7 +107,7 @@ impl Socket {
 
     /// Connects to a local address without looking anything up.
     pub async fn connect_to(address: SocketAddr) -> io::Result<Self> {
-        Socket::accepted(Async::<TcpStream>::connect(address).await?)
+        Socket::over(Async::<TcpStream>::connect(address).await?.into_inner()?)
     }
 
     /// Connects to a unix socket.
@@ -114,31 +132,28 @@ impl Socket {
         }
     }
 
-    /// This machine's address on the connection.
-    pub fn local_ip(&self) -> Option<IpAddr> {
+    fn tcp(&self) -> Option<&TcpStream> {
         match &self.stream {
-            Stream::Tcp(stream) => stream.get_ref().local_addr().ok().map(|a| a.ip()),
+            Stream::Wired(stream) => Some(stream.get_ref()),
+            Stream::Tcp(stream) => Some(stream.get_ref()),
             Stream::Unix(_) => None,
         }
     }
 
     /// Whether the other end is this very machine, as far as addresses tell.
     pub fn leads_home(&self) -> bool {
-        match &self.stream {
-            Stream::Tcp(stream) => {
-                let peer = stream.get_ref().peer_addr().ok().map(|a| a.ip());
-                peer.is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == self.local_ip())
-            }
-            Stream::Unix(_) => true,
-        }
+        let peer = self.tcp().and_then(|stream| stream.peer_addr().ok()).map(|a| a.ip());
+        peer.is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == self.local_ip())
+    }
+
+    /// This machine's address on the connection.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.tcp().and_then(|stream| stream.local_addr().ok()).map(|a| a.ip())
     }
 
     /// What ends the connection when dropped, whoever holds the socket by then.
     pub fn cutter(&self) -> io::Result<Cutter> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.get_ref().try_clone().map(Cutter),
-            Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        self.tcp().ok_or(io::ErrorKind::Unsupported)?.try_clone().map(Cutter)
     }
 
     /// Waits for the first byte without taking it; `None` when the other end closed.
@@ -146,46 +161,65 @@ impl Socket {
         let mut first = [0];
         match &self.stream {
             Stream::Tcp(stream) => Ok((stream.peek(&mut first).await? > 0).then_some(first[0])),
-            Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Stream::Wired(_) | Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     /// Reads just this many bytes.
     pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        use futures_lite::io::AsyncReadExt as _;
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.read_exact(buffer).await,
-            Stream::Unix(stream) => stream.read_exact(buffer).await,
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match poll_fn(|cx| self.poll_into(cx, &mut buffer[filled..])).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => filled += n,
+            }
         }
+        Ok(())
     }
 
     /// Writes all of it.
-    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        use futures_lite::io::AsyncWriteExt as _;
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.write_all(bytes).await,
-            Stream::Unix(stream) => stream.write_all(bytes).await,
+    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match poll_fn(|cx| Write::poll_write(Pin::new(&mut *self), cx, bytes)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => bytes = &bytes[n..],
+            }
         }
+        Ok(())
     }
 
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Reads without asking again for what is known not to be there.
+    fn poll_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let drained = &mut self.drained;
         match &self.stream {
-            Stream::Tcp(stream) => stream.get_ref().read(buffer),
-            Stream::Unix(stream) => stream.get_ref().read(buffer),
+            Stream::Wired(wired) => wired.poll_read(cx, into.len(), |mut stream| stream.read(into)),
+            Stream::Tcp(stream) => poll_async(drained, into, |b| stream.get_ref().read(b), || stream.poll_readable(cx)),
+            Stream::Unix(stream) => {
+                poll_async(drained, into, |b| stream.get_ref().read(b), || stream.poll_readable(cx))
+            }
         }
     }
+}
 
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.poll_readable(cx),
-            Stream::Unix(stream) => stream.poll_readable(cx),
+fn poll_async(
+    drained: &mut bool,
+    into: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    mut poll_readable: impl FnMut() -> Poll<io::Result<()>>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        if *drained {
+            ready!(poll_readable())?;
+            *drained = false;
         }
-    }
-
-    fn writer(self: Pin<&mut Self>) -> Pin<&mut (dyn AsyncWrite + Send + Unpin)> {
-        match &mut self.get_mut().stream {
-            Stream::Tcp(stream) => Pin::new(stream),
-            Stream::Unix(stream) => Pin::new(stream),
+        match read(into) {
+            Ok(n) => {
+                *drained = n != 0 && n < into.len();
+                return Poll::Ready(Ok(n));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => *drained = true,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }
@@ -194,38 +228,30 @@ impl Read for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let want = into.remaining().min(scratch.len());
-            loop {
-                if self.drained {
-                    ready!(self.poll_readable(cx))?;
-                    self.drained = false;
-                }
-                match self.try_read(&mut scratch[..want]) {
-                    Ok(n) => {
-                        self.drained = n != 0 && n < want;
-                        into.put_slice(&scratch[..n]);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.drained = true,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            }
+            let n = ready!(self.poll_into(cx, &mut scratch[..want]))?;
+            into.put_slice(&scratch[..n]);
+            Poll::Ready(Ok(()))
         })
     }
 }
 
 impl Write for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = ready!(self.as_mut().writer().poll_write(cx, bytes));
+        let result = ready!(match &mut self.stream {
+            Stream::Wired(wired) => wired.poll_write(cx, |mut stream| stream.write(bytes)),
+            Stream::Tcp(stream) => FuturesWrite::poll_write(Pin::new(stream), cx, bytes),
+            Stream::Unix(stream) => FuturesWrite::poll_write(Pin::new(stream), cx, bytes),
+        });
         Poll::Ready(self.written(result, bytes.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.writer().poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(())) // the kernel has it
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = match &self.stream {
+            Stream::Wired(stream) => stream.get_ref().shutdown(Shutdown::Write),
             Stream::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),
         };
@@ -241,16 +267,64 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(self.as_mut().writer().poll_write_vectored(cx, bytes));
+        let result = ready!(match &mut self.stream {
+            Stream::Wired(wired) => wired.poll_write(cx, |mut stream| stream.write_vectored(bytes)),
+            Stream::Tcp(stream) => FuturesWrite::poll_write_vectored(Pin::new(stream), cx, bytes),
+            Stream::Unix(stream) => FuturesWrite::poll_write_vectored(Pin::new(stream), cx, bytes),
+        });
         Poll::Ready(self.written(result, bytes.iter().map(|b| b.len()).sum()))
     }
 }
 
-/// The next connection; `None` once `stop` closes. Where none can be taken, as when out of files, it waits for others to
-/// close.
-pub async fn accept(listener: &Async<TcpListener>, stop: &Receiver<()>) -> Option<(Async<TcpStream>, SocketAddr)> {
+/// h2 reads and writes by tokio's traits.
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let want = into.remaining().min(scratch.len());
+            let n = ready!(self.poll_into(cx, &mut scratch[..want]))?;
+            into.put_slice(&scratch[..n]);
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Write::poll_write(self, cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_shutdown(self, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Write::poll_write_vectored(self, cx, bytes)
+    }
+}
+
+/// The next connection, for whoever takes it `over`; `None` once `stop` closes. Where none can be taken, as when out of
+/// files, it waits for others to close.
+pub async fn accept(listener: &Async<TcpListener>, stop: &Receiver<()>) -> Option<(TcpStream, SocketAddr)> {
+    let accept = async || loop {
+        match listener.get_ref().accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.readable().await?,
+            accepted => return accepted,
+        }
+    };
     loop {
-        let accepted = future::or(async { Some(listener.accept().await) }, async {
+        let accepted = future::or(async { Some(accept().await) }, async {
             let _ = stop.recv().await; // closed
             None
         });
@@ -264,7 +338,7 @@ pub async fn accept(listener: &Async<TcpListener>, stop: &Receiver<()>) -> Optio
     }
 }
 
-/// Spawns what hyper wants to run beside a connection.
+/// Spawns what hyper wants to run beside a connection, where that runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Spawn;
 
@@ -274,7 +348,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        rt::spawn(future);
+        lanes::spawn_here(future);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The async runtime: the only file that names async-std. Must never hold anything of CARES' own.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 pub use async_std::channel::{Receiver, Sender, bounded, unbounded};
 
@@ -13,16 +15,17 @@ where
     drop(async_std::task::spawn(future)); // dropping an async-std handle detaches
 }
 
-/// Starts a task that ends when the returned guard is dropped.
-pub fn spawn_scoped<F>(future: F) -> Scoped
+/// Starts a task that ends when the returned guard is dropped; waiting for the guard gives what the task returned.
+pub fn spawn_scoped<T, F>(future: F) -> Scoped<T>
 where
-    F: Future<Output = ()> + Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
 {
     Scoped(Some(async_std::task::spawn(future)))
 }
 
 /// Ends its task when dropped.
-pub struct Scoped(Option<async_std::task::JoinHandle<()>>);
+pub struct Scoped<T: Send + 'static = ()>(Option<async_std::task::JoinHandle<T>>);
 
 impl Scoped {
     /// Lets it run on: it is about to end by itself.
@@ -31,7 +34,18 @@ impl Scoped {
     }
 }
 
-impl Drop for Scoped {
+impl<T: Send + 'static> Future for Scoped<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(task) = &mut self.0 else { return Poll::Pending }; // it has been asked for already
+        let value = ready!(Pin::new(task).poll(cx));
+        self.0 = None;
+        Poll::Ready(value)
+    }
+}
+
+impl<T: Send + 'static> Drop for Scoped<T> {
     fn drop(&mut self) {
         if let Some(task) = self.0.take() {
             spawn(task.cancel());
@@ -51,10 +65,4 @@ where
 /// Runs a future to its end on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     async_std::task::block_on(future)
-}
-
-/// How many threads run tasks: one a core, unless `ASYNC_STD_THREAD_COUNT` says otherwise.
-pub fn threads() -> usize {
-    let set = std::env::var("ASYNC_STD_THREAD_COUNT").ok().and_then(|v| v.parse().ok());
-    set.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into))
 }

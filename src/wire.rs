@@ -24,6 +24,7 @@ pub const HEADER_PREFIX: &str = "cares-";
 pub const HEADER_INSTANCE: &str = "cares-instance";
 pub const HEADER_FUNCTION: &str = "cares-function";
 pub const HEADER_REVISION: &str = "cares-revision";
+/// Of an attempt of an asynchronous call: its own id, where `X-Call-Id` is the same at each.
 pub const HEADER_CALL: &str = "cares-call";
 /// In the answer to a revision that was sent: how its image is run.
 pub const HEADER_MODE: &str = "cares-mode";
@@ -69,6 +70,8 @@ pub const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 /// And of all bodies together. More than all streams of a link can have, so that those whose readers stall never use up
 /// the others' share.
 pub const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+/// One frame of a body: larger ones mean fewer reads and writes, smaller ones let others in between sooner.
+pub const FRAME_BYTES: u32 = 64 << 10;
 /// Calls on one link at once; slots bound them earlier.
 pub const STREAMS_PER_LINK: u32 = 4_096;
 const _: () = assert!(STREAM_WINDOW_BYTES as u64 * STREAMS_PER_LINK as u64 <= CONNECTION_WINDOW_BYTES as u64);

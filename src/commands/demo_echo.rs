@@ -1,6 +1,7 @@
 //! The `echo` example: an http function that answers with what it was sent.
 
 use crate::body::Body;
+use crate::lanes;
 use crate::net::{self, Socket, Timers};
 use crate::{output, rt};
 use async_io::Async;
@@ -26,14 +27,14 @@ pub fn run() -> ExitCode {
     rt::block_on(async {
         let (_never, stop) = rt::bounded(1);
         while let Some((stream, _)) = net::accept(&listener, &stop).await {
-            rt::spawn(serve(stream));
+            lanes::seat(serve(stream));
         }
         ExitCode::SUCCESS
     })
 }
 
-async fn serve(stream: Async<std::net::TcpStream>) {
-    if let Ok(socket) = Socket::accepted(stream) {
+async fn serve(stream: std::net::TcpStream) {
+    if let Ok(socket) = Socket::over(stream) {
         let connection = http1::Builder::new().timer(Timers).serve_connection(socket, service_fn(answer));
         let _ = connection.await; // whoever called has gone
     }

@@ -7,6 +7,7 @@ use super::rest::Rest;
 use super::route::{self, Face, Streamed};
 use crate::body::{self, Body, CollectError};
 use crate::clock;
+use crate::lanes;
 use crate::net::{self, Socket, Timers};
 use crate::rt::{self, Receiver};
 use async_io::Async;
@@ -67,7 +68,7 @@ pub async fn listen<S: Face>(face: Arc<S>, rest: Arc<Rest>, listener: Async<TcpL
     let door = Arc::new(Door { face, rest, connected: Mutex::default() });
     while let Some((stream, peer)) = net::accept(&listener, &stop).await {
         match door.enter(peer.ip()) {
-            Some(pass) => rt::spawn(door.clone().serve(stream, peer, stop.clone(), pass)),
+            Some(pass) => lanes::seat(door.clone().serve(stream, peer, stop.clone(), pass)),
             None => rt::spawn(turn_away(stream)),
         }
     }
@@ -76,8 +77,8 @@ pub async fn listen<S: Face>(face: Arc<S>, rest: Arc<Rest>, listener: Async<TcpL
     }
 }
 
-async fn turn_away(stream: Async<TcpStream>) {
-    if let Ok(mut socket) = Socket::accepted(stream) {
+async fn turn_away(stream: TcpStream) {
+    if let Ok(mut socket) = Socket::over(stream) {
         let _ = clock::timeout(Duration::from_secs(1), socket.write_all(TOO_MANY)).await; // it may not listen
     }
 }
@@ -120,8 +121,8 @@ impl<S> Door<S> {
 }
 
 impl<S: Face> Door<S> {
-    async fn serve(self: Arc<Self>, stream: Async<TcpStream>, peer: SocketAddr, stop: Receiver<()>, _pass: Pass<S>) {
-        let Ok(socket) = Socket::accepted(stream) else { return };
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: Receiver<()>, _pass: Pass<S>) {
+        let Ok(socket) = Socket::over(stream) else { return };
         let service = service_fn(|request| {
             let door = self.clone();
             async move { Ok::<_, Infallible>(door.answer(request, peer).await) }
@@ -187,7 +188,8 @@ impl<S: Face> Door<S> {
 fn check_head(request: &Request<Incoming>) -> Result<(), Problem> {
     let headers = request.headers();
     let bytes: usize = headers.iter().map(|(k, v)| k.as_str().len() + v.len() + 4).sum();
-    if bytes + request.uri().to_string().len() > HEAD_BYTES {
+    let target = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    if bytes + target > HEAD_BYTES {
         return Err(Problem::new(431, "headers_too_large", format!("a request's head may have {HEAD_BYTES} bytes")));
     }
     if headers.len() > HEADERS {

@@ -7,16 +7,17 @@ use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Mode, Reach};
+use crate::cluster::{Assigned, Cluster, Command, Function, InvocationKey, Mode, Reach};
+use crate::link::Unanswered;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::first_generation::NoOutput;
-use crate::orchestrator::dispatch::link::{self, LinkError, Session};
+use crate::orchestrator::dispatch::link::{self, Session};
 use crate::orchestrator::state::{Place, Placed};
 use crate::rt;
 use crate::wire::{self, Outcome};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, StatusCode, Version};
@@ -27,6 +28,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+mod attempt;
+
+pub use attempt::{NotAnswered, attempt};
+
 /// A body up to this size is taken in before the call gets a slot: it can be sent again, and a slow sender holds nothing.
 const REPLAYABLE_BYTES: u64 = 64 * 1024;
 
@@ -35,21 +40,25 @@ pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     if asked.request.headers().contains_key(submit::X_CARES_ASYNC) {
         return submit::submit(app, asked).await;
     }
-    let (id, answer) = match admit(&app, asked).await {
-        Ok((id, answered)) => (id.to_string(), answered.unwrap_or_else(Response::from)),
-        Err(problem) => (app.refused_id(), problem.into()),
+    let (id, mut answer) = match admit(&app, asked).await {
+        Ok((id, answered)) => (id, answered.unwrap_or_else(Response::from)),
+        Err(problem) => (header_of(&app.refused_id()), problem.into()),
     };
-    let mut answer = answer;
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        answer.headers_mut().insert(X_CALL_ID, id);
-    }
+    answer.headers_mut().insert(X_CALL_ID, id);
     Ok(answer)
+}
+
+/// An id as a header: letters and digits.
+fn header_of(id: &str) -> HeaderValue {
+    let mut id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    id.set_sensitive(true); // no two are the same: nothing on the way should remember it to save bytes
+    id
 }
 
 type Answered = Result<Response<Body>, Problem>;
 
 /// Takes a call in and brings it to its answer; `Err` when it is not taken in.
-async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKey, Answered), Problem> {
+async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue, Answered), Problem> {
     let function = asked.params.into_iter().next().unwrap_or_default();
     let accepted = clock::now();
     if app.stopping() {
@@ -67,42 +76,12 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(InvocationKe
     let story = app.stories.tell().then(|| Story::begin(app, invocation, &function, &head));
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
-    prepare_headers(&mut head, invocation, asked.peer, guard.story.is_some());
-    let mut call = Call { app: app.clone(), function, head, path, guard, started: false };
+    let id = header_of(&invocation.to_string());
+    pass_on(&mut head, asked.peer);
+    own_headers(&mut head, id.clone(), guard.story.is_some());
+    let mut call = Call { app: app.clone(), function, head, path, guard, placed: false, started: false };
     let answered = call.run(place, body, deadline).await.map(|answer| call.answer(answer, idle));
-    Ok((invocation, answered))
-}
-
-/// Why an attempt has no answer, and whether any of it was started.
-pub struct NotAnswered {
-    pub problem: Problem,
-    pub started: bool,
-}
-
-/// One attempt of an asynchronous call of this id, on the way of every other call. `head`: as it was accepted, its path
-/// the function's own.
-pub async fn attempt(
-    app: &Arc<Orchestrator>,
-    function: &str,
-    mut head: Parts,
-    body: Body,
-    id: &str,
-) -> Result<Response<Body>, NotAnswered> {
-    let not_started = |problem| NotAnswered { problem, started: false };
-    let accepted = clock::now();
-    let timeout_ms = app.state.read(|c| c.function(function).map(|f| f.current().timeout_ms));
-    let idle = Duration::from_millis(timeout_ms.ok_or_else(|| not_started(Problem::no_function(function)))?);
-    let taken = app.state.invoke(function).map_err(|refusal| not_started(Problem::of_call(function, refusal)));
-    let (invocation, place) = taken?;
-    let story = app.stories.tell().then(|| Story::begin(app, invocation, function, &head));
-    let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
-    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    own_headers(&mut head, &invocation.to_string(), id, guard.story.is_some());
-    let mut call = Call { app: app.clone(), function: function.into(), head, path, guard, started: false };
-    match call.run(place, body, accepted + idle).await {
-        Ok(answer) => Ok(call.answer(answer, idle)),
-        Err(problem) => Err(NotAnswered { problem, started: call.started }),
-    }
+    Ok((id, answered))
 }
 
 /// Takes a small body in; leaves a large one where it is.
@@ -129,13 +108,10 @@ pub fn function_path(head: &Parts) -> PathAndQuery {
     let all = head.uri.path();
     let rest = all.splitn(4, '/').nth(3).unwrap_or("");
     let query = head.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
+    if rest.is_empty() && query.is_empty() {
+        return PathAndQuery::from_static("/");
+    }
     format!("/{rest}{query}").parse().unwrap_or_else(|_| PathAndQuery::from_static("/"))
-}
-
-fn prepare_headers(head: &mut Parts, invocation: InvocationKey, peer: SocketAddr, story: bool) {
-    pass_on(head, peer);
-    let id = invocation.to_string();
-    own_headers(head, &id, &id, story);
 }
 
 /// What of a caller's headers its function gets.
@@ -146,12 +122,8 @@ pub fn pass_on(head: &mut Parts, peer: SocketAddr) {
 }
 
 /// `id`: what the function is told to be called with; an asynchronous call's is the same at each attempt.
-fn own_headers(head: &mut Parts, invocation: &str, id: &str, story: bool) {
-    for (name, value) in [(HeaderName::from_static(wire::HEADER_CALL), invocation), (X_CALL_ID, id)] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            head.headers.insert(name, value);
-        }
-    }
+fn own_headers(head: &mut Parts, id: HeaderValue, story: bool) {
+    head.headers.insert(X_CALL_ID, id);
     if story {
         head.headers.insert(wire::HEADER_STORY, HeaderValue::from_static("1"));
     }
@@ -164,6 +136,8 @@ struct Call {
     head: Parts,
     path: PathAndQuery,
     guard: Guard,
+    /// It has had a place.
+    placed: bool,
     /// It was sent to a node that did not refuse it.
     started: bool,
 }
@@ -185,9 +159,14 @@ impl Call {
     }
 
     fn timed_out(&self, deadline: Instant) -> Problem {
+        let seconds = (deadline - self.guard.accepted).as_secs_f64();
+        let full = |c: &Cluster| c.function(&self.function).is_some_and(Function::is_full);
+        if !self.placed && self.app.state.read(full) {
+            let detail = format!("function '{}': no room for the call within its timeout_s, {seconds}", self.function);
+            return Problem::new(503, "queue_timeout", detail).retry_after(1);
+        }
         let detail = format!(
-            "no answer within the function's timeout_s, which is {}; an http function must listen on $PORT",
-            (deadline - self.guard.accepted).as_secs_f64()
+            "no answer within the function's timeout_s, which is {seconds}; an http function must listen on $PORT"
         );
         Problem::new(504, "function_timeout", detail)
     }
@@ -196,7 +175,7 @@ impl Call {
         let copy = match &body {
             Body::Empty => Some(Body::Empty),
             Body::Full(bytes) => Some(Body::Full(bytes.clone())),
-            Body::Incoming(_) | Body::Stream(_) => None,
+            Body::Incoming(_) | Body::Received(_) | Body::Stream(_) => None,
         };
         let mut body = Some(body);
         let mut prepared_again = false;
@@ -206,6 +185,7 @@ impl Call {
         };
         loop {
             let assigned = placed.map_err(|failure| Problem::of_failure(&self.function, failure))?;
+            self.placed = true;
             if let Some(story) = &mut self.guard.story {
                 story.assigned(&self.app, &assigned);
             }
@@ -252,7 +232,8 @@ impl Call {
     async fn send(&mut self, to: &Assigned, body: Body) -> Sent {
         let reach = |c: &Cluster| c.node(to.node).map(|n| n.reach);
         match to.instance.is_none().then(|| self.app.state.read(reach)).flatten() {
-            Some(Reach::FirstGeneration) => self.run_there(to, body).await,
+            // boxed: the rare ways must not make every call's future large
+            Some(Reach::FirstGeneration) => Box::pin(self.run_there(to, body)).await,
             _ => self.send_on_link(to, body).await,
         }
     }
@@ -277,12 +258,12 @@ impl Call {
 
     async fn send_on_link(&mut self, to: &Assigned, body: Body) -> Sent {
         if to.instance.is_none() {
-            let mode = match self.app.links.prepare(to.node, &to.revision).await {
+            let mode = match Box::pin(self.app.links.prepare(to.node, &to.revision)).await {
                 Ok(mode) => mode,
                 Err(why) => return Sent::Refused(why, Some(body)),
             };
             if let (Mode::Auto, Some(mode)) = (to.revision.mode, mode)
-                && self.resolved(to, mode).await == Mode::Http
+                && Box::pin(self.resolved(to, mode)).await == Mode::Http
             {
                 return Sent::Refused("it is an http function, and has no instance yet".into(), Some(body));
             }
@@ -292,18 +273,18 @@ impl Call {
         };
         let answer = match self.app.links.send(to.node, request).await {
             Ok(answer) => answer,
-            Err(LinkError::NotSent(request, why)) => return Sent::Refused(why, Some(request.into_body())),
-            Err(LinkError::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
+            Err(Unanswered::NotSent(body, why)) => return Sent::Refused(why, Some(body)),
+            Err(Unanswered::Broken(why)) => return Sent::Failed(Problem::node_lost(&self.function, &why)),
         };
         match link::outcome(&answer) {
-            None => Sent::Answered(answer.map(Body::Incoming)),
+            None => Sent::Answered(answer),
             Some(Outcome::Failed) => {
-                let detail = format!("function '{}': {}", self.function, link::why(answer).await);
+                let detail = format!("function '{}': {}", self.function, Box::pin(link::why(answer)).await);
                 Sent::Failed(Problem::new(502, "function_failed", detail))
             }
-            Some(Outcome::Refused) => Sent::Refused(link::why(answer).await, None),
+            Some(Outcome::Refused) => Sent::Refused(Box::pin(link::why(answer)).await, None),
             Some(Outcome::Gone) => {
-                let why = link::why(answer).await;
+                let why = Box::pin(link::why(answer)).await;
                 self.gone(to, &why);
                 Sent::Refused(why, None)
             }

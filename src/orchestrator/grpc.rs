@@ -5,6 +5,7 @@ use super::dispatch::link::Changed;
 use super::members::Outgoing;
 use crate::clock;
 use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeSpec, Reach, Refusal, Reported};
+use crate::lanes;
 use crate::net::{self, Socket};
 use crate::rt::{self, Receiver};
 use crate::wire::proto::{self, cluster_service_server::ClusterService};
@@ -39,8 +40,8 @@ pub async fn listen(app: Arc<Orchestrator>, listener: Async<TcpListener>, stop: 
     }
 }
 
-async fn connection(app: Arc<Orchestrator>, stream: Async<std::net::TcpStream>, stop: Receiver<()>) {
-    let Ok(socket) = Socket::accepted(stream) else { return };
+async fn connection(app: Arc<Orchestrator>, stream: std::net::TcpStream, stop: Receiver<()>) {
+    let Ok(socket) = Socket::over(stream) else { return };
     let Some(Ok(Some(first))) = clock::timeout(FIRST_BYTES, socket.peek_first()).await else { return };
     if first == wire::LINK_PREFACE[0] {
         let changed = {
@@ -115,7 +116,7 @@ impl ClusterService for Service {
             link_ticket,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: self.app.lease_ms as u32,
-            links: rt::threads() as u32,
+            links: lanes::count().max(1) as u32,
             session,
         }))
     }
@@ -282,7 +283,8 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
 }
 
 fn reported(found: proto::InstanceState) -> Option<Reported> {
-    Some(Reported { instance: found.id.parse().ok()?, function: found.function, revision: found.revision })
+    let instance = found.id.parse().ok()?;
+    Some(Reported { instance, function: found.function, revision: found.revision, frozen: found.frozen })
 }
 
 fn join_refused(refusal: &Refusal) -> String {

@@ -153,14 +153,14 @@ fn start_with(
     let limits = Limits::default();
     let lease_ms = limits.lease_ms;
     let first_key = start.epoch << EPOCH_SHIFT;
-    let current = kept.functions.iter().filter_map(|revisions| revisions.last());
+    let current = kept.functions.iter().filter_map(|function| function.revisions.last());
     let (schedules, woken) = Schedules::open(store.clone(), current, kept.later.schedules);
     let queue = Queue::open(dir.path(), store.clone(), calls, first_key, &kept.later.calls);
     let (queue, starting) =
         queue.map_err(|why| StartError::Io { doing: "take the asynchronous calls up again", why })?;
     let mut cluster = Cluster::new(limits, first_key);
     kept.nodes.into_iter().for_each(|(spec, cordoned)| cluster.restore_node(spec, cordoned));
-    kept.functions.into_iter().for_each(|revisions| cluster.restore_function(revisions));
+    kept.functions.into_iter().for_each(|function| cluster.restore_function(function));
     let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
     let (outbox, facts) = rt::unbounded();
     let (earlier, moved) = rt::bounded(1);

@@ -3,9 +3,10 @@
 use super::membership::Standing;
 use super::pool::Notice;
 use super::{Worker, link};
+use crate::lanes::{self, Task};
 use crate::net::Socket;
 use crate::rpc::Channel;
-use crate::rt::{self, Receiver, Scoped, Sender};
+use crate::rt::{self, Receiver, Sender};
 use crate::wire::proto::{self, cluster_service_client::ClusterServiceClient};
 use crate::{clock, ids};
 use futures_lite::{StreamExt, future};
@@ -123,8 +124,8 @@ async fn session(
     let first_generation = ack.link_ticket.is_empty();
     worker.pool.fetch_from(Some(client.clone()).filter(|_| !first_generation));
     let links = if first_generation { 0 } else { ack.links.clamp(1, LINKS_MAX) };
-    let _links: Vec<Scoped> =
-        (0..links).map(|_| rt::spawn_scoped(link::keep(worker.clone(), ack.link_ticket.clone()))).collect();
+    let _links: Vec<Task<()>> =
+        (0..links).map(|n| lanes::on(n as usize, link::keep(worker.clone(), ack.link_ticket.clone()))).collect();
     let every = match ack.heartbeat_ms {
         0 => HEARTBEAT_UNSAID,
         ms => Duration::from_millis(u64::from(ms.clamp(100, 60_000))),

@@ -40,8 +40,8 @@ pub async fn listen(pool: Arc<Pool>, listener: Async<TcpListener>, stop: Receive
     }
 }
 
-async fn connection(pool: Arc<Pool>, stream: Async<TcpStream>, stop: Receiver<()>) {
-    let Ok(socket) = Socket::accepted(stream) else { return };
+async fn connection(pool: Arc<Pool>, stream: TcpStream, stop: Receiver<()>) {
+    let Ok(socket) = Socket::over(stream) else { return };
     let service = ClusterServiceServer::new(Legacy { pool }).max_decoding_message_size(REQUEST_BYTES);
     let stopped = async move {
         let _ = stop.recv().await; // closed

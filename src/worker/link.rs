@@ -9,17 +9,15 @@ use super::pool::Pool;
 use crate::body::{self, Body};
 use crate::clock;
 use crate::http::headers;
-use crate::net::{Socket, Spawn, Timers};
+use crate::link;
+use crate::net::Socket;
+use crate::rt;
 use crate::types::LogLine;
 use crate::wire::{self, Outcome, proto};
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use prost::Message;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,47 +43,33 @@ async fn serve(worker: Arc<Worker>, ticket: &str) -> Result<(), body::BoxError> 
     let mut hello = wire::LINK_PREFACE.to_vec();
     hello.extend_from_slice(ticket.as_bytes());
     socket.write_all(&hello).await?;
-    let service = service_fn(|request| {
-        let pool = worker.pool.clone();
-        async move { Ok::<_, Infallible>(answer(pool, request).await) }
-    });
-    http2::Builder::new(Spawn)
-        .timer(Timers)
-        .keep_alive_interval(Duration::from_secs(3))
-        .keep_alive_timeout(Duration::from_secs(2))
-        .initial_stream_window_size(wire::STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(wire::STREAMS_PER_LINK)
-        .max_header_list_size(256 * 1024)
-        .serve_connection(socket, service)
-        .await?;
-    Ok(())
+    link::serve(socket, |request| answer(worker.pool.clone(), request)).await
 }
 
-async fn answer(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
+async fn answer(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
     match request.uri().authority().map(|a| a.as_str()) {
         Some(wire::INSTANCE) => to_instance(pool, request).await,
-        Some(wire::JOB) => to_job(pool, request).await,
-        _ => control(pool, request).await,
+        // off this lane: these start processes, unpack files and wait for engines
+        Some(wire::JOB) => rt::spawn_scoped(to_job(pool, request)).await,
+        _ => rt::spawn_scoped(control(pool, request)).await,
     }
 }
 
-async fn to_instance(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
-    let id = text(request.headers(), wire::HEADER_INSTANCE);
-    let Some(instance) = pool.instance(&id) else {
+async fn to_instance(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
+    let id = request.headers().get(wire::HEADER_INSTANCE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let Some(instance) = pool.instance(id) else {
         return other(Outcome::Gone, format!("instance {id} is not there"));
     };
     let Some(slot) = pool.take_slot() else {
         return other(Outcome::Refused, "all slots of this node are taken".into());
     };
     let story = Story::of(request.headers(), &instance.function);
-    let (mut head, incoming) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     head.version = Version::HTTP_11;
     head.uri = head.uri.path_and_query().map_or_else(Default::default, |p| p.clone().into());
     headers::strip(&mut head.headers);
     let host = headers::original_host(&head.headers).unwrap_or(HeaderValue::from_static("localhost"));
     head.headers.insert(header::HOST, host);
-    let body = if hyper::body::Body::is_end_stream(&incoming) { Body::Empty } else { Body::Incoming(incoming) };
     match instance.call(slot, Request::from_parts(head, body)).await {
         Ok(mut answer) => {
             headers::strip(answer.headers_mut());
@@ -104,7 +88,7 @@ async fn to_instance(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Bo
     }
 }
 
-async fn to_job(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
+async fn to_job(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
     let function = text(request.headers(), wire::HEADER_FUNCTION);
     let number = text(request.headers(), wire::HEADER_REVISION).parse().unwrap_or(0);
     let Some(revision) = pool.revision(&function, number) else {
@@ -114,7 +98,9 @@ async fn to_job(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
         return other(Outcome::Refused, "all slots of this node are taken".into());
     };
     let story = Story::of(request.headers(), &function);
-    let call = text(request.headers(), wire::HEADER_CALL);
+    let name = HeaderName::from_static(wire::HEADER_CALL);
+    let name = if request.headers().contains_key(&name) { name } else { headers::X_CALL_ID };
+    let call = text(request.headers(), name.as_str());
     match job::run(pool, slot, call, revision, request).await {
         Ok(answer) => {
             story.end("200");
@@ -132,7 +118,7 @@ async fn to_job(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
 }
 
 /// What the orchestrator wants of the worker itself.
-async fn control(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> {
+async fn control(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path().to_string();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match (request.method(), parts.as_slice()) {
@@ -145,6 +131,14 @@ async fn control(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> 
             pool.stop(id);
             Response::new(Body::Empty)
         }
+        (&Method::POST, ["instances", id, "freeze"]) => frozen(match pool.instance(id) {
+            Some(instance) => instance.freeze().await,
+            None => Ok(()), // it is gone, and the orchestrator is told
+        }),
+        (&Method::POST, ["instances", id, "thaw"]) => frozen(match pool.instance(id) {
+            Some(instance) => instance.thaw().await,
+            None => Ok(()),
+        }),
         (&Method::POST, ["revisions"]) => {
             with_revision(request, |revision| async move { pool.prepare(revision).await.map(prepared) }).await
         }
@@ -156,7 +150,7 @@ async fn control(pool: Arc<Pool>, request: Request<Incoming>) -> Response<Body> 
     }
 }
 
-async fn with_revision<F, Fut>(request: Request<Incoming>, then: F) -> Response<Body>
+async fn with_revision<F, Fut>(request: Request<Body>, then: F) -> Response<Body>
 where
     F: FnOnce(proto::Revision) -> Fut,
     Fut: Future<Output = Result<Response<Body>, String>>,
@@ -170,6 +164,13 @@ where
     match then(revision).await {
         Ok(answer) => answer,
         Err(why) => status(StatusCode::INTERNAL_SERVER_ERROR, why),
+    }
+}
+
+fn frozen(done: Result<(), String>) -> Response<Body> {
+    match done {
+        Ok(()) => Response::new(Body::Empty),
+        Err(why) => status(StatusCode::CONFLICT, why),
     }
 }
 
@@ -241,7 +242,7 @@ impl Story {
         if !headers.contains_key(wire::HEADER_STORY) {
             return Story(None);
         }
-        let name = format!("Call {} of '{function}'", text(headers, wire::HEADER_CALL));
+        let name = format!("Call {} of '{function}'", text(headers, headers::X_CALL_ID.as_str()));
         log::info!("{name}: received, running");
         Story(Some((name, clock::now())))
     }

@@ -96,6 +96,9 @@ fn screens_reach_the_cluster_through_the_client() {
 #[test]
 fn old_crates_stay_behind_one_file_each() {
     forbid("only rt.rs names async-std", &["async_std"], |name| name != "src/rt.rs");
+    forbid("only lanes/ runs tasks and polls by itself", &["async_task", "rustix::event"], |name| {
+        !name.starts_with("src/lanes/")
+    });
     forbid("only http/rest.rs names tiny_http", &["tiny_http"], |name| name != "src/http/rest.rs");
     forbid("only client/ names ureq", &["ureq"], |name| !name.starts_with("src/client/"));
 }

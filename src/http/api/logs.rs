@@ -11,7 +11,6 @@ use crate::types::LogLine;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,7 +131,7 @@ enum Line {
 
 /// A worker's answer, line by line.
 struct Lines {
-    body: Incoming,
+    body: Body,
     node: String,
     buffer: BytesMut,
 }

@@ -11,6 +11,7 @@ pub mod log;
 pub mod logs;
 pub mod nodes;
 pub mod recent;
+pub mod revisions;
 pub mod status;
 pub mod submit;
 
@@ -37,6 +38,9 @@ impl Face for Orchestrator {
         rest("GET", "/functions/{name}", functions::get),
         rest("PUT", "/functions/{name}", functions::replace),
         rest("DELETE", "/functions/{name}", functions::delete),
+        rest("POST", "/functions/{name}/scale", revisions::scale),
+        rest("POST", "/functions/{name}/redeploy", revisions::redeploy),
+        rest("POST", "/functions/{name}/rollback", revisions::rollback),
         stream("PUT", "/functions/{name}/bundle", |app, asked| Box::pin(functions::upload(app, asked))),
         watched("/nodes", nodes::list, |app, asked| Box::pin(nodes::watch(app, asked))),
         rest("GET", "/nodes/{id}", nodes::get),

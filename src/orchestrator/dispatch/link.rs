@@ -2,22 +2,18 @@
 
 use crate::body::{self, Body};
 use crate::cluster::{InstanceKey, Mode, NodeKey, Revision};
-use crate::net::{Cutter, Socket, Spawn, Timers};
-use crate::rt::{self, Scoped};
+use crate::lanes::{self, Task};
+use crate::link::{Caller, Unanswered, call_over};
+use crate::net::Socket;
 use crate::wire::{self, Outcome, proto};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::{Method, Request, Response};
 use prost::Message;
 use std::collections::HashMap;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// A worker that does not answer a ping in `KEEPALIVE_ANSWER` after `KEEPALIVE_EVERY` of silence is gone.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
-const KEEPALIVE_ANSWER: Duration = Duration::from_secs(2);
 /// Links one node may hold: far more than any number of threads it would need them for.
 const LINKS_PER_NODE: usize = 64;
 /// A worker's word on why something failed.
@@ -38,6 +34,8 @@ struct NodeLinks {
     session: u64,
     ticket: String,
     links: Mutex<Vec<Link>>,
+    /// How many of them each lane serves.
+    berths: Arc<Mutex<Vec<usize>>>,
     next: AtomicUsize,
     /// Revisions the worker has been sent, and what it says of them. A number may come again with another content, when
     /// a function is deleted and made anew or comes back from a backup.
@@ -52,10 +50,16 @@ struct Known {
 
 struct Link {
     id: u64,
-    requests: SendRequest<Body>,
-    _connection: Scoped,
-    /// Ends all calls on it: hyper finishes what is under way when it is only told that the connection is dropped.
-    _cutter: Cutter,
+    berth: Berth,
+    caller: Caller,
+    /// Dropped, it ends all calls on it.
+    _connection: Task<()>,
+}
+
+/// The lane that serves a link: calls from there need not change threads.
+struct Berth {
+    lane: usize,
+    berths: Arc<Mutex<Vec<usize>>>,
 }
 
 /// One stay of a node in the cluster, from its join on.
@@ -63,14 +67,6 @@ struct Link {
 pub struct Session {
     pub node: NodeKey,
     pub session: u64,
-}
-
-/// Why a request got no answer over a link.
-pub enum LinkError {
-    /// It never left: the request is handed back, nothing was started.
-    NotSent(Box<Request<Body>>, String),
-    /// It may have been started.
-    Broken(String),
 }
 
 /// What became of the number of a node's links.
@@ -92,6 +88,7 @@ impl Links {
             session,
             ticket: ticket.clone(),
             links: Mutex::default(),
+            berths: Arc::default(),
             next: AtomicUsize::new(0),
             known: Mutex::default(),
         };
@@ -131,64 +128,21 @@ impl Links {
         if lock(&links.links).len() >= LINKS_PER_NODE {
             return Err(format!("a node may open {LINKS_PER_NODE} links"));
         }
-        let cutter = socket.cutter().map_err(|e| e.to_string())?;
-        let (requests, connection) = http2::Builder::new(Spawn)
-            .timer(Timers)
-            .keep_alive_interval(KEEPALIVE_EVERY)
-            .keep_alive_timeout(KEEPALIVE_ANSWER)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(wire::STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
-            .max_header_list_size(256 * 1024)
-            .handshake(socket)
-            .await
-            .map_err(|e| e.to_string())?;
-        let id = links.next.fetch_add(1, Ordering::Relaxed) as u64;
-        let session = links.session;
-        let weak = Arc::downgrade(&links);
-        let changed = Arc::new(changed);
-        let told = changed.clone();
-        let connection = rt::spawn_scoped(async move {
-            if let Err(error) = connection.await {
-                log::debug!("a link ended: {error}");
-            }
-            let Some(links) = weak.upgrade() else { return };
-            let (gone, left) = {
-                let mut all = lock(&links.links);
-                let gone = all.iter().position(|l| l.id == id).map(|at| all.swap_remove(at));
-                (gone, all.len())
-            };
-            if gone.is_some() && left == 0 {
-                told(Changed { node, session, linked: false });
-            }
-        });
-        let first = {
-            let mut all = lock(&links.links);
-            all.push(Link { id, requests, _connection: connection, _cutter: cutter });
-            all.len() == 1
-        };
-        if first {
-            changed(Changed { node, session, linked: true });
-        }
-        Ok(())
+        let stream = socket.into_inner().ok_or("its socket cannot be handed over")?;
+        let berth = Berth::take(&links.berths);
+        lanes::on(berth.lane, links.serve(node, stream, berth, changed)).await
     }
 
     /// Sends a request on one of the node's links; an answer's body streams.
-    pub async fn send(&self, node: NodeKey, request: Request<Body>) -> Result<Response<Incoming>, LinkError> {
+    pub async fn send(&self, node: NodeKey, request: Request<Body>) -> Result<Response<Body>, Unanswered> {
         let Some(links) = self.of(node) else {
-            return Err(LinkError::NotSent(Box::new(request), "its node is not connected".into()));
+            return Err(Unanswered::NotSent(request.into_body(), "its node is not connected".into()));
         };
-        let Some(mut requests) = links.pick() else {
-            return Err(LinkError::NotSent(Box::new(request), "its node has no link".into()));
+        let Some(caller) = links.pick() else {
+            return Err(Unanswered::NotSent(request.into_body(), "its node has no link".into()));
         };
         drop(links); // a call must not keep a closed session's links open
-        if let Err(error) = requests.ready().await {
-            return Err(LinkError::NotSent(Box::new(request), error.to_string()));
-        }
-        requests.try_send_request(request).await.map_err(|mut failed| match failed.take_message() {
-            Some(request) => LinkError::NotSent(Box::new(request), failed.error().to_string()),
-            None => LinkError::Broken(failed.error().to_string()),
-        })
+        caller.send(request).await
     }
 
     /// Has an instance started; returns when it answers on its port. `Err` says why it does not.
@@ -202,6 +156,18 @@ impl Links {
     pub async fn stop(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
         self.in_session(to)?;
         self.control(to.node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await.map(drop)
+    }
+
+    /// Has an idle instance frozen; `Err` when it cannot be. One that is busy is left as it is.
+    pub async fn freeze(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/freeze"), Body::Empty).await.map(drop)
+    }
+
+    /// Has a frozen instance woken.
+    pub async fn thaw(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/thaw"), Body::Empty).await.map(drop)
     }
 
     /// Sees that the worker knows a revision, so that jobs of it may be sent; for an image, how it is run.
@@ -232,10 +198,10 @@ impl Links {
     }
 
     /// The worker's answer about itself, streamed.
-    pub async fn ask(&self, node: NodeKey, path: &str) -> Result<Response<Incoming>, String> {
+    pub async fn ask(&self, node: NodeKey, path: &str) -> Result<Response<Body>, String> {
         let request = control_request(Method::GET, path, Body::Empty)?;
         self.send(node, request).await.map_err(|e| match e {
-            LinkError::NotSent(_, why) | LinkError::Broken(why) => why,
+            Unanswered::NotSent(_, why) | Unanswered::Broken(why) => why,
         })
     }
 
@@ -247,16 +213,10 @@ impl Links {
         }
     }
 
-    async fn control(
-        &self,
-        node: NodeKey,
-        method: Method,
-        path: &str,
-        body: Body,
-    ) -> Result<Response<Incoming>, String> {
+    async fn control(&self, node: NodeKey, method: Method, path: &str, body: Body) -> Result<Response<Body>, String> {
         let answer = match self.send(node, control_request(method, path, body)?).await {
             Ok(answer) => answer,
-            Err(LinkError::NotSent(_, why) | LinkError::Broken(why)) => return Err(why),
+            Err(Unanswered::NotSent(_, why) | Unanswered::Broken(why)) => return Err(why),
         };
         if answer.status().is_success() {
             return Ok(answer);
@@ -274,15 +234,78 @@ impl Links {
 }
 
 impl NodeLinks {
-    fn pick(&self) -> Option<SendRequest<Body>> {
+    /// Has this lane serve a link.
+    async fn serve(
+        self: Arc<Self>,
+        node: NodeKey,
+        stream: TcpStream,
+        berth: Berth,
+        changed: impl Fn(Changed) + Send + Sync + 'static,
+    ) -> Result<(), String> {
+        let socket = Socket::over(stream).map_err(|e| e.to_string())?;
+        let (caller, connection) = call_over(socket).await.map_err(|e| e.to_string())?;
+        let id = self.next.fetch_add(1, Ordering::Relaxed) as u64;
+        let session = self.session;
+        let weak = Arc::downgrade(&self);
+        let changed = Arc::new(changed);
+        let told = changed.clone();
+        let connection = lanes::on(berth.lane, async move {
+            let why = connection.await;
+            log::debug!("a link ended: {why}");
+            let Some(links) = weak.upgrade() else { return };
+            let (gone, left) = {
+                let mut all = lock(&links.links);
+                let gone = all.iter().position(|l| l.id == id).map(|at| all.swap_remove(at));
+                (gone, all.len())
+            };
+            if gone.is_some() && left == 0 {
+                told(Changed { node, session, linked: false });
+            }
+        });
+        let first = {
+            let mut all = lock(&self.links);
+            all.push(Link { id, berth, caller, _connection: connection });
+            all.len() == 1
+        };
+        if first {
+            changed(Changed { node, session, linked: true });
+        }
+        Ok(())
+    }
+
+    /// A link of this lane, else any.
+    fn pick(&self) -> Option<Caller> {
         let links = lock(&self.links);
-        let at = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(links.len())?;
-        links.get(at).map(|link| link.requests.clone())
+        let here = lanes::here();
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let ours = || links.iter().filter(|link| Some(link.berth.lane) == here);
+        let link = match turn.checked_rem(ours().count()) {
+            Some(nth) => ours().nth(nth),
+            None => links.get(turn.checked_rem(links.len())?),
+        };
+        link.map(|link| link.caller.clone())
+    }
+}
+
+impl Berth {
+    /// On the lane that has the fewest of a node's links.
+    fn take(berths: &Arc<Mutex<Vec<usize>>>) -> Self {
+        let mut taken = lock(berths);
+        taken.resize(lanes::count().max(1), 0);
+        let lane = (0..taken.len()).min_by_key(|lane| taken[*lane]).unwrap_or(0);
+        taken[lane] += 1;
+        Berth { lane, berths: berths.clone() }
+    }
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        lock(&self.berths)[self.lane] -= 1;
     }
 }
 
 /// What a worker says about a failure, cut to a sensible length.
-pub async fn why(answer: Response<Incoming>) -> String {
+pub async fn why(answer: Response<Body>) -> String {
     let status = answer.status();
     match body::collect(answer.into_body(), WHY_BYTES).await {
         Ok(text) if !text.is_empty() => String::from_utf8_lossy(&text).into_owned(),
@@ -291,15 +314,19 @@ pub async fn why(answer: Response<Incoming>) -> String {
 }
 
 /// How a worker's answer is marked when it is not the function's own.
-pub fn outcome(answer: &Response<Incoming>) -> Option<Outcome> {
+pub fn outcome(answer: &Response<Body>) -> Option<Outcome> {
     answer.headers().get(wire::HEADER_OUTCOME).and_then(|v| v.to_str().ok()).and_then(Outcome::of)
 }
 
 /// A link's address for a path.
 pub fn uri(authority: &'static str, path: PathAndQuery) -> Option<Uri> {
+    static INSTANCE: LazyLock<Authority> = LazyLock::new(|| Authority::from_static(wire::INSTANCE));
     let mut parts = hyper::http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::from_static(authority));
+    parts.authority = Some(match authority {
+        wire::INSTANCE => INSTANCE.clone(), // of each warm call: parsed once
+        other => Authority::from_static(other),
+    });
     parts.path_and_query = Some(path);
     Uri::from_parts(parts).ok()
 }
@@ -324,6 +351,7 @@ fn to_proto(revision: &Revision) -> proto::Revision {
         cpu: revision.cpu,
         concurrency: revision.concurrency,
         timeout_ms: revision.timeout_ms,
+        fresh: revision.fresh,
     }
 }
 

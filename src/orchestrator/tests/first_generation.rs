@@ -126,7 +126,7 @@ fn serve(runs: Runs) -> (String, Sender<()>) {
                 let stopped = async move {
                     let _ = stopped.recv().await; // closed
                 };
-                let _ = rpc::serve(Socket::accepted(stream).unwrap(), service, stopped).await;
+                let _ = rpc::serve(Socket::over(stream.into_inner().unwrap()).unwrap(), service, stopped).await;
             });
         }
     });

@@ -102,7 +102,7 @@ impl Bench {
                 let service = ClusterServiceServer::new(old.clone());
                 rt::spawn(async move {
                     let never = std::future::pending();
-                    let _ = rpc::serve(Socket::accepted(stream).unwrap(), service, never).await;
+                    let _ = rpc::serve(Socket::over(stream.into_inner().unwrap()).unwrap(), service, never).await;
                 });
             }
         });
