@@ -36,6 +36,7 @@ pub enum Verb {
     Rollback(Rollback),
     Delete(Delete),
     Invoke(Invoke),
+    Calls(Calls),
     Logs(Logs),
     Events(Events),
     Node(Node),
@@ -237,6 +238,12 @@ macro_rules! client_verb {
     };
 }
 
+mod calls;
+mod nodes;
+
+pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
+pub use nodes::{Node, NodeVerb};
+
 client_verb! {
     /// make a function of a container image
     Register as "register" {
@@ -285,6 +292,15 @@ client_verb! {
         /// one line for people
         #[argh(option, arg_name = "text")]
         pub description: Option<String>,
+        /// attempts of an asynchronous call that may fail (default 3)
+        #[argh(option, arg_name = "n")]
+        pub attempts: Option<u32>,
+        /// call it by itself: 'minute hour day month weekday', or @hourly, @daily, …
+        #[argh(option, arg_name = "cron")]
+        pub schedule: Option<String>,
+        /// the schedule's time zone, such as Europe/Berlin (default UTC)
+        #[argh(option, arg_name = "zone")]
+        pub schedule_zone: Option<String>,
         /// make a new revision when the name is taken
         #[argh(switch)]
         pub replace: bool,
@@ -370,30 +386,6 @@ client_verb! {
 }
 
 client_verb! {
-    /// call a function; its answer's body goes to stdout
-    Invoke as "invoke" {
-        /// the function
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// body: text, @FILE, or - for stdin
-        #[argh(option, short = 'd', long = "data", arg_name = "body")]
-        pub data: Option<String>,
-        /// HTTP method (default: POST with a body, else GET)
-        #[argh(option, arg_name = "method")]
-        pub method: Option<String>,
-        /// path below the function, such as /items/1?page=2
-        #[argh(option, arg_name = "path")]
-        pub path: Option<String>,
-        /// header, 'Name: value'; repeatable
-        #[argh(option, short = 'H', long = "header", arg_name = "header", from_str_fn(header))]
-        pub headers: Vec<(String, String)>,
-        /// print status and headers to stderr
-        #[argh(switch, short = 'i')]
-        pub include: bool,
-    }
-}
-
-client_verb! {
     /// show what a function printed, or without a name the log of the orchestrator or worker at --url
     Logs as "logs" {
         /// the function
@@ -414,86 +406,6 @@ client_verb! {
         /// go on, and reconnect when the orchestrator restarts
         #[argh(switch, short = 'f')]
         pub follow: bool,
-    }
-}
-
-/// list nodes and change what they take
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "node", help_triggers("-h", "--help", "help"))]
-pub struct Node {
-    #[argh(subcommand)]
-    pub verb: NodeVerb,
-}
-
-/// What is to be done with nodes.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand)]
-pub enum NodeVerb {
-    List(NodeList),
-    Describe(NodeDescribe),
-    Status(NodeStatus),
-    Cordon(NodeCordon),
-    Uncordon(NodeUncordon),
-    Drain(NodeDrain),
-    Remove(NodeRemove),
-}
-
-client_verb! {
-    /// list nodes
-    NodeList as "list" {
-        /// go on, with each row as it changes
-        #[argh(switch, short = 'w')]
-        pub watch: bool,
-    }
-}
-
-client_verb! {
-    /// show all there is to know of a node
-    NodeDescribe as "describe" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// show a worker as it sees itself, joined or not; --url is the worker's own address
-    NodeStatus as "status" {}
-}
-
-client_verb! {
-    /// give a node nothing new; what runs goes on
-    NodeCordon as "cordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// let a cordoned or drained node take work again
-    NodeUncordon as "uncordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// empty a node: it finishes what it has and gets nothing new
-    NodeDrain as "drain" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// forget a node
-    NodeRemove as "remove" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
     }
 }
 

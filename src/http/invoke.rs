@@ -1,6 +1,7 @@
 //! The invocation path: a caller's request becomes a call, gets a place, goes there and its answer comes back. Holds no
 //! body beyond what may be sent again.
 
+use super::api::submit;
 use super::headers::{self, X_CALL_ID};
 use super::problem::Problem;
 use super::route::Streamed;
@@ -27,6 +28,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+mod attempt;
+
+pub use attempt::{NotAnswered, attempt};
+
 /// A body up to this size is taken in before the call gets a slot: it can be sent again, and a slow sender holds nothing.
 const REPLAYABLE_BYTES: u64 = 64 * 1024;
 /// Candidates a call's story names.
@@ -34,6 +39,9 @@ const NAMED: usize = 5;
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    if asked.request.headers().contains_key(submit::X_CARES_ASYNC) {
+        return submit::submit(app, asked).await;
+    }
     let (id, mut answer) = match admit(&app, asked).await {
         Ok((id, answered)) => (id, answered.unwrap_or_else(Response::from)),
         Err(problem) => (header_of(&app.refused_id()), problem.into()),
@@ -73,15 +81,10 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue,
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
     let id = header_of(&invocation.to_string());
-    prepare_headers(&mut head, id.clone(), asked.peer, guard.story.is_some());
-    let call = Call { app: app.clone(), function, head, path, guard, placed: false };
-    let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
-        let (mut head, body) = answer.into_parts();
-        headers::strip(&mut head.headers);
-        head.version = Version::HTTP_11;
-        let answer = Answer::new(head.status, body, guard, idle);
-        Response::from_parts(head, Body::stream(answer))
-    });
+    pass_on(&mut head, asked.peer);
+    own_headers(&mut head, id.clone(), guard.story.is_some());
+    let mut call = Call { app: app.clone(), function, head, path, guard, placed: false, started: false };
+    let answered = call.run(place, body, deadline).await.map(|answer| call.answer(answer, idle));
     Ok((id, answered))
 }
 
@@ -105,7 +108,7 @@ async fn replayable(incoming: Incoming, function: &str, deadline: Instant) -> Re
 }
 
 /// What the function sees of the path: all behind its name.
-fn function_path(head: &Parts) -> PathAndQuery {
+pub fn function_path(head: &Parts) -> PathAndQuery {
     let all = head.uri.path();
     let rest = all.splitn(4, '/').nth(3).unwrap_or("");
     let query = head.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
@@ -115,10 +118,15 @@ fn function_path(head: &Parts) -> PathAndQuery {
     format!("/{rest}{query}").parse().unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
-fn prepare_headers(head: &mut Parts, id: HeaderValue, peer: SocketAddr, story: bool) {
+/// What of a caller's headers its function gets.
+pub fn pass_on(head: &mut Parts, peer: SocketAddr) {
     headers::strip(&mut head.headers);
     headers::forwarded(&mut head.headers, peer);
     head.headers.remove(header::EXPECT); // answered here
+}
+
+/// `id`: what the function is told to be called with; an asynchronous call's is the same at each attempt.
+fn own_headers(head: &mut Parts, id: HeaderValue, story: bool) {
     head.headers.insert(X_CALL_ID, id);
     if story {
         head.headers.insert(wire::HEADER_STORY, HeaderValue::from_static("1"));
@@ -134,18 +142,24 @@ struct Call {
     guard: Guard,
     /// It has had a place.
     placed: bool,
+    /// It was sent to a node that did not refuse it.
+    started: bool,
 }
 
 impl Call {
-    async fn run(mut self, place: Place, body: Body, deadline: Instant) -> Result<(Response<Body>, Guard), Problem> {
+    async fn run(&mut self, place: Place, body: Body, deadline: Instant) -> Result<Response<Body>, Problem> {
         let answered = clock::timeout_at(deadline, self.answered(place, body)).await;
-        match answered.unwrap_or_else(|| Err(self.timed_out(deadline))) {
-            Ok(answer) => Ok((answer, self.guard)),
-            Err(problem) => {
-                self.guard.failed(problem.status);
-                Err(problem)
-            }
-        }
+        let answered = answered.unwrap_or_else(|| Err(self.timed_out(deadline)));
+        answered.inspect_err(|problem| self.guard.failed(problem.status))
+    }
+
+    /// What the caller gets of the function's answer; the call ends with it.
+    fn answer(self, answer: Response<Body>, idle: Duration) -> Response<Body> {
+        let (mut head, body) = answer.into_parts();
+        headers::strip(&mut head.headers);
+        head.version = Version::HTTP_11;
+        let answer = Answer::new(head.status, body, self.guard, idle);
+        Response::from_parts(head, Body::stream(answer))
     }
 
     fn timed_out(&self, deadline: Instant) -> Problem {
@@ -183,7 +197,10 @@ impl Call {
                 let detail = "its node would not start it, and the body is too large to be sent again";
                 return Err(Problem::new(502, "function_not_started", detail));
             };
-            let refused = match self.send(&assigned, sent).await {
+            self.started = true;
+            let sent = self.send(&assigned, sent).await;
+            self.started = !matches!(sent, Sent::Refused(..) | Sent::Unprepared);
+            let refused = match sent {
                 Sent::Answered(answer) => return Ok(answer),
                 Sent::Failed(problem) => return Err(problem),
                 Sent::Unprepared if !prepared_again => {

@@ -10,8 +10,10 @@ pub mod instances;
 pub mod log;
 pub mod logs;
 pub mod nodes;
+pub mod recent;
 pub mod revisions;
 pub mod status;
+pub mod submit;
 
 use super::invoke;
 use super::problem::Problem;
@@ -26,6 +28,11 @@ impl Face for Orchestrator {
     const ROUTES: &'static [Route<Self>] = &[
         stream("*", "/invoke/{name}/*", |app, asked| Box::pin(invoke::invoke(app, asked))),
         stream("*", "/function/{name}/*", |app, asked| Box::pin(invoke::invoke(app, asked))),
+        stream("*", "/async-function/{name}/*", |app, asked| Box::pin(submit::submit(app, asked))),
+        rest("GET", "/calls", calls::list),
+        rest("GET", "/calls/{id}", calls::get),
+        stream("DELETE", "/calls/{id}", |app, asked| Box::pin(calls::cancel(app, asked))),
+        stream("GET", "/calls/{id}/result", |app, asked| Box::pin(calls::result(app, asked))),
         watched("/functions", functions::list, |app, asked| Box::pin(functions::watch(app, asked))),
         rest("POST", "/functions", functions::register),
         rest("GET", "/functions/{name}", functions::get),
@@ -41,7 +48,6 @@ impl Face for Orchestrator {
         rest("POST", "/nodes/{id}/cordon", nodes::cordon),
         rest("POST", "/nodes/{id}/uncordon", nodes::uncordon),
         rest("POST", "/nodes/{id}/drain", nodes::drain),
-        rest("GET", "/calls", calls::list),
         rest("GET", "/cluster", |app, _| cluster::get(app)),
         stream("GET", "/events", |app, asked| Box::pin(events::follow(app, asked))),
         stream("GET", "/logs/{name}", |app, asked| Box::pin(logs::of_function(app, asked))),
@@ -119,12 +125,14 @@ fn page<T>(
         while rows.next_if(|row| id(row).as_str() <= after).is_some() {}
     }
     let page: Vec<T> = rows.by_ref().take(limit).collect();
-    let next = rows.peek().and_then(|_| page.last()).map(|last| {
-        let others =
-            call.query.iter().filter(|(k, _)| k != "after").map(|(k, v)| format!("{}={}&", encode(k), encode(v)));
-        format!("<{}?{}after={}>; rel=\"next\"", call.path, others.collect::<String>(), encode(&id(last)))
-    });
+    let next = rows.peek().and_then(|_| page.last()).map(|last| next_link(call, &id(last)));
     Ok((page, next))
+}
+
+/// The link to what follows after a row.
+fn next_link(call: &Call, last: &str) -> String {
+    let others = call.query.iter().filter(|(k, _)| k != "after").map(|(k, v)| format!("{}={}&", encode(k), encode(v)));
+    format!("<{}?{}after={}>; rel=\"next\"", call.path, others.collect::<String>(), encode(last))
 }
 
 fn limit(call: &Call) -> Result<usize, Problem> {

@@ -70,7 +70,8 @@ fn subjects(queued: &Queued) -> Vec<Subject> {
         Write::FunctionGone(name) => subjects.push(Subject::Function(name.clone())),
         Write::Node(spec, _) => subjects.push(Subject::Node(spec.id.clone())),
         Write::NodeGone(id) => subjects.push(Subject::Node(id.clone())),
-        Write::Bundle(..) => {} // a record more than needed does no harm
+        Write::Bundle(..) | Write::BundleGone(_) => {} // a record more than needed does no harm
+        Write::Later(_) => {}                          // its owner hears of it, and tries again
         Write::Restore(kept) => subjects.extend(kept.nodes.iter().map(|(spec, _)| Subject::Node(spec.id.clone()))),
     }
     subjects

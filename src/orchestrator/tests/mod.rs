@@ -1,3 +1,5 @@
 //! What the orchestrator does beyond the core, over real sockets.
 
 mod first_generation;
+mod garbage;
+mod later;
