@@ -9,7 +9,7 @@ use argh::{ArgsInfo, FromArgValue, FromArgs};
     example = "cares up --demo",
     example = "cares deploy my-function",
     example = "cares invoke hello -d World",
-    note = "Environment: API_URL (default http://127.0.0.1:8080), AUTH_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
+    note = "Environment: API_URL (default http://127.0.0.1:8080), AUTH_TOKEN, CARES_JOIN_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
     note = "Exit codes: 0 done, 1 failed, 2 usage, 3 orchestrator unreachable, 4 not found."
 )]
 pub struct Cli {
@@ -36,6 +36,7 @@ pub enum Verb {
     Logs(Logs),
     Events(Events),
     Node(Node),
+    Token(Token),
     Backup(Backup),
     Restore(Restore),
     Tui(Tui),
@@ -84,6 +85,7 @@ pub enum Engine {
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     pub url: Option<String>,
+    pub token_file: Option<String>,
     pub output: Option<Format>,
     pub quiet: bool,
     pub yes: bool,
@@ -94,6 +96,20 @@ fn pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
         _ => Err("it must look like KEY=VALUE".to_string()),
     }
+}
+
+/// Seconds.
+fn span(text: &str) -> Result<u64, String> {
+    let bad = || "it must look like 90d, 12h, 30m or 45s".to_string();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
+    let seconds = match unit {
+        "d" => 86_400,
+        "h" => 3_600,
+        "m" => 60,
+        "s" => 1,
+        _ => return Err(bad()),
+    };
+    number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).ok_or_else(bad)
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -131,6 +147,9 @@ pub struct Up {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
 /// run the orchestrator: the REST API, and the address workers join
@@ -158,6 +177,9 @@ pub struct Orchestrator {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
 /// join a cluster and run its functions
@@ -201,9 +223,15 @@ pub struct Worker {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with the token to join with (or $CARES_JOIN_TOKEN, else the other token)
+    #[argh(option, arg_name = "file")]
+    pub join_token_file: Option<String>,
+    /// a file with a token that this worker's own REST asks for (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
-/// A verb that talks to an orchestrator: its own fields and the four options all of them take, for argh has no way to
+/// A verb that talks to an orchestrator: its own fields and the options all of them take, for argh has no way to
 /// share fields.
 macro_rules! client_verb {
     ($(#[doc = $doc:tt])* $name:ident as $verb:tt { $($field:tt)* }) => {
@@ -215,6 +243,9 @@ macro_rules! client_verb {
             /// the orchestrator's REST address (default http://127.0.0.1:8080, or $API_URL)
             #[argh(option, arg_name = "url")]
             pub url: Option<String>,
+            /// a file with the token to send (or $AUTH_TOKEN)
+            #[argh(option, arg_name = "file")]
+            pub token_file: Option<String>,
             /// table, json, wide or name
             #[argh(option, short = 'o', arg_name = "format")]
             pub output: Option<Format>,
@@ -228,7 +259,13 @@ macro_rules! client_verb {
 
         impl $name {
             pub fn client(&self) -> ClientOptions {
-                ClientOptions { url: self.url.clone(), output: self.output, quiet: self.quiet, yes: self.yes }
+                ClientOptions {
+                    url: self.url.clone(),
+                    token_file: self.token_file.clone(),
+                    output: self.output,
+                    quiet: self.quiet,
+                    yes: self.yes,
+                }
             }
         }
     };
@@ -276,6 +313,9 @@ client_verb! {
         /// one line for people
         #[argh(option, arg_name = "text")]
         pub description: Option<String>,
+        /// let anybody call it, also without a token
+        #[argh(switch)]
+        pub public: bool,
         /// make a new revision when the name is taken
         #[argh(switch)]
         pub replace: bool,
@@ -446,6 +486,52 @@ client_verb! {
         /// the node's name or id
         #[argh(positional, arg_name = "node")]
         pub node: String,
+    }
+}
+
+/// make, list and revoke the tokens that people and machines come with
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "token", help_triggers("-h", "--help", "help"))]
+pub struct Token {
+    #[argh(subcommand)]
+    pub verb: TokenVerb,
+}
+
+/// What is to be done with tokens.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand)]
+pub enum TokenVerb {
+    Create(TokenCreate),
+    List(TokenList),
+    Revoke(TokenRevoke),
+}
+
+client_verb! {
+    /// make a token, and print it this one time
+    TokenCreate as "create" {
+        /// whose it is, such as ci or laptop
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+        /// admin, deploy, invoke, invoke:FUNCTION, read or worker; repeatable
+        #[argh(option, arg_name = "scope")]
+        pub scope: Vec<String>,
+        /// how long it is valid, such as 90d, 12h, 30m or 45s (default: until it is revoked)
+        #[argh(option, arg_name = "time", from_str_fn(span))]
+        pub expires: Option<u64>,
+    }
+}
+
+client_verb! {
+    /// list tokens; what they consist of is not kept
+    TokenList as "list" {}
+}
+
+client_verb! {
+    /// make a token worthless
+    TokenRevoke as "revoke" {
+        /// the token's name or id
+        #[argh(positional, arg_name = "token")]
+        pub token: String,
     }
 }
 

@@ -32,6 +32,7 @@ pub fn from_flags(flags: &Register) -> Result<FunctionSpec, String> {
         idle_s: flags.idle_s,
         labels: pairs("--label", &flags.label)?,
         description: flags.description.clone(),
+        public: flags.public.then_some(true),
         ..Default::default()
     })
 }

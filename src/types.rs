@@ -1,7 +1,11 @@
 //! The public JSON: what the REST API takes and answers, shared by server, client library and CLI. No behaviour.
 
+mod tokens;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use tokens::{Token, TokenMade, TokenSpec};
 
 /// How an image is run. `Auto` until the first run tells which of the two it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +83,9 @@ pub struct FunctionSpec {
     /// At most 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Anybody may call it, also without a token. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<bool>,
 }
 
 /// The answer to `POST /functions`.
@@ -130,6 +137,9 @@ pub struct Function {
     pub labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// Anybody may call it.
+    #[serde(default)]
+    pub public: bool,
     /// RFC 3339, UTC; of the first revision.
     pub created_at: String,
     /// RFC 3339, UTC; of this revision.
@@ -241,6 +251,9 @@ pub struct Event {
     pub node: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// The name of the token it was done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 /// A cluster as its orchestrator sees it: `GET /cluster`.

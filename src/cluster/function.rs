@@ -52,6 +52,8 @@ pub struct Revision {
     pub constraints: Constraints,
     pub labels: BTreeMap<String, String>,
     pub description: String,
+    /// Anybody may call it.
+    pub public: bool,
     /// Milliseconds since the Unix epoch: of the function's first revision, and of this one. Told by the shell.
     pub created_unix_ms: u64,
     pub updated_unix_ms: u64,

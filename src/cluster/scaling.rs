@@ -347,6 +347,7 @@ mod tests {
             constraints: Constraints::default(),
             labels: BTreeMap::new(),
             description: String::new(),
+            public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,
         };

@@ -5,6 +5,7 @@ use super::origin;
 use super::problem::Problem;
 use super::rest::Rest;
 use super::route::{self, Face, Streamed};
+use crate::auth::Needs;
 use crate::body::{self, Body, CollectError};
 use crate::clock;
 use crate::lanes;
@@ -149,7 +150,9 @@ impl<S: Face> Door<S> {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let caller = match check_head(&request).and_then(|()| origin::check(&request, self.face.open())) {
+        let caller = match check_head(&request)
+            .and_then(|()| origin::check(&request, self.face.open() || self.face.gate().closed()))
+        {
             Ok(caller) => caller,
             Err(problem) => return problem.into(),
         };
@@ -162,23 +165,30 @@ impl<S: Face> Door<S> {
         answer
     }
 
-    async fn route(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Problem> {
-        let path = request.uri().path();
-        let (route, params) = route::find::<S>(request.method(), path)?;
+    async fn route(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Problem> {
+        let found = route::find::<S>(request.method(), request.uri().path());
+        let (needs, function) = match &found {
+            Ok((route, params)) => (route.needs, params.first().map_or("", String::as_str)),
+            Err(_) => (Needs::Token, ""), // what is not there is not everybody's business either
+        };
+        let public = || self.face.public(function);
+        let who = self.face.gate().admit(request.headers_mut(), needs, function, public)?;
+        let by = who.map(|who| who.name.clone());
+        let (route, params) = found?;
         match route.handler.streamed(request.uri().query())? {
             Some(handler) => {
                 let query = match route.path.ends_with('*') {
                     true => Vec::new(), // passed on as it is
                     false => route::query(request.uri().query())?,
                 };
-                handler(self.face.clone(), Streamed { params, query, request, peer }).await
+                handler(self.face.clone(), Streamed { params, query, request, peer, by }).await
             }
             None => {
                 let (head, incoming) = request.into_parts();
                 let body = whole_body(incoming).await?;
                 let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
                 let method = if head.method == Method::HEAD { Method::GET } else { head.method };
-                self.rest.ask(method, path, body).await
+                self.rest.ask(method, path, body, by.as_deref()).await
             }
         }
     }

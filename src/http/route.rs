@@ -1,6 +1,7 @@
 //! Which path leads where: one table per role, from which matching, 404 and 405 follow.
 
 use super::problem::Problem;
+use crate::auth::{Gate, Needs};
 use crate::body::Body;
 use crate::json::{self, JsonError};
 use hyper::body::Incoming;
@@ -18,6 +19,8 @@ pub struct Route<S> {
     pub method: &'static str,
     /// Segments; `{name}` takes one, a last `*` takes the rest and may be empty.
     pub path: &'static str,
+    /// What whoever asks must be allowed.
+    pub needs: Needs,
     pub handler: Handler<S>,
 }
 
@@ -57,6 +60,12 @@ pub trait Face: Sized + Send + Sync + 'static {
     const ROUTES: &'static [Route<Self>];
     /// May be asked under any host name and from any site: the operator said so.
     fn open(&self) -> bool;
+    /// Who may ask.
+    fn gate(&self) -> &Gate;
+    /// Whether anybody may call that function.
+    fn public(&self, _function: &str) -> bool {
+        false
+    }
 }
 
 /// A small request.
@@ -66,6 +75,8 @@ pub struct Call {
     pub body: Vec<u8>,
     /// Path and query, for links to what follows.
     pub path: String,
+    /// The name of the token it came with.
+    pub by: Option<String>,
 }
 
 /// A request whose body streams.
@@ -74,6 +85,8 @@ pub struct Streamed {
     pub query: Vec<(String, String)>,
     pub request: Request<Incoming>,
     pub peer: SocketAddr,
+    /// The name of the token it came with.
+    pub by: Option<Arc<str>>,
 }
 
 /// A small answer.
@@ -98,6 +111,11 @@ impl Reply {
 }
 
 impl Call {
+    /// The name of the token it came with.
+    pub fn by(&self) -> Option<&str> {
+        self.by.as_deref()
+    }
+
     /// A part of the path; the table says how many there are.
     pub fn param(&self, at: usize) -> &str {
         self.params.get(at).map_or("", String::as_str)

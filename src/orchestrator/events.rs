@@ -35,6 +35,7 @@ impl EventLog {
             message: told.message.clone(),
             node: told.node.clone(),
             function: told.function.clone(),
+            actor: told.actor.clone(),
         });
         self.store.note(event);
     }
@@ -58,9 +59,20 @@ pub struct Told {
     pub message: String,
     pub node: Option<String>,
     pub function: Option<String>,
+    /// The name of the token it was done with.
+    pub actor: Option<String>,
 }
 
 impl Told {
+    /// Says who did it.
+    pub fn by(mut self, actor: Option<&str>) -> Self {
+        if let Some(actor) = actor {
+            self.message = format!("{} (by {actor})", self.message);
+            self.actor = Some(actor.into());
+        }
+        self
+    }
+
     /// Writes it to the program's log.
     pub fn log(&self) {
         let level = match self.level {
@@ -80,7 +92,7 @@ fn bytes(message: &str) -> usize {
 pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
     let name = |key: NodeKey| cluster.node(key).map_or_else(|| "?".to_string(), |n| n.spec.name.clone());
     let id = |key: NodeKey| cluster.node(key).map(|n| n.spec.id.clone());
-    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None };
+    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None, actor: None };
     let told = match fact {
         Fact::NodeJoined { node: key, again, .. } => {
             let verb = if *again { "has rejoined" } else { "has joined" };
@@ -119,6 +131,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             message: format!("Node '{name}' was removed"),
             node: Some(id.clone()),
             function: None,
+            actor: None,
         },
         Fact::FunctionPut { revision, first } => Told {
             kind: if *first { "function.registered" } else { "function.updated" },
@@ -131,6 +144,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             },
             node: None,
             function: Some(revision.function.to_string()),
+            actor: None,
         },
         Fact::ModeResolved { revision } => Told {
             kind: "function.resolved",
@@ -141,6 +155,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             },
             node: None,
             function: Some(revision.function.to_string()),
+            actor: None,
         },
         Fact::FunctionDeleted { name } => Told {
             kind: "function.deleted",
@@ -148,6 +163,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             message: format!("Function '{name}' is deleted"),
             node: None,
             function: Some(name.to_string()),
+            actor: None,
         },
         Fact::InstanceStarting { instance, node: key, revision } => Told {
             function: Some(revision.function.to_string()),

@@ -98,6 +98,7 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
         },
         labels,
         description,
+        public: spec.public.unwrap_or_default(),
         created_unix_ms: unix_ms,
         updated_unix_ms: unix_ms,
     })
@@ -181,6 +182,7 @@ pub fn settings(revision: &Revision) -> types::FunctionSpec {
         constraints: Some(constraints(&revision.constraints)),
         labels: Some(revision.labels.clone()),
         description: Some(revision.description.clone()),
+        public: Some(revision.public),
     }
 }
 
@@ -212,6 +214,7 @@ pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::Fu
         constraints: over.constraints.or(base.constraints),
         labels: over.labels.or(base.labels),
         description: over.description.or(base.description),
+        public: over.public.or(base.public),
     }
 }
 

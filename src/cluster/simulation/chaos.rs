@@ -66,6 +66,7 @@ impl World {
             constraints,
             labels: BTreeMap::new(),
             description: format!("put {}", self.put_count),
+            public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,
         });

@@ -209,6 +209,7 @@ fn http(name: &str) -> Revision {
         constraints: Constraints::default(),
         labels: BTreeMap::new(),
         description: String::new(),
+        public: false,
         created_unix_ms: 0,
         updated_unix_ms: 0,
     }

@@ -15,6 +15,7 @@ pub const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 pub const FUNCTIONS: Records = Records::new("functions");
 pub const NODES: Records = Records::new("nodes");
 pub const BUNDLES: Records = Records::new("bundles");
+pub const TOKENS: Records = Records::new("tokens");
 
 /// By id, which increases.
 pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -23,7 +24,7 @@ pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events
 pub const RECORDS: [Records; 3] = [FUNCTIONS, NODES, BUNDLES];
 
 /// Of the tables above and the records in them.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 
 /// Makes one version of the one before it.
 pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
@@ -31,6 +32,7 @@ pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
 /// The first makes version 2 of version 1.
 const STEPS: [Step; VERSION as usize - 1] = [
     |_| Ok(()), // 2: events, none at first
+    |_| Ok(()), // 3: tokens, the same
 ];
 
 /// Why a database is not, or cannot be made, this version's store.
@@ -190,6 +192,7 @@ pub fn migrate(transaction: &WriteTransaction, found: u64, steps: &[Step]) -> Re
 fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?;
     transaction.open_table(EVENTS)?;
+    transaction.open_table(TOKENS)?;
     for table in RECORDS {
         transaction.open_table(table)?;
     }
