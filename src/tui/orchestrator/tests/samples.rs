@@ -62,6 +62,7 @@ pub fn function(name: &str) -> Function {
         idle_s: 300.0,
         constraints: Default::default(),
         labels: Default::default(),
+        public: false,
         description: String::new(),
         created_at: "2026-01-01T10:00:00.000Z".into(),
         updated_at: "2026-01-01T11:00:00.000Z".into(),
