@@ -295,12 +295,18 @@ impl OrchestratorConfig {
         check_loopback("--grpc-addr", self.grpc_addr)
     }
 
+    /// Whether there is a store, which may have tokens in it.
+    pub fn has_store(&self) -> bool {
+        self.dir().join("cluster.redb").exists()
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| self.data_base.join("orchestrator"))
+    }
+
     /// Opens and locks its data folder.
     pub fn open_data_dir(&self) -> Result<DataDir, DataDirError> {
-        match &self.data_dir {
-            Some(dir) => DataDir::open(dir),
-            None => DataDir::open(&self.data_base.join("orchestrator")),
-        }
+        DataDir::open(&self.dir())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The front door: the only part that takes connections from anyone. Bounds headers, bodies, time and connections, and
 //! hands small requests to the REST handlers behind it.
 
+use super::headers::X_CALL_ID;
 use super::origin;
 use super::problem::Problem;
 use super::rest::Rest;
@@ -172,8 +173,16 @@ impl<S: Face> Door<S> {
             Err(_) => (Needs::Token, ""), // what is not there is not everybody's business either
         };
         let public = || self.face.public(function);
-        let who = self.face.gate().admit(request.headers_mut(), needs, function, public)?;
-        let by = who.map(|who| who.name.clone());
+        let by = match self.face.gate().admit(request.headers_mut(), needs, function, public) {
+            Ok(who) => who.map(|who| who.name.clone()),
+            Err(denied) => {
+                let mut answer = Response::from(Problem::from(denied));
+                if needs == Needs::Invoke {
+                    answer.headers_mut().extend(self.face.refused_call().map(|id| (X_CALL_ID, id)));
+                }
+                return Ok(answer);
+            }
+        };
         let (route, params) = found?;
         match route.handler.streamed(request.uri().query())? {
             Some(handler) => {

@@ -5,6 +5,7 @@ use crate::auth::{Gate, Needs};
 use crate::body::Body;
 use crate::json::{self, JsonError};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -65,6 +66,10 @@ pub trait Face: Sized + Send + Sync + 'static {
     /// Whether anybody may call that function.
     fn public(&self, _function: &str) -> bool {
         false
+    }
+    /// An id for a call that is refused.
+    fn refused_call(&self) -> Option<HeaderValue> {
+        None
     }
 }
 

@@ -141,6 +141,7 @@ impl std::error::Error for StartError {}
 
 /// Starts an orchestrator: both ports are open when this returns.
 pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
+    config.check_exposed(config.has_store()).map_err(StartError::Config)?; // before anything is touched
     let http = listen("--http-addr", config.http_addr)?;
     let grpc = listen("--grpc-addr", config.grpc_addr)?;
     let io = |doing| move |e: std::io::Error| StartError::Io { doing, why: e.to_string() };

@@ -88,12 +88,11 @@ impl Tokens {
             created_by: by.map(Into::into),
             expires_unix_ms: spec.expires_s.map(|s| now + s * 1_000),
         };
-        self.keep(Write::Token(id.clone(), token.clone()))?;
+        let message = format!("Token '{}' is created: {}", token.name, token.scopes.join(", "));
+        self.keep(Write::Token(id.clone(), token.clone()), "token.created", message, by)?;
         self.gate.add(grant(&token));
         let made = TokenMade { token: shown(&id, &token), secret: secret.reveal().into() };
-        let message = format!("Token '{}' is created: {}", token.name, token.scopes.join(", "));
         known.insert(id, token);
-        self.tell("token.created", message, by);
         Ok(made)
     }
 
@@ -107,10 +106,10 @@ impl Tokens {
         if !self.others_administer(&known, &id) {
             return Err(Refused::LastAdmin);
         }
-        self.keep(Write::TokenGone(id.clone()))?;
+        let message = format!("Token '{}' is revoked", token.name);
+        self.keep(Write::TokenGone(id.clone()), "token.revoked", message, by)?;
         self.gate.remove(&token.digest);
         known.remove(&id);
-        self.tell("token.revoked", format!("Token '{}' is revoked", token.name), by);
         Ok(())
     }
 
@@ -125,16 +124,18 @@ impl Tokens {
         self.gate.has_started_with() || known.iter().any(|(id, token)| id != but && admin(token))
     }
 
-    fn keep(&self, write: Write) -> Result<(), StoreError> {
+    /// Where a change is on disk, so is the event that tells of it: it is told first, and a failure after it.
+    fn keep(&self, write: Write, kind: &'static str, message: String, by: Option<&str>) -> Result<(), StoreError> {
         if let Some(error) = self.store.trouble() {
             return Err(error);
         }
-        rt::block_on(self.store.kept(self.store.write(write, Vec::new())))
-    }
-
-    fn tell(&self, kind: &'static str, message: String, by: Option<&str>) {
-        let told = Told { kind, level: "info", message, node: None, function: None, actor: None };
-        self.events.tell(&told.by(by));
+        let tell = |kind, level, message| {
+            let told = Told { kind, level, message, node: None, function: None, actor: None };
+            self.events.tell(&told.by(by));
+        };
+        tell(kind, "info", message.clone());
+        let kept = rt::block_on(self.store.kept(self.store.write(write, Vec::new())));
+        kept.inspect_err(|error| tell("token.unchanged", "error", format!("{message}: not so, for {error}")))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, store::Token>> {

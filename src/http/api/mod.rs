@@ -21,6 +21,7 @@ use crate::auth::{Gate, Needs};
 use crate::orchestrator::Orchestrator;
 use crate::types;
 use crate::worker::Worker;
+use hyper::header::HeaderValue;
 use std::sync::Arc;
 
 impl Face for Orchestrator {
@@ -64,6 +65,10 @@ impl Face for Orchestrator {
 
     fn public(&self, function: &str) -> bool {
         self.state.read(|c| c.function(function).is_some_and(|f| f.current().public))
+    }
+
+    fn refused_call(&self) -> Option<HeaderValue> {
+        Some(invoke::header_of(&self.refused_id()))
     }
 }
 

@@ -205,7 +205,7 @@ mod tests {
         puppet.shows("a token is needed");
         puppet.shows(TOKEN_LABEL);
         puppet.types("s3cretq");
-        puppet.shows("    •••••••_");
+        puppet.shows("    ••••••• ___");
         puppet.lacks("s3cret");
         puppet.types("\t\x7f2\n");
         puppet.shows("127.0.0.1:50052 got 7 characters: true");
