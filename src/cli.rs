@@ -31,6 +31,9 @@ pub enum Verb {
     Deploy(Deploy),
     List(List),
     Describe(Describe),
+    Scale(Scale),
+    Redeploy(Redeploy),
+    Rollback(Rollback),
     Delete(Delete),
     Invoke(Invoke),
     Logs(Logs),
@@ -298,15 +301,21 @@ client_verb! {
         /// calls an instance takes at once (default 80)
         #[argh(option, arg_name = "n")]
         pub concurrency: Option<u32>,
-        /// instances kept even when idle (default 0)
+        /// instances kept even when idle, and never frozen (default 0)
         #[argh(option, arg_name = "n")]
         pub min: Option<u32>,
+        /// instances kept even when idle, though they may be frozen (default 0)
+        #[argh(option, arg_name = "n")]
+        pub ready: Option<u32>,
         /// instances at most (default 20)
         #[argh(option, arg_name = "n")]
         pub max: Option<u32>,
         /// seconds without a call until an instance is stopped (default 300)
         #[argh(option, arg_name = "s")]
         pub idle_s: Option<f64>,
+        /// seconds without a call until an instance is frozen; the next call wakes it (default 30)
+        #[argh(option, arg_name = "s")]
+        pub freeze_s: Option<f64>,
         /// label, KEY=VALUE; repeatable
         #[argh(option, arg_name = "k=v", from_str_fn(pair))]
         pub label: Vec<(String, String)>,
@@ -349,6 +358,45 @@ client_verb! {
         /// the function
         #[argh(positional, arg_name = "name")]
         pub name: String,
+    }
+}
+
+client_verb! {
+    /// change how many instances a function has, without a new revision
+    Scale as "scale" {
+        /// the function
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+        /// instances kept even when idle, and never frozen
+        #[argh(option, arg_name = "n")]
+        pub min: Option<u32>,
+        /// instances kept even when idle, though they may be frozen
+        #[argh(option, arg_name = "n")]
+        pub ready: Option<u32>,
+        /// instances at most
+        #[argh(option, arg_name = "n")]
+        pub max: Option<u32>,
+    }
+}
+
+client_verb! {
+    /// make a new revision of the same image, as its tag may have moved
+    Redeploy as "redeploy" {
+        /// the function
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+    }
+}
+
+client_verb! {
+    /// make an earlier revision the newest again
+    Rollback as "rollback" {
+        /// the function
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+        /// the revision to go back to (default: what served before)
+        #[argh(option, arg_name = "revision")]
+        pub to: Option<u64>,
     }
 }
 

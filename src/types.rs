@@ -67,15 +67,22 @@ pub struct FunctionSpec {
     /// Calls one http instance takes at once; 1 to 10,000. Default 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// Instances kept even when idle; at most `max`. Default 0.
+    /// Instances kept even when idle, and never frozen; at most `max`. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u32>,
+    /// Instances kept even when idle, though they may be frozen; at most `max`. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u32>,
     /// Instances at most, over all nodes; 1 to 10,000. Default 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
     /// Seconds without a call after which an instance is stopped; at most 604,800. Default 300.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_s: Option<f64>,
+    /// Seconds without a call after which an instance is frozen: it uses no processor, and the next call wakes it; at
+    /// most 604,800. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_s: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<Constraints>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,7 +121,11 @@ pub struct Function {
     pub name: String,
     pub image: String,
     pub mode: Mode,
+    /// The newest one, which all settings here are of.
     pub revision: u64,
+    /// The one that new calls run: an older one until the newest has answered, and if that fails to start.
+    #[serde(default)]
+    pub serving: u64,
     /// `idle` (no instance), `starting`, `running` or `failing` (the last start failed).
     pub status: String,
     pub invoke_path: String,
@@ -129,8 +140,12 @@ pub struct Function {
     pub cpu: Option<f64>,
     pub concurrency: u32,
     pub min: u32,
+    #[serde(default)]
+    pub ready: u32,
     pub max: u32,
     pub idle_s: f64,
+    #[serde(default)]
+    pub freeze_s: f64,
     #[serde(default)]
     pub constraints: Constraints,
     #[serde(default)]
@@ -168,6 +183,30 @@ pub struct Revision {
     pub image: String,
     /// RFC 3339, UTC.
     pub created_at: String,
+    /// `serving`, `starting` (takes over once it answers), `failed` (did not start) or `kept`.
+    #[serde(default)]
+    pub status: String,
+}
+
+/// The body of `POST /functions/NAME/scale`; what is left out stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u32>,
+}
+
+/// The body of `POST /functions/NAME/rollback`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// The revision to go back to; left out: what served before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
 }
 
 /// One running copy of an http function.
@@ -177,7 +216,7 @@ pub struct Instance {
     /// The node's id.
     pub node: String,
     pub revision: u64,
-    /// `starting`, `warm` or `draining`.
+    /// `starting`, `warm`, `frozen` (the next call wakes it) or `draining`.
     pub status: String,
     pub in_flight: u32,
 }
@@ -192,6 +231,9 @@ pub struct RunningInstance {
     pub memory_bytes: Option<u64>,
     /// Of all cores together, since its start; null where the engine cannot tell.
     pub cpu_seconds: Option<f64>,
+    /// Uses no processor until the next call.
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 /// One node, as `GET /nodes` shows it.

@@ -25,8 +25,8 @@ pub use stream::{Events, Logs, OwnLog, Watch};
 
 use crate::errors::Error;
 use crate::types::{
-    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Token,
-    TokenMade, TokenSpec, Version,
+    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Rollback,
+    Scale, Token, TokenMade, TokenSpec, Version,
 };
 use http::{Ask, Http, Limit, Sent};
 use serde::de::DeserializeOwned;
@@ -105,6 +105,23 @@ impl Orchestrator {
     /// `PUT /functions/NAME`: a new revision; makes the function where there is none.
     pub fn replace(&self, name: &str, spec: &FunctionSpec) -> Result<Function, Error> {
         self.change("PUT", &format!("/functions/{}", url::encode(name)), Some(spec))
+    }
+
+    /// `POST /functions/NAME/scale`: other bounds, without a new revision. `Api` with code `invalid_field` when `min` or
+    /// `ready` would be above `max`.
+    pub fn scale(&self, name: &str, scale: &Scale) -> Result<Function, Error> {
+        self.change("POST", &format!("/functions/{}/scale", url::encode(name)), Some(scale))
+    }
+
+    /// `POST /functions/NAME/redeploy`: the same image once more as a new revision, for a tag that has moved.
+    pub fn redeploy(&self, name: &str) -> Result<Function, Error> {
+        self.change::<(), _>("POST", &format!("/functions/{}/redeploy", url::encode(name)), None)
+    }
+
+    /// `POST /functions/NAME/rollback`: an earlier revision once more as a new one; without a number what served before.
+    /// `Api` with code `revision_not_found` when it is not kept.
+    pub fn rollback(&self, name: &str, revision: Option<u64>) -> Result<Function, Error> {
+        self.change("POST", &format!("/functions/{}/rollback", url::encode(name)), Some(&Rollback { revision }))
     }
 
     /// `DELETE /functions/NAME`.

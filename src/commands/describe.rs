@@ -31,7 +31,7 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         format!("{} on {} revision {} {} in flight {}", i.id, i.node, i.revision, i.status, i.in_flight)
     };
     let memory = f.memory_mb.map_or("no limit of its own".to_string(), |mb| format!("{mb}MiB"));
-    let revisions = f.revisions.iter().map(|r| format!("{} {} {}", r.revision, r.created_at, r.image));
+    let revisions = f.revisions.iter().map(|r| format!("{} {} {} {}", r.revision, r.status, r.created_at, r.image));
     output::fields(&[
         ("Name", f.name.clone()),
         ("Description", f.description.clone()),
@@ -39,13 +39,14 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Mode", mode(f.mode).to_string()),
         ("Image", f.image.clone()),
         ("Command", f.command.join(" ")),
-        ("Revision", f.revision.to_string()),
+        ("Revision", revision(f)),
         ("Invoke", f.invoke_path.clone()),
         ("Timeout", format!("{}s", f.timeout_s)),
         ("Memory", memory),
         ("CPU", f.cpu.map_or("no limit of its own".to_string(), |cpu| format!("{cpu} cores"))),
         ("Concurrency", f.concurrency.to_string()),
-        ("Instances", format!("{} (min {}, max {}, idle {}s)", f.instances.len(), f.min, f.max, f.idle_s)),
+        ("Instances", format!("{} (min {}, ready {}, max {})", f.instances.len(), f.min, f.ready, f.max)),
+        ("Idle", format!("frozen after {}s, stopped after {}s", f.freeze_s, f.idle_s)),
         ("Running", f.instances.iter().map(instance).collect::<Vec<_>>().join("\n")),
         ("Calls", format!("{} ({} failed, {} in flight)", f.calls, f.failures, f.in_flight)),
         ("Half within", f.p50_ms.map_or(String::new(), |ms| format!("{ms:.1}ms"))),
@@ -58,6 +59,14 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Updated", f.updated_at.clone()),
         ("Revisions", revisions.collect::<Vec<_>>().join("\n")),
     ])
+}
+
+/// The newest, and which one serves if that is another.
+fn revision(f: &Function) -> String {
+    match f.serving == f.revision {
+        true => f.revision.to_string(),
+        false => format!("{} (calls run {})", f.revision, f.serving),
+    }
 }
 
 fn needs(f: &Function) -> String {

@@ -5,12 +5,14 @@ use crate::cli::{ClientOptions, Format};
 use crate::output::{self, Column, age};
 use crate::types::{Function, Mode};
 
-const COLUMNS: [Column<Function>; 12] = [
+const COLUMNS: [Column<Function>; 14] = [
     Column::new("NAME", |f, _| f.name.clone()),
     Column::new("MODE", |f, _| mode(f.mode).to_string()),
     Column::status("STATUS", |f, _| f.status.clone()),
     Column::new("REVISION", |f, _| f.revision.to_string()),
     Column::new("INSTANCES", |f, _| f.instances.len().to_string()),
+    Column::wide("FROZEN", |f, _| f.instances.iter().filter(|i| i.status == "frozen").count().to_string()),
+    Column::wide("SERVING", |f, _| f.serving.to_string()),
     Column::new("CALLS", |f, _| f.calls.to_string()),
     Column::new("FAILURES", |f, _| f.failures.to_string()),
     Column::wide("IN-FLIGHT", |f, _| f.in_flight.to_string()),

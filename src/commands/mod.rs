@@ -20,6 +20,7 @@ mod node_status;
 mod orchestrator;
 mod register;
 mod restore;
+mod revisions;
 mod role;
 mod systemd;
 mod token;
@@ -115,6 +116,9 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Deploy(flags) => deploy::run(&flags),
         Verb::List(flags) => list::run(&flags.client(), flags.watch),
         Verb::Describe(flags) => describe::run(&flags),
+        Verb::Scale(flags) => revisions::scale(&flags),
+        Verb::Redeploy(flags) => revisions::redeploy(&flags),
+        Verb::Rollback(flags) => revisions::rollback(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
         Verb::Logs(flags) => logs::run(&flags),

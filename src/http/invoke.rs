@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Mode, Reach};
+use crate::cluster::{Assigned, Cluster, Command, Function, InvocationKey, Mode, Reach};
 use crate::link::Unanswered;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::first_generation::NoOutput;
@@ -70,7 +70,7 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue,
     let path = function_path(&head);
     let id = header_of(&invocation.to_string());
     prepare_headers(&mut head, id.clone(), asked.peer, guard.story.is_some());
-    let call = Call { app: app.clone(), function, head, path, guard };
+    let call = Call { app: app.clone(), function, head, path, guard, placed: false };
     let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
         let (mut head, body) = answer.into_parts();
         headers::strip(&mut head.headers);
@@ -128,6 +128,8 @@ struct Call {
     head: Parts,
     path: PathAndQuery,
     guard: Guard,
+    /// It has had a place.
+    placed: bool,
 }
 
 impl Call {
@@ -143,9 +145,14 @@ impl Call {
     }
 
     fn timed_out(&self, deadline: Instant) -> Problem {
+        let seconds = (deadline - self.guard.accepted).as_secs_f64();
+        let full = |c: &Cluster| c.function(&self.function).is_some_and(Function::is_full);
+        if !self.placed && self.app.state.read(full) {
+            let detail = format!("function '{}': no room for the call within its timeout_s, {seconds}", self.function);
+            return Problem::new(503, "queue_timeout", detail).retry_after(1);
+        }
         let detail = format!(
-            "no answer within the function's timeout_s, which is {}; an http function must listen on $PORT",
-            (deadline - self.guard.accepted).as_secs_f64()
+            "no answer within the function's timeout_s, which is {seconds}; an http function must listen on $PORT"
         );
         Problem::new(504, "function_timeout", detail)
     }
@@ -164,6 +171,7 @@ impl Call {
         };
         loop {
             let assigned = placed.map_err(|failure| Problem::of_failure(&self.function, failure))?;
+            self.placed = true;
             if let Some(story) = &mut self.guard.story {
                 story.assigned(&self.app, &assigned);
             }

@@ -64,10 +64,7 @@ impl Problem {
         match refusal {
             Refusal::UnknownFunction => Problem::no_function(function),
             Refusal::NoNode { why } => Problem::no_node(function, &why),
-            Refusal::QueueFull { limit } => {
-                let detail = format!("function '{function}': as many calls wait as may ({limit}); try again later");
-                Problem::new(429, "queue_full", detail).retry_after(1)
-            }
+            Refusal::QueueFull { limit } => Problem::queue_full(function, limit),
             other => Problem::new(500, "internal", format!("function '{function}': {other:?}")),
         }
     }
@@ -76,6 +73,7 @@ impl Problem {
     pub fn of_failure(function: &str, failure: Failure) -> Self {
         match failure {
             Failure::NoNode { why } => Problem::no_node(function, &why),
+            Failure::Crowded { limit } => Problem::queue_full(function, limit),
             Failure::NodeLost { node } => Problem::node_lost(function, &format!("node '{node}' is gone")),
             Failure::NotStarted { why } => {
                 Problem::new(502, "function_not_started", format!("function '{function}' could not be started: {why}"))
@@ -86,6 +84,11 @@ impl Problem {
                 format!("function '{function}' was deleted while the call waited"),
             ),
         }
+    }
+
+    fn queue_full(function: &str, limit: usize) -> Self {
+        let detail = format!("function '{function}': as many calls wait as may ({limit}); try again later");
+        Problem::new(429, "queue_full", detail).retry_after(1)
     }
 
     fn no_node(function: &str, why: &str) -> Self {

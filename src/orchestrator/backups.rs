@@ -217,7 +217,7 @@ fn check(file: &Path) -> Result<(Head, Kept), BackupError> {
         }
     }
     let known: BTreeSet<&str> = kept.bundles.iter().map(|(digest, _)| digest.as_str()).collect();
-    for revision in kept.functions.iter().flatten() {
+    for revision in kept.functions.iter().flat_map(|function| &function.revisions) {
         if bundle::digest_in(&revision.image).is_some_and(|digest| !known.contains(digest)) {
             let why = format!("it lacks {}, which function '{}' needs", revision.image, revision.function);
             return Err(BackupError::Damaged(why));

@@ -2,7 +2,7 @@
 
 use super::store::{EVENTS_KEPT, Store};
 use crate::clock;
-use crate::cluster::{Cluster, Event as Fact, NodeKey};
+use crate::cluster::{Cluster, Event as Fact, InstanceKey, NodeKey, Revision};
 use crate::ring::{Follower, Ring};
 use crate::types::Event;
 use std::sync::Arc;
@@ -93,6 +93,14 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
     let name = |key: NodeKey| cluster.node(key).map_or_else(|| "?".to_string(), |n| n.spec.name.clone());
     let id = |key: NodeKey| cluster.node(key).map(|n| n.spec.id.clone());
     let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None, actor: None };
+    let function = |kind, level, revision: &Revision, message| {
+        let function = Some(revision.function.to_string());
+        Told { kind, level, message, node: None, function, actor: None }
+    };
+    let on_node = |kind, level, key, revision: &Revision, instance: &InstanceKey, what: &str| Told {
+        function: Some(revision.function.to_string()),
+        ..node(kind, level, key, format!("Function '{}': instance {instance} {what}", revision.function))
+    };
     let told = match fact {
         Fact::NodeJoined { node: key, again, .. } => {
             let verb = if *again { "has rejoined" } else { "has joined" };
@@ -146,6 +154,21 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             function: Some(revision.function.to_string()),
             actor: None,
         },
+        Fact::FunctionScaled { revision: r } => function(
+            "function.scaled",
+            "info",
+            r,
+            format!("Function '{}' has min {}, ready {}, max {}", r.function, r.min, r.ready, r.max),
+        ),
+        Fact::RevisionServing { before: None, .. } => return None,
+        Fact::RevisionServing { revision: r, before: Some(before) } => {
+            let text = format!("Function '{}': revision {} serves in place of {before}", r.function, r.number);
+            function("function.serving", "info", r, text)
+        }
+        Fact::RevisionFailed { revision: r, serving, why } => {
+            let text = format!("Function '{}': revision {} failed, {serving} serves on: {why}", r.function, r.number);
+            function("function.failed", "error", r, text)
+        }
         Fact::ModeResolved { revision } => Told {
             kind: "function.resolved",
             level: "info",
@@ -186,6 +209,13 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
         Fact::InstanceStopping { instance, node: key } => {
             node("instance.stopping", "info", *key, format!("Stopping instance {instance} on node '{}'", name(*key)))
         }
+        Fact::InstanceFrozen { instance, node: key, revision } => {
+            on_node("instance.frozen", "info", *key, revision, instance, "is idle and frozen: the next call wakes it")
+        }
+        Fact::InstanceEvicted { instance, node: key, revision } => {
+            let what = format!("goes, for its node '{}' is short of memory", name(*key));
+            on_node("instance.evicted", "warn", *key, revision, instance, &what)
+        }
         Fact::InstanceEnded { instance, node: key, revision, started, why } => Told {
             function: Some(revision.function.to_string()),
             ..node(
@@ -195,6 +225,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
                 format!("Function '{}': instance {instance} on node '{}': {why}", revision.function, name(*key)),
             )
         },
+        Fact::ModeWanted { .. } | Fact::InstanceThawing { .. } => return None,
         Fact::InvocationAssigned(_) | Fact::InvocationQueued { .. } | Fact::InvocationFailed { .. } => return None,
     };
     Some(told)

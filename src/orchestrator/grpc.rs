@@ -319,7 +319,8 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
 }
 
 fn reported(found: proto::InstanceState) -> Option<Reported> {
-    Some(Reported { instance: found.id.parse().ok()?, function: found.function, revision: found.revision })
+    let instance = found.id.parse().ok()?;
+    Some(Reported { instance, function: found.function, revision: found.revision, frozen: found.frozen })
 }
 
 fn join_refused(refusal: &Refusal) -> String {

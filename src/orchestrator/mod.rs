@@ -155,7 +155,7 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
     let lease_ms = limits.lease_ms;
     let mut cluster = Cluster::new(limits, start.epoch << EPOCH_SHIFT);
     kept.nodes.into_iter().for_each(|(spec, cordoned)| cluster.restore_node(spec, cordoned));
-    kept.functions.into_iter().for_each(|revisions| cluster.restore_function(revisions));
+    kept.functions.into_iter().for_each(|function| cluster.restore_function(function));
     let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
     let (outbox, facts) = rt::unbounded();
     let (earlier, moved) = rt::bounded(1);

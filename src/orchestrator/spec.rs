@@ -9,6 +9,7 @@ const TIMEOUT_S: f64 = 30.0;
 const CONCURRENCY: u32 = 80; // as Cloud Run
 const MAX_INSTANCES: u32 = 20;
 const IDLE_S: f64 = 300.0;
+const FREEZE_S: f64 = 30.0;
 
 /// Limits on single fields: far beyond use, well short of overflow.
 const TIMEOUT_MAX_S: f64 = 86_400.0;
@@ -16,7 +17,7 @@ const IDLE_MAX_S: f64 = 604_800.0;
 const MEMORY_MAX_MB: u64 = 1 << 24;
 const CPU_MAX: f64 = 4_096.0;
 const CONCURRENCY_MAX: u32 = 10_000;
-const INSTANCES_MAX: u32 = 10_000;
+pub const INSTANCES_MAX: u32 = 10_000;
 const IMAGE_MAX: usize = 512;
 const DESCRIPTION_MAX: usize = 1_024;
 const COMMAND_MAX: usize = 256;
@@ -63,6 +64,10 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
     if min > max {
         return invalid("min", format!("must be at most max, which is {max}"));
     }
+    let ready = ranged("ready", spec.ready, 0, 0, INSTANCES_MAX)?;
+    if ready > max {
+        return invalid("ready", format!("must be at most max, which is {max}"));
+    }
     let memory_mb = match spec.memory_mb {
         Some(mb) if mb == 0 || mb > MEMORY_MAX_MB => {
             return invalid("memory_mb", format!("must be 1 to {MEMORY_MAX_MB}"));
@@ -88,8 +93,11 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
         cpu,
         concurrency: ranged("concurrency", spec.concurrency, CONCURRENCY, 1, CONCURRENCY_MAX)?,
         min,
+        ready,
         max,
         idle_ms: seconds("idle_s", spec.idle_s, IDLE_S, IDLE_MAX_S, true)?,
+        freeze_ms: seconds("freeze_s", spec.freeze_s, FREEZE_S, IDLE_MAX_S, true)?,
+        fresh: false,
         constraints: Constraints {
             os: constraints.os,
             arch: constraints.arch,
@@ -177,8 +185,10 @@ pub fn settings(revision: &Revision) -> types::FunctionSpec {
         cpu: (revision.cpu > 0.0).then_some(revision.cpu),
         concurrency: Some(revision.concurrency),
         min: Some(revision.min),
+        ready: Some(revision.ready),
         max: Some(revision.max),
         idle_s: Some(revision.idle_ms as f64 / 1_000.0),
+        freeze_s: Some(revision.freeze_ms as f64 / 1_000.0),
         constraints: Some(constraints(&revision.constraints)),
         labels: Some(revision.labels.clone()),
         description: Some(revision.description.clone()),
@@ -209,8 +219,10 @@ pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::Fu
         cpu: over.cpu.or(base.cpu),
         concurrency: over.concurrency.or(base.concurrency),
         min: over.min.or(base.min),
+        ready: over.ready.or(base.ready),
         max: over.max.or(base.max),
         idle_s: over.idle_s.or(base.idle_s),
+        freeze_s: over.freeze_s.or(base.freeze_s),
         constraints: over.constraints.or(base.constraints),
         labels: over.labels.or(base.labels),
         description: over.description.or(base.description),
@@ -253,6 +265,8 @@ mod tests {
         assert_eq!(field(|s| s.concurrency = Some(0)), "concurrency");
         assert_eq!(field(|s| (s.min, s.max) = (Some(3), Some(2))), "min");
         assert_eq!(field(|s| s.max = Some(0)), "max");
+        assert_eq!(field(|s| (s.ready, s.max) = (Some(3), Some(2))), "ready");
+        assert_eq!(field(|s| s.freeze_s = Some(-1.0)), "freeze_s");
         assert_eq!(field(|s| s.env = Some([("A=B".to_string(), String::new())].into())), "env");
         assert_eq!(field(|s| s.description = Some("x".repeat(2_000))), "description");
     }

@@ -5,7 +5,7 @@ use super::changes::Changes;
 use super::events::{EventLog, Told, describe};
 use super::store::{Before, Kept, Owner, Store, StoreError, Subject, Write, Written};
 use crate::clock;
-use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal, Revision};
+use crate::cluster::{Assigned, Cluster, Command, Event, Failure, Function, InvocationKey, Lasting, Millis, Refusal};
 use crate::rt::{self, Sender};
 use futures_channel::oneshot;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -101,9 +101,9 @@ impl State {
         if let Some(error) = self.store.trouble() {
             return Ok(self.refused(error));
         }
-        let named = |revisions: &Vec<Arc<Revision>>| Some((revisions.first()?.function.clone(), revisions.clone()));
-        let mut functions: BTreeMap<Arc<str>, Vec<Arc<Revision>>> =
-            inner.cluster.functions().map(|f| (f.name.clone(), Vec::new())).collect();
+        let named = |kept: &Lasting| Some((kept.name()?.clone(), kept.clone()));
+        let mut functions: BTreeMap<Arc<str>, Lasting> =
+            inner.cluster.functions().map(|f| (f.name.clone(), Lasting::default())).collect();
         functions.extend(kept.functions.iter().filter_map(named));
         let before = functions.keys().map(|name| before(&inner.cluster, name)).collect();
         let functions = functions.into_iter().collect();
@@ -261,7 +261,7 @@ impl Owner for State {
         let cluster = &inner.cluster;
         let write = |subject: &Subject| match subject {
             Subject::Function(name) => match cluster.function(name) {
-                Some(f) => Write::Function(f.revisions.iter().cloned().collect()),
+                Some(f) => Write::Function(f.lasting()),
                 None => Write::FunctionGone(name.clone()),
             },
             Subject::Node(id) => match cluster.nodes().find(|n| n.spec.id == *id) {
@@ -274,16 +274,19 @@ impl Owner for State {
 }
 
 fn before(cluster: &Cluster, name: &Arc<str>) -> Before {
-    let revisions = cluster.function(name).map(|f| f.revisions.iter().cloned().collect());
-    (name.clone(), revisions.unwrap_or_default())
+    (name.clone(), cluster.function(name).map(Function::lasting).unwrap_or_default())
 }
 
 /// What of a fact must survive a restart.
 fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
     let node = |key| cluster.node(key).map(|n| Write::Node(n.spec.clone(), n.cordoned));
     match event {
-        Event::FunctionPut { revision, .. } | Event::ModeResolved { revision } => {
-            cluster.function(&revision.function).map(|f| Write::Function(f.revisions.iter().cloned().collect()))
+        Event::FunctionPut { revision, .. }
+        | Event::FunctionScaled { revision }
+        | Event::RevisionServing { revision, .. }
+        | Event::RevisionFailed { revision, .. }
+        | Event::ModeResolved { revision } => {
+            cluster.function(&revision.function).map(|f| Write::Function(f.lasting()))
         }
         Event::FunctionDeleted { name } => Some(Write::FunctionGone(name.clone())),
         Event::NodeJoined { node: key, .. }

@@ -16,7 +16,7 @@ mod schema;
 mod tests;
 mod writer;
 
-use crate::cluster::{NodeSpec, Revision};
+use crate::cluster::{Lasting, NodeSpec};
 use crate::types::{Event, FunctionSpec};
 use futures_channel::oneshot;
 use medium::{Medium, OnDisk};
@@ -56,8 +56,7 @@ impl std::error::Error for StoreError {}
 /// A change to keep.
 #[derive(Debug)]
 pub enum Write {
-    /// All kept revisions, oldest first.
-    Function(Vec<Arc<Revision>>),
+    Function(Lasting),
     FunctionGone(Arc<str>),
     Node(NodeSpec, bool),
     NodeGone(String),
@@ -87,8 +86,8 @@ pub struct Token {
     pub expires_unix_ms: Option<u64>,
 }
 
-/// A function as it was before a write: its revisions, oldest first; none when there was no such function.
-pub type Before = (Arc<str>, Vec<Arc<Revision>>);
+/// A function as it was before a write; without a revision when there was no such function.
+pub type Before = (Arc<str>, Lasting);
 
 /// What a write is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! One running http instance: connections to it, kept while they are good, and calls over them.
 
 use super::engine::{Control, Usage};
+use super::freezer::{Awake, Freezer};
 use super::pool::Slot;
 use crate::body::{Body, BoxError};
 use crate::lanes;
@@ -11,7 +12,6 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -36,34 +36,13 @@ pub struct Instance {
     control: Box<dyn Control>,
     /// By lane: a connection stays where it was made. The last is for what runs on none.
     idle: Vec<Mutex<Vec<SendRequest<Body>>>>,
-    in_flight: AtomicU32,
-}
-
-/// A call under way for as long as this lives.
-struct Busy(Arc<Instance>);
-
-impl Busy {
-    fn new(instance: &Arc<Instance>) -> Self {
-        instance.in_flight.fetch_add(1, Ordering::Relaxed);
-        Busy(instance.clone())
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
+    freezer: Arc<Freezer>,
 }
 
 impl Instance {
     pub fn new(id: String, function: String, revision: u64, address: SocketAddr, control: Box<dyn Control>) -> Self {
         let idle = (0..=lanes::count()).map(|_| Mutex::default()).collect();
-        Instance { id, function, revision, address, control, idle, in_flight: AtomicU32::new(0) }
-    }
-
-    /// Calls under way.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        Instance { id, function, revision, address, control, idle, freezer: Arc::default() }
     }
 
     /// Waits for its end; says how, with its last words.
@@ -81,6 +60,26 @@ impl Instance {
         self.control.usage().await
     }
 
+    /// Calls under way.
+    pub fn in_flight(&self) -> u32 {
+        self.freezer.calls()
+    }
+
+    /// Takes the processor from it, unless calls are under way. `Err`: it cannot be.
+    pub async fn freeze(&self) -> Result<(), String> {
+        self.freezer.freeze(&*self.control).await
+    }
+
+    /// Wakes it, without a call.
+    pub async fn thaw(&self) -> Result<(), String> {
+        self.freezer.enter(&*self.control).await.map(drop)
+    }
+
+    /// Whether the next call must wake it.
+    pub fn is_frozen(&self) -> bool {
+        self.freezer.is_frozen()
+    }
+
     /// Asks it to end, and sees to it.
     pub async fn stop(&self, grace: Duration) {
         self.idle.iter().for_each(|idle| lock(idle).clear());
@@ -90,13 +89,14 @@ impl Instance {
     /// Passes a request on. `Err` says why there is no valid answer.
     /// The slot is held until the answer has ended.
     pub async fn call(self: &Arc<Self>, slot: Slot, mut request: Request<Body>) -> Result<Response<Body>, CallError> {
-        let busy = Busy::new(self);
+        let awake = self.freezer.enter(&*self.control).await.map_err(CallError::NotTaken)?;
         loop {
             let (mut connection, reused) = self.connection().await.map_err(CallError::NotTaken)?;
             match connection.try_send_request(request).await {
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
-                    let body = Reused { body, connection: Some(connection), busy, _slot: slot };
+                    let body =
+                        Reused { body, connection: Some(connection), instance: self.clone(), _held: (slot, awake) };
                     return Ok(Response::from_parts(head, body.settled()));
                 }
                 Err(mut failed) => match failed.take_message().filter(|_| reused) {
@@ -150,8 +150,8 @@ fn describe(error: &hyper::Error) -> String {
 struct Reused {
     body: Incoming,
     connection: Option<SendRequest<Body>>,
-    busy: Busy,
-    _slot: Slot,
+    instance: Arc<Instance>,
+    _held: (Slot, Awake),
 }
 
 impl Reused {
@@ -164,7 +164,7 @@ impl Reused {
         if !self.body.is_end_stream() {
             return;
         }
-        let mut idle = lock(self.busy.0.idle_here());
+        let mut idle = lock(self.instance.idle_here());
         if idle.len() < IDLE {
             idle.extend(self.connection.take().filter(|c| !c.is_closed()));
         }

@@ -129,6 +129,14 @@ async fn control(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
             pool.stop(id);
             Response::new(Body::Empty)
         }
+        (&Method::POST, ["instances", id, "freeze"]) => frozen(match pool.instance(id) {
+            Some(instance) => instance.freeze().await,
+            None => Ok(()), // it is gone, and the orchestrator is told
+        }),
+        (&Method::POST, ["instances", id, "thaw"]) => frozen(match pool.instance(id) {
+            Some(instance) => instance.thaw().await,
+            None => Ok(()),
+        }),
         (&Method::POST, ["revisions"]) => {
             with_revision(request, |revision| async move { pool.prepare(revision).await.map(prepared) }).await
         }
@@ -154,6 +162,13 @@ where
     match then(revision).await {
         Ok(answer) => answer,
         Err(why) => status(StatusCode::INTERNAL_SERVER_ERROR, why),
+    }
+}
+
+fn frozen(done: Result<(), String>) -> Response<Body> {
+    match done {
+        Ok(()) => Response::new(Body::Empty),
+        Err(why) => status(StatusCode::CONFLICT, why),
     }
 }
 

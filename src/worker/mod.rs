@@ -5,6 +5,7 @@ mod agent;
 mod bundle;
 mod engine;
 mod engines;
+mod freezer;
 mod identity;
 mod instance;
 mod job;
@@ -73,6 +74,7 @@ impl Worker {
                 revision: instance.revision,
                 memory_bytes: usage.map(|u| u.memory_bytes),
                 cpu_seconds: usage.map(|u| u.cpu_time.as_secs_f64()),
+                frozen: instance.is_frozen(),
             });
         }
         all.sort_by(|a, b| a.id.cmp(&b.id));

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 mod byhand;
+mod freezing;
 mod images;
 mod killed;
 mod shared;

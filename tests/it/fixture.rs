@@ -114,6 +114,11 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             while stream.write_all(&[b'x'; 65_536]).is_ok() {}
             return;
         }
+        // As long as a small piece of work takes.
+        "naps" => {
+            std::thread::sleep(Duration::from_millis(50));
+            stream.write_all(text("200 OK", "", "").as_bytes())
+        }
         "pid" | "chatters" => stream.write_all(text("200 OK", "", &std::process::id().to_string()).as_bytes()),
         // How many others it is answering.
         "open" => {

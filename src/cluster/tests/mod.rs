@@ -1,9 +1,13 @@
 //! What the cluster promises, one test a promise. Every step is followed by a check of the invariants.
 
 mod calls;
+mod crowd;
+mod figures;
+mod idle;
 mod instances;
 mod membership;
 mod placement;
+mod revisions;
 
 use super::invariants::check;
 use super::*;
@@ -204,6 +208,9 @@ fn http(name: &str) -> Revision {
         cpu: 0.0,
         concurrency: 1,
         min: 0,
+        ready: 0,
+        freeze_ms: 600_000,
+        fresh: false,
         max: 1,
         idle_ms: 60_000,
         constraints: Constraints::default(),

@@ -94,7 +94,7 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     names::check_name(&name).map_err(|why| Problem::new(400, "invalid_field", format!("name: {why}")))?;
     let (digest, manifest) = app.bundles.receive(asked.request.into_body()).await.map_err(rejected)?;
     let image = format!("bundle:{digest}");
-    let known = app.state.read(|c| c.function(&name).map(|f| spec::settings(f.current())));
+    let known = app.state.read(|c| c.function(&name).map(|f| spec::settings(f.newest())));
     let base = known.unwrap_or_default();
     let settings = types::FunctionSpec { name: name.clone(), image: image.clone(), ..spec::merged(base, manifest) };
     let revision = spec::revision(settings, clock::unix_ms())?;
@@ -175,13 +175,13 @@ pub(super) fn rejected(rejected: Rejected) -> Problem {
     }
 }
 
-fn shown(app: &Orchestrator, name: &str) -> Result<types::Function, Problem> {
+pub(super) fn shown(app: &Orchestrator, name: &str) -> Result<types::Function, Problem> {
     let shown = app.state.read(|cluster| cluster.function(name).map(|f| view(f, cluster)));
     shown.ok_or_else(|| Problem::no_function(name))
 }
 
 fn view(function: &Function, cluster: &Cluster) -> types::Function {
-    let current = function.current();
+    let current = function.newest();
     let instances: Vec<types::Instance> = function
         .instances
         .iter()
@@ -196,7 +196,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         .collect();
     let any = |state: InstanceState| instances.iter().any(|i| i.status == state.word());
     let status = match () {
-        () if any(InstanceState::Warm) || function.running > 0 => "running",
+        () if any(InstanceState::Warm) || any(InstanceState::Frozen) || function.running > 0 => "running",
         () if any(InstanceState::Starting) => "starting",
         () if function.last_error.is_some() => "failing",
         () => "idle",
@@ -207,6 +207,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         image: current.image.clone(),
         mode: spec::mode_out(current.mode),
         revision: current.number,
+        serving: function.current().number,
         status: status.into(),
         invoke_path: format!("/invoke/{}", function.name),
         command: current.command.clone(),
@@ -216,8 +217,10 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         cpu: settings.cpu,
         concurrency: current.concurrency,
         min: current.min,
+        ready: current.ready,
         max: current.max,
         idle_s: settings.idle_s.unwrap_or_default(),
+        freeze_s: settings.freeze_s.unwrap_or_default(),
         constraints: settings.constraints.unwrap_or_default(),
         labels: current.labels.clone(),
         description: current.description.clone(),
@@ -230,14 +233,22 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         failures: function.failures,
         p50_ms: function.recent.median_us().map(|us| us as f64 / 1e3),
         last_error: function.last_error.clone(),
-        revisions: function.revisions.iter().rev().map(revision_view).collect(),
+        revisions: function.revisions.iter().rev().map(|r| revision_view(r, function)).collect(),
     }
 }
 
-fn revision_view(revision: &Arc<Revision>) -> types::Revision {
+fn revision_view(revision: &Arc<Revision>, function: &Function) -> types::Revision {
+    let newest = revision.number == function.newest().number;
+    let status = match () {
+        () if revision.number == function.current().number => "serving",
+        () if newest && function.rolling_out() => "starting",
+        () if newest && function.failed.is_some() => "failed",
+        () => "kept",
+    };
     types::Revision {
         revision: revision.number,
         image: revision.image.clone(),
         created_at: clock::rfc3339(revision.updated_unix_ms),
+        status: status.into(),
     }
 }

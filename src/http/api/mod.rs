@@ -10,6 +10,7 @@ pub mod instances;
 pub mod log;
 pub mod logs;
 pub mod nodes;
+pub mod revisions;
 pub mod status;
 pub mod tokens;
 
@@ -33,6 +34,9 @@ impl Face for Orchestrator {
         rest("GET", "/functions/{name}", Needs::Read, functions::get),
         rest("PUT", "/functions/{name}", Needs::Deploy, functions::replace),
         rest("DELETE", "/functions/{name}", Needs::Deploy, functions::delete),
+        rest("POST", "/functions/{name}/scale", Needs::Deploy, revisions::scale),
+        rest("POST", "/functions/{name}/redeploy", Needs::Deploy, revisions::redeploy),
+        rest("POST", "/functions/{name}/rollback", Needs::Deploy, revisions::rollback),
         stream("PUT", "/functions/{name}/bundle", Needs::Deploy, |app, asked| Box::pin(functions::upload(app, asked))),
         watched("/nodes", Needs::Read, nodes::list, |app, asked| Box::pin(nodes::watch(app, asked))),
         rest("GET", "/nodes/{id}", Needs::Read, nodes::get),

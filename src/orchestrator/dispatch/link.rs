@@ -164,6 +164,18 @@ impl Links {
         self.control(to.node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await.map(drop)
     }
 
+    /// Has an idle instance frozen; `Err` when it cannot be. One that is busy is left as it is.
+    pub async fn freeze(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/freeze"), Body::Empty).await.map(drop)
+    }
+
+    /// Has a frozen instance woken.
+    pub async fn thaw(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/thaw"), Body::Empty).await.map(drop)
+    }
+
     /// Sees that the worker knows a revision, so that jobs of it may be sent; for an image, how it is run.
     pub async fn prepare(&self, node: NodeKey, revision: &Arc<Revision>) -> Result<Option<Mode>, String> {
         let links = self.of(node).ok_or("its node is not connected")?;
@@ -345,6 +357,7 @@ fn to_proto(revision: &Revision) -> proto::Revision {
         cpu: revision.cpu,
         concurrency: revision.concurrency,
         timeout_ms: revision.timeout_ms,
+        fresh: revision.fresh,
     }
 }
 

@@ -66,7 +66,7 @@ impl Queue {
 fn subjects(queued: &Queued) -> Vec<Subject> {
     let mut subjects: Vec<Subject> = queued.before.iter().map(|(name, _)| Subject::Function(name.clone())).collect();
     match &queued.write {
-        Write::Function(revisions) => subjects.extend(revisions.first().map(|r| Subject::Function(r.function.clone()))),
+        Write::Function(kept) => subjects.extend(kept.name().cloned().map(Subject::Function)),
         Write::FunctionGone(name) => subjects.push(Subject::Function(name.clone())),
         Write::Node(spec, _) => subjects.push(Subject::Node(spec.id.clone())),
         Write::NodeGone(id) => subjects.push(Subject::Node(id.clone())),

@@ -24,7 +24,7 @@ pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events
 pub const RECORDS: [Records; 3] = [FUNCTIONS, NODES, BUNDLES];
 
 /// Of the tables above and the records in them.
-pub const VERSION: u64 = 3;
+pub const VERSION: u64 = 4;
 
 /// Makes one version of the one before it.
 pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
@@ -32,7 +32,8 @@ pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
 /// The first makes version 2 of version 1.
 const STEPS: [Step; VERSION as usize - 1] = [
     |_| Ok(()), // 2: events, none at first
-    |_| Ok(()), // 3: tokens, the same
+    |_| Ok(()), // 3: which revision serves, `ready`, `freeze_s`: what was not kept has its default
+    |_| Ok(()), // 4: tokens, none at first
 ];
 
 /// Why a database is not, or cannot be made, this version's store.

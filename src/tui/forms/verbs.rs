@@ -107,6 +107,16 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
             let name = flags.name.clone();
             answer_to(session, &flags.name, move |c| c.function(&name), move |found| one(&found, &found.name, format));
         }
+        cli::Verb::Scale(flags) => match settings::scale(&flags) {
+            Ok(scale) => changed(session, "scaled", &flags.name.clone(), move |c| c.scale(&flags.name, &scale)),
+            Err(why) => return Outcome::Refused(why),
+        },
+        cli::Verb::Redeploy(flags) => {
+            changed(session, "redeployed", &flags.name.clone(), move |client| client.redeploy(&flags.name));
+        }
+        cli::Verb::Rollback(flags) => {
+            changed(session, "rolled back", &flags.name.clone(), move |client| client.rollback(&flags.name, flags.to));
+        }
         cli::Verb::Version(_) => {
             answer_to(session, "Version", Orchestrator::version, move |v| one(&v, &v.version, format))
         }
@@ -153,6 +163,9 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
         cli::Verb::Register(flags) => flags.client(),
         cli::Verb::List(flags) => flags.client(),
         cli::Verb::Describe(flags) => flags.client(),
+        cli::Verb::Scale(flags) => flags.client(),
+        cli::Verb::Redeploy(flags) => flags.client(),
+        cli::Verb::Rollback(flags) => flags.client(),
         cli::Verb::Delete(flags) => flags.client(),
         cli::Verb::Invoke(flags) => flags.client(),
         cli::Verb::Logs(flags) => flags.client(),
@@ -194,6 +207,26 @@ fn register(session: &Session, flags: &cli::Register) -> Outcome {
         }
     });
     Outcome::Done
+}
+
+/// Changes a function; its row shows the rest.
+fn changed(
+    session: &Session,
+    what: &'static str,
+    name: &str,
+    job: impl FnOnce(&Orchestrator) -> Result<Function, Error> + Send + 'static,
+) {
+    let (after, name) = (session.clone(), name.to_string());
+    session.act(format!("{name} is being {what}"), job, move |siv, answer| match answer {
+        Ok(f) => {
+            let now = format!("revision {}, min {}, ready {}, max {}", f.revision, f.min, f.ready, f.max);
+            after.note("info", format!("Successfully {what} '{name}': {now}"));
+        }
+        Err(error) => {
+            after.note("error", format!("'{name}' was not {what}: {error}"));
+            ask::failure(siv, &format!("{name} was not {what}"), &error.to_string());
+        }
+    });
 }
 
 fn invoke(siv: &mut Cursive, session: &Session, flags: cli::Invoke) -> Outcome {

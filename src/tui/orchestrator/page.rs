@@ -90,8 +90,10 @@ pub fn function(function: &Function) -> Vec<Spans> {
     field(
         &mut lines,
         "instances",
-        format!("{} to {}, idle ones for {} s", function.min, function.max, function.idle_s),
+        format!("{} to {}, {} kept ready", function.min, function.max, function.ready.max(function.min)),
     );
+    let (freeze_s, idle_s) = (function.freeze_s, function.idle_s);
+    field(&mut lines, "idle", format!("frozen after {freeze_s} s, stopped after {idle_s} s"));
     let wanted = &function.constraints;
     let wants = [
         wanted.os.clone().map(|os| format!("os={os}")),
@@ -106,7 +108,13 @@ pub fn function(function: &Function) -> Vec<Spans> {
     for (at, revision) in function.revisions.iter().enumerate() {
         let label = if at == 0 { "revisions" } else { "" };
         let image = functions::image(&revision.image);
-        field(&mut lines, label, format!("{}  {}  {image}", revision.revision, revision.created_at));
+        let tone = match revision.status.as_str() {
+            "starting" => Tone::Warn,
+            "failed" => Tone::Bad,
+            _ => Tone::Plain,
+        };
+        let shown = format!("{}  {:8}  {image}  {}", revision.revision, revision.status, revision.created_at);
+        toned(&mut lines, label, shown, tone);
     }
     lines
 }
@@ -126,6 +134,7 @@ fn instances<'a>(head: &str, found: impl Iterator<Item = (String, &'a Instance)>
     let row = |(name, instance): (String, &Instance)| {
         let (glyph, tone) = match instance.status.as_str() {
             "warm" => ("●", Tone::Good),
+            "frozen" => ("◌", Tone::Plain),
             "starting" => ("◐", Tone::Warn),
             "draining" => ("◑", Tone::Warn),
             _ => ("○", Tone::Plain),

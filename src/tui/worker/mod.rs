@@ -157,6 +157,7 @@ impl Screen {
         for (y, work) in member.work.iter().skip(self.work_top).take(rows).enumerate() {
             let (glyph, tone) = match work.status.as_str() {
                 "warm" | "running" => ("●", Tone::Good),
+                "frozen" => ("◌", Tone::Plain),
                 _ => ("◐", Tone::Warn),
             };
             let calls = if work.kind == "job" { "job".into() } else { format!("{} calls", work.in_flight) };

@@ -4,6 +4,7 @@
 mod answers;
 mod container;
 mod frames;
+mod freeze;
 mod held;
 mod image;
 mod reach;
@@ -104,6 +105,10 @@ impl Engine for DockerEngine {
 
     async fn prepare(&self, image: &str) -> Result<ImageFacts, EngineError> {
         image::prepare(&self.shared, &request::ImageName::parse(image)?).await
+    }
+
+    async fn refresh(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        image::refresh(&self.shared, &request::ImageName::parse(image)?).await
     }
 
     async fn start(&self, launch: Launch) -> Result<Running, EngineError> {

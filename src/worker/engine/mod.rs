@@ -66,6 +66,14 @@ pub trait Control: Send + Sync {
     async fn stop(&self, grace: Duration) -> Exit;
     /// The last lines it wrote to stderr (for http: or stdout), newest last; at most 4 KiB.
     fn last_words(&self) -> String;
+    /// Takes the processor from it; what it holds in memory stays.
+    async fn freeze(&self) -> Result<(), String> {
+        Err("its engine cannot freeze what it runs".into())
+    }
+    /// Undoes that. No failure when it was not frozen.
+    async fn thaw(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// What it uses now, where its engine can tell.
     async fn usage(&self) -> Option<Usage> {
         None
@@ -200,6 +208,10 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> &'static str;
     /// Sees that the image is on this node, pulling it if need be, and tells what it says of itself.
     async fn prepare(&self, image: &str) -> Result<ImageFacts, EngineError>;
+    /// The same, with what the image's registry has now; without a registry, what is here.
+    async fn refresh(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        self.prepare(image).await
+    }
     /// Starts it. An http function may not yet be listening when this returns. Given up when dropped.
     async fn start(&self, launch: Launch) -> Result<Running, EngineError>;
     /// Whatever earlier workers of this node left and this one does not hold: http instances that serve are handed over,

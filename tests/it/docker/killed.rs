@@ -45,12 +45,21 @@ fn what_is_not_wanted_any_more_is_gone_after_a_kill_of_the_worker() {
     let settings = FunctionSpec { image: "cares-test/other:1".into(), ..FunctionSpec::default() };
     docked.client().replace("changed", &settings).expect("a new revision");
     docked.start_again(0);
-    wait_for("only what is wanted is left", || docked.containers(0).len() == 1);
-    let left = docked.container(0);
+    wait_for("only what is wanted is left", || {
+        docked.containers(0).len() == 2 && docked.function("changed").serving == 2
+    });
+    let mut left = docked.containers(0);
+    left.sort();
     docked.call("kept", "");
-    assert_eq!(docked.container(0), left, "it was the one that is wanted");
     docked.call("changed", "");
-    assert_eq!(docked.containers(0).len(), 2);
+    let mut now = docked.containers(0);
+    now.sort();
+    assert_eq!(now, left, "they were those that are wanted");
+    for (name, image) in [("changed", "other"), ("kept", "echo")] {
+        assert!(docked.function(name).instances.iter().all(|i| i.status == "warm"), "{name}");
+        let images = left.iter().map(|id| docker(&["inspect", "--format", "{{.Config.Image}}", id]));
+        assert_eq!(images.filter(|is| *is == format!("cares-test/{image}:1")).count(), 1, "{name}");
+    }
 }
 
 #[test]

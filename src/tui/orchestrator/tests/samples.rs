@@ -49,6 +49,7 @@ pub fn function(name: &str) -> Function {
         image: "nginx:1.27".into(),
         mode: Mode::Http,
         revision: 2,
+        serving: 2,
         status: "running".into(),
         invoke_path: format!("/invoke/{name}"),
         command: Vec::new(),
@@ -58,8 +59,10 @@ pub fn function(name: &str) -> Function {
         cpu: None,
         concurrency: 80,
         min: 0,
+        ready: 0,
         max: 20,
         idle_s: 300.0,
+        freeze_s: 30.0,
         constraints: Default::default(),
         labels: Default::default(),
         public: false,
@@ -72,15 +75,13 @@ pub fn function(name: &str) -> Function {
         failures: 0,
         p50_ms: Some(12.3),
         last_error: None,
-        revisions: vec![
-            Revision { revision: 2, image: "nginx:1.27".into(), created_at: "2026-01-01T11:00:00.000Z".into() },
-            Revision {
-                revision: 1,
-                image: "bundle:0123456789abcdef".into(),
-                created_at: "2026-01-01T10:00:00.000Z".into(),
-            },
-        ],
+        revisions: vec![revision(2, "nginx:1.27", "serving"), revision(1, "bundle:0123456789abcdef", "kept")],
     }
+}
+
+fn revision(revision: u64, image: &str, status: &str) -> Revision {
+    let created_at = format!("2026-01-01T1{}:00:00.000Z", revision - 1);
+    Revision { revision, image: image.into(), created_at, status: status.into() }
 }
 
 pub fn instance(id: &str, node: &str) -> Instance {

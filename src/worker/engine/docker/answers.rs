@@ -42,6 +42,7 @@ answer!(State {
     #[serde(rename = "OOMKilled")]
     oom_killed: bool,
     exit_code: i64,
+    pid: i64,
 });
 answer!(Networking {
     #[serde(rename = "IPAddress")]

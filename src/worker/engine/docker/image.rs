@@ -66,6 +66,19 @@ pub async fn prepare(shared: &Shared, image: &ImageName) -> Result<ImageFacts, E
     Ok(facts)
 }
 
+/// Asks its registry for it although it may be here: the name may mean another image by now. One that no registry has
+/// is used as it is.
+pub async fn refresh(shared: &Shared, image: &ImageName) -> Result<ImageFacts, EngineError> {
+    shared.usable()?;
+    if let Err(error) = pull(shared, image).await {
+        if inspect(shared, image).await?.is_none() {
+            return Err(error);
+        }
+        log::warn!("The image {} is used as it is here: {error}", image.as_str());
+    }
+    prepare(shared, image).await
+}
+
 /// An engine that does not say is believed to run it.
 fn runs_on(image: &str, engine: &str) -> bool {
     image.is_empty()

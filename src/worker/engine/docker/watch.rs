@@ -5,6 +5,7 @@ use super::super::{Availability, Exit};
 use super::Shared;
 use super::answers::{Container, Event, Version};
 use super::frames::Objects;
+use super::freeze;
 use super::held::{Held, Next};
 use super::request;
 use super::trouble;
@@ -180,6 +181,11 @@ async fn listen(shared: &Arc<Shared>, since_ms: u64) -> WireError {
 
 fn take(shared: &Arc<Shared>, event: &Event) {
     let Some(held) = shared.shelf.get(&event.actor.id) else { return };
+    if event.action == "kill" && held.frozen().is_some() {
+        let (shared, held) = (shared.clone(), held.clone());
+        // What is frozen takes no signal, and whoever sent it waits.
+        rt::spawn(async move { freeze::thaw(&shared, &held).await.unwrap_or_else(|why| log::warn!("{why}")) });
+    }
     if held.note(event) == Next::SettleSoon {
         let shared = shared.clone();
         rt::spawn(async move {
@@ -201,7 +207,7 @@ async fn recheck(shared: &Shared) {
         match inspect(shared, &held).await {
             Err(WireError::Refused(404, _)) => held.settle(Exit::Removed),
             Err(_) => {} // the next round will tell
-            Ok(container) if container.state.paused => held.settle(Exit::Paused),
+            Ok(container) if container.state.paused && !held.is_paused_by_us() => held.settle(Exit::Paused),
             Ok(container) if ["exited", "dead"].contains(&container.state.status.as_str()) => {
                 let code = i32::try_from(container.state.exit_code).unwrap_or(-1);
                 held.settle(if container.state.oom_killed { Exit::OutOfMemory } else { Exit::Code(code) });
