@@ -36,6 +36,7 @@ pub enum Verb {
     Rollback(Rollback),
     Delete(Delete),
     Invoke(Invoke),
+    Calls(Calls),
     Logs(Logs),
     Events(Events),
     Node(Node),
@@ -99,20 +100,6 @@ fn pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
         _ => Err("it must look like KEY=VALUE".to_string()),
     }
-}
-
-/// Seconds.
-fn span(text: &str) -> Result<u64, String> {
-    let bad = || "it must look like 90d, 12h, 30m or 45s".to_string();
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
-    let seconds = match unit {
-        "d" => 86_400,
-        "h" => 3_600,
-        "m" => 60,
-        "s" => 1,
-        _ => return Err(bad()),
-    };
-    number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).ok_or_else(bad)
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -274,6 +261,14 @@ macro_rules! client_verb {
     };
 }
 
+mod calls;
+mod nodes;
+mod tokens;
+
+pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
+pub use nodes::{Node, NodeVerb};
+pub use tokens::{Token, TokenCreate, TokenRevoke, TokenVerb};
+
 client_verb! {
     /// make a function of a container image
     Register as "register" {
@@ -322,6 +317,15 @@ client_verb! {
         /// one line for people
         #[argh(option, arg_name = "text")]
         pub description: Option<String>,
+        /// attempts of an asynchronous call that may fail (default 3)
+        #[argh(option, arg_name = "n")]
+        pub attempts: Option<u32>,
+        /// call it by itself: 'minute hour day month weekday', or @hourly, @daily, …
+        #[argh(option, arg_name = "cron")]
+        pub schedule: Option<String>,
+        /// the schedule's time zone, such as Europe/Berlin (default UTC)
+        #[argh(option, arg_name = "zone")]
+        pub schedule_zone: Option<String>,
         /// let anybody call it, also without a token
         #[argh(switch)]
         pub public: bool,
@@ -410,30 +414,6 @@ client_verb! {
 }
 
 client_verb! {
-    /// call a function; its answer's body goes to stdout
-    Invoke as "invoke" {
-        /// the function
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// body: text, @FILE, or - for stdin
-        #[argh(option, short = 'd', long = "data", arg_name = "body")]
-        pub data: Option<String>,
-        /// HTTP method (default: POST with a body, else GET)
-        #[argh(option, arg_name = "method")]
-        pub method: Option<String>,
-        /// path below the function, such as /items/1?page=2
-        #[argh(option, arg_name = "path")]
-        pub path: Option<String>,
-        /// header, 'Name: value'; repeatable
-        #[argh(option, short = 'H', long = "header", arg_name = "header", from_str_fn(header))]
-        pub headers: Vec<(String, String)>,
-        /// print status and headers to stderr
-        #[argh(switch, short = 'i')]
-        pub include: bool,
-    }
-}
-
-client_verb! {
     /// show what a function printed, or without a name the log of the orchestrator or worker at --url
     Logs as "logs" {
         /// the function
@@ -454,132 +434,6 @@ client_verb! {
         /// go on, and reconnect when the orchestrator restarts
         #[argh(switch, short = 'f')]
         pub follow: bool,
-    }
-}
-
-/// list nodes and change what they take
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "node", help_triggers("-h", "--help", "help"))]
-pub struct Node {
-    #[argh(subcommand)]
-    pub verb: NodeVerb,
-}
-
-/// What is to be done with nodes.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand)]
-pub enum NodeVerb {
-    List(NodeList),
-    Describe(NodeDescribe),
-    Status(NodeStatus),
-    Cordon(NodeCordon),
-    Uncordon(NodeUncordon),
-    Drain(NodeDrain),
-    Remove(NodeRemove),
-}
-
-client_verb! {
-    /// list nodes
-    NodeList as "list" {
-        /// go on, with each row as it changes
-        #[argh(switch, short = 'w')]
-        pub watch: bool,
-    }
-}
-
-client_verb! {
-    /// show all there is to know of a node
-    NodeDescribe as "describe" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// show a worker as it sees itself, joined or not; --url is the worker's own address
-    NodeStatus as "status" {}
-}
-
-client_verb! {
-    /// give a node nothing new; what runs goes on
-    NodeCordon as "cordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// let a cordoned or drained node take work again
-    NodeUncordon as "uncordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// empty a node: it finishes what it has and gets nothing new
-    NodeDrain as "drain" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// forget a node
-    NodeRemove as "remove" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-/// make, list and revoke the tokens that people and machines come with
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "token", help_triggers("-h", "--help", "help"))]
-pub struct Token {
-    #[argh(subcommand)]
-    pub verb: TokenVerb,
-}
-
-/// What is to be done with tokens.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand)]
-pub enum TokenVerb {
-    Create(TokenCreate),
-    List(TokenList),
-    Revoke(TokenRevoke),
-}
-
-client_verb! {
-    /// make a token, and print it this one time
-    TokenCreate as "create" {
-        /// whose it is, such as ci or laptop
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// admin, deploy, invoke, invoke:FUNCTION, read or worker; repeatable
-        #[argh(option, arg_name = "scope")]
-        pub scope: Vec<String>,
-        /// how long it is valid, such as 90d, 12h, 30m or 45s (default: until it is revoked)
-        #[argh(option, arg_name = "time", from_str_fn(span))]
-        pub expires: Option<u64>,
-    }
-}
-
-client_verb! {
-    /// list tokens; what they consist of is not kept
-    TokenList as "list" {}
-}
-
-client_verb! {
-    /// make a token worthless
-    TokenRevoke as "revoke" {
-        /// the token's name or id
-        #[argh(positional, arg_name = "token")]
-        pub token: String,
     }
 }
 

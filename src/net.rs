@@ -76,6 +76,15 @@ impl Socket {
 
     /// Connects to the first of the host's addresses that answers.
     pub async fn connect(address: &str, limit: Duration) -> io::Result<Self> {
+        Socket::connect_where(address, limit, |_| Ok(())).await
+    }
+
+    /// The same among those that may be connected to; `may` says why one may not.
+    pub async fn connect_where(
+        address: &str,
+        limit: Duration,
+        may: impl Fn(IpAddr) -> Result<(), String>,
+    ) -> io::Result<Self> {
         let name = address.to_string();
         let addresses: Vec<SocketAddr> = match address.parse() {
             Ok(address) => vec![address],
@@ -83,6 +92,10 @@ impl Socket {
         };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
+            if let Err(why) = may(address.ip()) {
+                last = io::Error::new(io::ErrorKind::PermissionDenied, why);
+                continue;
+            }
             match clock::timeout(limit, Async::<TcpStream>::connect(address)).await {
                 Some(Ok(stream)) => return Socket::over(stream.into_inner()?),
                 Some(Err(error)) => last = error,
@@ -125,6 +138,12 @@ impl Socket {
             Stream::Tcp(stream) => Some(stream.get_ref()),
             Stream::Unix(_) => None,
         }
+    }
+
+    /// Whether the other end is this very machine, as far as addresses tell.
+    pub fn leads_home(&self) -> bool {
+        let peer = self.tcp().and_then(|stream| stream.peer_addr().ok()).map(|a| a.ip());
+        peer.is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == self.local_ip())
     }
 
     /// This machine's address on the connection.

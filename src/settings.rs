@@ -34,6 +34,9 @@ pub fn from_flags(flags: &Register) -> Result<FunctionSpec, String> {
         freeze_s: flags.freeze_s,
         labels: pairs("--label", &flags.label)?,
         description: flags.description.clone(),
+        attempts: flags.attempts,
+        schedule: flags.schedule.clone(),
+        schedule_zone: flags.schedule_zone.clone(),
         public: flags.public.then_some(true),
         ..Default::default()
     })

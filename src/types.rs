@@ -1,6 +1,9 @@
 //! The public JSON: what the REST API takes and answers, shared by server, client library and CLI. No behaviour.
 
+mod calls;
 mod tokens;
+
+pub use calls::{Call, CallRecord, Callback, Schedule};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -90,6 +93,21 @@ pub struct FunctionSpec {
     /// At most 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Attempts of an asynchronous call that may end by the function's own fault; 1 to 20. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// When it is called by itself: `minute hour day-of-month month day-of-week` or `@hourly`, …; empty: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Of the schedule: an IANA time zone. Default UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "timezone")]
+    pub schedule_zone: Option<String>,
+    /// Of times that nobody was there for: `run` (once, the default) or `skip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_missed: Option<String>,
+    /// While the call before has not ended: `skip` (the default) or `allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_overlap: Option<String>,
     /// Anybody may call it, also without a token. Default: no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<bool>,
@@ -152,6 +170,10 @@ pub struct Function {
     pub labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    #[serde(default)]
+    pub attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// Anybody may call it.
     #[serde(default)]
     pub public: bool,
@@ -359,20 +381,6 @@ pub struct Work {
     /// An instance's: `starting`, `warm`, …; a job's: `running`.
     pub status: String,
     pub in_flight: u32,
-}
-
-/// One call, as `GET /calls` shows those of late.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CallRecord {
-    pub id: String,
-    pub function: String,
-    /// The node's id; null when it never reached one.
-    pub node: Option<String>,
-    /// `succeeded` or `failed`.
-    pub status: String,
-    /// RFC 3339, UTC.
-    pub started_at: String,
-    pub duration_ms: f64,
 }
 
 /// One line of a program's own log: `GET /log`.

@@ -24,6 +24,8 @@ pub const HEADER_PREFIX: &str = "cares-";
 pub const HEADER_INSTANCE: &str = "cares-instance";
 pub const HEADER_FUNCTION: &str = "cares-function";
 pub const HEADER_REVISION: &str = "cares-revision";
+/// Of an attempt of an asynchronous call: its own id, where `X-Call-Id` is the same at each.
+pub const HEADER_CALL: &str = "cares-call";
 /// In the answer to a revision that was sent: how its image is run.
 pub const HEADER_MODE: &str = "cares-mode";
 pub const MODE_HTTP: &str = "http";

@@ -79,6 +79,10 @@ pub enum Needs {
     Deploy,
     /// The function that the path's first part in braces names; nothing when that is public.
     Invoke,
+    /// To look at the call that the path names: what reads, or may invoke its function.
+    Result,
+    /// To end it: what may invoke its function.
+    Cancel,
     Read,
     Worker,
 }
@@ -89,14 +93,17 @@ impl Needs {
         match (self, scope) {
             (Needs::Nothing | Needs::Token, _) | (_, Scope::Admin) => true,
             (Needs::Deploy, Scope::Deploy) | (Needs::Read, Scope::Read) | (Needs::Worker, Scope::Worker) => true,
-            (Needs::Invoke, Scope::Invoke) => true,
-            (Needs::Invoke, Scope::InvokeOnly(only)) => only == function,
+            (Needs::Result, Scope::Read) => true,
+            (Needs::Invoke | Needs::Result | Needs::Cancel, Scope::Invoke) => true,
+            (Needs::Invoke | Needs::Result | Needs::Cancel, Scope::InvokeOnly(only)) => only == function,
             _ => false,
         }
     }
 
     fn lacking(self, function: &str) -> String {
         match self {
+            Needs::Result => "invoke of that call's function, or read".into(),
+            Needs::Cancel => "invoke of that call's function".into(),
             Needs::Invoke => format!("invoke (or invoke:{function})"),
             other => format!("{other:?}").to_lowercase(),
         }

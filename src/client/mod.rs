@@ -9,6 +9,7 @@
 //! ```
 
 mod backup;
+mod calls;
 mod http;
 mod invoke;
 mod stream;
@@ -20,6 +21,7 @@ pub(crate) mod canned;
 mod tests;
 
 pub use backup::BackupTaken;
+pub use calls::{Calls, Later};
 pub use invoke::{Answer, Body, Invoke, guess_type, problem_in};
 pub use stream::{Events, Logs, OwnLog, Watch};
 

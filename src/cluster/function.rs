@@ -28,6 +28,19 @@ pub struct Constraints {
     pub tags: BTreeMap<String, String>,
 }
 
+/// When a function is called without being asked; what the words mean is the shell's to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Five fields, or an alias.
+    pub expression: String,
+    /// An IANA name.
+    pub zone: String,
+    /// Whether a time that nobody was there for is made up for, once.
+    pub make_up: bool,
+    /// Whether a call is made while the one before has not ended.
+    pub overlap: bool,
+}
+
 /// Everything needed to run a function, fixed once made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revision {
@@ -60,6 +73,9 @@ pub struct Revision {
     pub constraints: Constraints,
     pub labels: BTreeMap<String, String>,
     pub description: String,
+    /// Of an asynchronous call, that may end by the function's own fault.
+    pub attempts: u32,
+    pub schedule: Option<Schedule>,
     /// Anybody may call it.
     pub public: bool,
     /// Milliseconds since the Unix epoch: of the function's first revision, and of this one. Told by the shell.

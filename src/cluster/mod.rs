@@ -1,6 +1,7 @@
 //! The core: what the cluster is and what may happen to it. Commands and time go in, events come out; it does no I/O,
 //! reads no clock, rolls no dice and blocks on nothing, so that a test can live through a year of it in a second.
 
+pub mod backlog;
 mod calls;
 mod catalog;
 mod command;
@@ -26,10 +27,11 @@ mod tests;
 
 pub use command::{Command, Kept, Put, Refusal, Reported};
 pub use event::{Assigned, Event};
-pub use function::{Constraints, Function, FunctionKey, Lasting, Mode, Revision};
+pub use function::{Constraints, Function, FunctionKey, Lasting, Mode, Revision, Schedule};
 pub use instance::{Instance, InstanceKey, InstanceState};
 pub use invocation::{Failure, Held, Invocation, InvocationKey};
 pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
+pub use placement::Candidate;
 use placement::{Index, Placement, satisfies};
 pub use recent::{Ended, Recent};
 

@@ -169,6 +169,8 @@ mod tests {
             constraints: Constraints::default(),
             labels: BTreeMap::new(),
             description: String::new(),
+            attempts: 3,
+            schedule: None,
             public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,

@@ -52,6 +52,7 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Half within", f.p50_ms.map_or(String::new(), |ms| format!("{ms:.1}ms"))),
         ("Last calls", calls.iter().map(call).collect::<Vec<_>>().join("\n")),
         ("Last error", f.last_error.clone().unwrap_or_default()),
+        ("Schedule", f.schedule.as_ref().map(schedule).unwrap_or_default()),
         ("Environment", pairs(&f.env)),
         ("Labels", pairs(&f.labels)),
         ("Needs", needs(f)),
@@ -59,6 +60,15 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Updated", f.updated_at.clone()),
         ("Revisions", revisions.collect::<Vec<_>>().join("\n")),
     ])
+}
+
+fn schedule(s: &crate::types::Schedule) -> String {
+    let or = |time: &Option<String>| time.clone().unwrap_or_else(|| output::NONE.to_string());
+    let call = s.last_call.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
+    let skipped = s.last_skipped.as_ref().map(|why| format!("\nskipped: {why}")).unwrap_or_default();
+    let rules = format!("missed: {}, overlap: {}", s.missed, s.overlap);
+    let runs = format!("last {}{call}\nnext {}", or(&s.last_run_at), or(&s.next_run_at));
+    format!("{} {} ({rules})\n{runs}{skipped}", s.expression, s.zone)
 }
 
 /// The newest, and which one serves if that is another.

@@ -2,6 +2,7 @@
 //! reach a cluster but through `client`.
 
 mod backup;
+mod calls;
 mod delete;
 mod demo;
 mod demo_echo;
@@ -121,6 +122,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Rollback(flags) => revisions::rollback(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
+        Verb::Calls(flags) => calls::run(&flags.verb),
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),

@@ -169,11 +169,15 @@ impl<S: Face> Door<S> {
     async fn route(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Problem> {
         let found = route::find::<S>(request.method(), request.uri().path());
         let (needs, function) = match &found {
-            Ok((route, params)) => (route.needs, params.first().map_or("", String::as_str)),
-            Err(_) => (Needs::Token, ""), // what is not there is not everybody's business either
+            Ok((route, params)) => (route.needs, params.first().cloned().unwrap_or_default()),
+            Err(_) => (Needs::Token, String::new()), // what is not there is not everybody's business either
         };
-        let public = || self.face.public(function);
-        let by = match self.face.gate().admit(request.headers_mut(), needs, function, public) {
+        let function = match needs {
+            Needs::Result | Needs::Cancel => self.face.function_of(&function).unwrap_or_default(),
+            _ => function,
+        };
+        let public = || self.face.public(&function);
+        let by = match self.face.gate().admit(request.headers_mut(), needs, &function, public) {
             Ok(who) => who.map(|who| who.name.clone()),
             Err(denied) => {
                 let mut answer = Response::from(Problem::from(denied));

@@ -1,12 +1,13 @@
 //! The invocation path: a caller's request becomes a call, gets a place, goes there and its answer comes back. Holds no
 //! body beyond what may be sent again.
 
+use super::api::submit;
 use super::headers::{self, X_CALL_ID};
 use super::problem::Problem;
 use super::route::Streamed;
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
-use crate::cluster::{Assigned, Cluster, Command, Function, InvocationKey, Mode, Reach};
+use crate::cluster::{Assigned, Candidate, Cluster, Command, Function, InvocationKey, Mode, Reach};
 use crate::link::Unanswered;
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::dispatch::first_generation::NoOutput;
@@ -27,11 +28,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+mod attempt;
+
+pub use attempt::{NotAnswered, attempt};
+
 /// A body up to this size is taken in before the call gets a slot: it can be sent again, and a slow sender holds nothing.
 const REPLAYABLE_BYTES: u64 = 64 * 1024;
+/// Candidates a call's story names.
+const NAMED: usize = 5;
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    if asked.request.headers().contains_key(submit::X_CARES_ASYNC) {
+        return submit::submit(app, asked).await;
+    }
     let (id, mut answer) = match admit(&app, asked).await {
         Ok((id, answered)) => (id, answered.unwrap_or_else(Response::from)),
         Err(problem) => (header_of(&app.refused_id()), problem.into()),
@@ -64,20 +74,17 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue,
     let idle = Duration::from_millis(timeout_ms);
     let deadline = accepted + idle;
     let body = replayable(incoming, &function, deadline).await?;
+    // Before it is placed: then the call itself counts as load.
+    let candidates = app.stories.tell().then(|| candidates(app, &function));
     let (invocation, place) = app.state.invoke(&function).map_err(|refusal| Problem::of_call(&function, refusal))?;
-    let story = app.stories.tell().then(|| Story::begin(app, invocation, &function, &head));
+    let story = candidates.map(|candidates| Story::begin(candidates, invocation, &function, &head));
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
     let id = header_of(&invocation.to_string());
-    prepare_headers(&mut head, id.clone(), asked.peer, guard.story.is_some());
-    let call = Call { app: app.clone(), function, head, path, guard, placed: false };
-    let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
-        let (mut head, body) = answer.into_parts();
-        headers::strip(&mut head.headers);
-        head.version = Version::HTTP_11;
-        let answer = Answer::new(head.status, body, guard, idle);
-        Response::from_parts(head, Body::stream(answer))
-    });
+    pass_on(&mut head, asked.peer);
+    own_headers(&mut head, id.clone(), guard.story.is_some());
+    let mut call = Call { app: app.clone(), function, head, path, guard, placed: false, started: false };
+    let answered = call.run(place, body, deadline).await.map(|answer| call.answer(answer, idle));
     Ok((id, answered))
 }
 
@@ -101,7 +108,7 @@ async fn replayable(incoming: Incoming, function: &str, deadline: Instant) -> Re
 }
 
 /// What the function sees of the path: all behind its name.
-fn function_path(head: &Parts) -> PathAndQuery {
+pub fn function_path(head: &Parts) -> PathAndQuery {
     let all = head.uri.path();
     let rest = all.splitn(4, '/').nth(3).unwrap_or("");
     let query = head.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
@@ -111,10 +118,15 @@ fn function_path(head: &Parts) -> PathAndQuery {
     format!("/{rest}{query}").parse().unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
-fn prepare_headers(head: &mut Parts, id: HeaderValue, peer: SocketAddr, story: bool) {
+/// What of a caller's headers its function gets.
+pub fn pass_on(head: &mut Parts, peer: SocketAddr) {
     headers::strip(&mut head.headers);
     headers::forwarded(&mut head.headers, peer);
     head.headers.remove(header::EXPECT); // answered here
+}
+
+/// `id`: what the function is told to be called with; an asynchronous call's is the same at each attempt.
+fn own_headers(head: &mut Parts, id: HeaderValue, story: bool) {
     head.headers.insert(X_CALL_ID, id);
     if story {
         head.headers.insert(wire::HEADER_STORY, HeaderValue::from_static("1"));
@@ -130,18 +142,24 @@ struct Call {
     guard: Guard,
     /// It has had a place.
     placed: bool,
+    /// It was sent to a node that did not refuse it.
+    started: bool,
 }
 
 impl Call {
-    async fn run(mut self, place: Place, body: Body, deadline: Instant) -> Result<(Response<Body>, Guard), Problem> {
+    async fn run(&mut self, place: Place, body: Body, deadline: Instant) -> Result<Response<Body>, Problem> {
         let answered = clock::timeout_at(deadline, self.answered(place, body)).await;
-        match answered.unwrap_or_else(|| Err(self.timed_out(deadline))) {
-            Ok(answer) => Ok((answer, self.guard)),
-            Err(problem) => {
-                self.guard.failed(problem.status);
-                Err(problem)
-            }
-        }
+        let answered = answered.unwrap_or_else(|| Err(self.timed_out(deadline)));
+        answered.inspect_err(|problem| self.guard.failed(problem.status))
+    }
+
+    /// What the caller gets of the function's answer; the call ends with it.
+    fn answer(self, answer: Response<Body>, idle: Duration) -> Response<Body> {
+        let (mut head, body) = answer.into_parts();
+        headers::strip(&mut head.headers);
+        head.version = Version::HTTP_11;
+        let answer = Answer::new(head.status, body, self.guard, idle);
+        Response::from_parts(head, Body::stream(answer))
     }
 
     fn timed_out(&self, deadline: Instant) -> Problem {
@@ -179,7 +197,10 @@ impl Call {
                 let detail = "its node would not start it, and the body is too large to be sent again";
                 return Err(Problem::new(502, "function_not_started", detail));
             };
-            let refused = match self.send(&assigned, sent).await {
+            self.started = true;
+            let sent = self.send(&assigned, sent).await;
+            self.started = !matches!(sent, Sent::Refused(..) | Sent::Unprepared);
+            let refused = match sent {
                 Sent::Answered(answer) => return Ok(answer),
                 Sent::Failed(problem) => return Err(problem),
                 Sent::Unprepared if !prepared_again => {
@@ -363,25 +384,34 @@ impl Drop for Guard {
 /// Tells the log what becomes of a call.
 struct Story {
     name: String,
-    candidates: String,
+    /// Best first.
+    candidates: Vec<Candidate>,
     status: u16,
 }
 
+/// The nodes that could take a call now.
+fn candidates(app: &Orchestrator, function: &str) -> Vec<Candidate> {
+    app.state.read(|c| c.function(function).map(|f| c.candidates(f)).unwrap_or_default())
+}
+
 impl Story {
-    fn begin(app: &Orchestrator, invocation: InvocationKey, function: &str, head: &Parts) -> Self {
-        let candidates = app.state.read(|c| c.function(function).map(|f| c.candidates(f)).unwrap_or_default());
-        let named: Vec<String> = candidates.iter().take(5).map(|c| format!("{} {:.1}", c.name, c.score)).collect();
+    fn begin(candidates: Vec<Candidate>, invocation: InvocationKey, function: &str, head: &Parts) -> Self {
         let name = format!("Call {invocation} of '{function}'");
-        log::info!("{name}: received {} {}, {} candidates", head.method, head.uri.path(), candidates.len());
-        Story { name, candidates: named.join(", "), status: 0 }
+        let plural = if candidates.len() == 1 { "" } else { "s" };
+        log::info!("{name}: received {} {}, {} candidate{plural}", head.method, head.uri.path(), candidates.len());
+        Story { name, candidates, status: 0 }
     }
 
     fn assigned(&mut self, app: &Orchestrator, to: &Assigned) {
         let name = |c: &crate::cluster::Cluster| c.node(to.node).map(|n| (n.spec.name.clone(), n.score()));
-        let (node, score) = app.state.read(name).unwrap_or_default();
+        let (node, now) = app.state.read(name).unwrap_or_default();
+        let score = self.candidates.iter().find(|c| c.node == to.node).map_or(now, |c| c.score);
         let why = match to.instance {
             Some(instance) => format!("its instance {instance} is warm"),
-            None => format!("lowest score of: {}", self.candidates),
+            None => {
+                let named = self.candidates.iter().take(NAMED).map(|c| format!("{} {:.1}", c.name, c.score));
+                format!("lowest score of: {}", named.collect::<Vec<_>>().join(", "))
+            }
         };
         log::info!("{}: node '{node}' chosen (score {score:.1}; {why}), dispatched", self.name);
     }

@@ -48,6 +48,12 @@ impl Problem {
         Problem::new(404, "node_not_found", format!("no node '{id}' is known: GET /nodes lists them"))
     }
 
+    /// 404 for an asynchronous call.
+    pub fn no_call(id: &str) -> Self {
+        let detail = format!("no asynchronous call '{id}' is known, or no longer: GET /calls lists them");
+        Problem::new(404, "call_not_found", detail)
+    }
+
     /// 413, naming the limit.
     pub fn too_large(what: &str, limit: u64) -> Self {
         Problem::new(413, "too_large", format!("{what} may have at most {limit} bytes"))

@@ -67,6 +67,10 @@ pub trait Face: Sized + Send + Sync + 'static {
     fn public(&self, _function: &str) -> bool {
         false
     }
+    /// The function of a call that was submitted.
+    fn function_of(&self, _call: &str) -> Option<String> {
+        None
+    }
     /// An id for a call that is refused.
     fn refused_call(&self) -> Option<HeaderValue> {
         None

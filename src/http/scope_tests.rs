@@ -17,6 +17,8 @@ fn may(scope: &str, needs: Needs) -> bool {
         Needs::Admin => scope == "admin",
         Needs::Deploy => ["admin", "deploy"].contains(&scope),
         Needs::Invoke => ["admin", "invoke", "invoke:some"].contains(&scope),
+        Needs::Result => ["admin", "invoke", "read"].contains(&scope), // no call has that id
+        Needs::Cancel => ["admin", "invoke"].contains(&scope),
         Needs::Read => ["admin", "read"].contains(&scope),
         Needs::Worker => ["admin", "worker"].contains(&scope),
     }
@@ -63,7 +65,7 @@ pub fn check<S: Face>(http: SocketAddr, gate: &Gate) {
         let public = route.needs == Needs::Nothing;
         let what = format!("{method} {path}");
         assert!(!public || route.method == "GET", "{what} changes something, and asks nobody");
-        let looks = [Needs::Token, Needs::Read].contains(&route.needs);
+        let looks = [Needs::Token, Needs::Read, Needs::Result].contains(&route.needs);
         assert!(!looks || route.method == "GET", "{what} is more than looking");
         let bearer = |secret: &str| format!("Authorization: Bearer {secret}\r\n");
         let strangers = ["".into(), bearer("wrong"), bearer(""), bearer("expired"), bearer("revoked")];
@@ -81,8 +83,14 @@ pub fn check<S: Face>(http: SocketAddr, gate: &Gate) {
                 assert_ne!(status, 401, "{what} with {scope}: {text}");
                 assert_eq!(status != 403, may(scope, route.needs), "{what} with {scope}: {text}");
                 if status == 403 {
-                    let lacking = format!("lacks the scope {:?}", route.needs).to_lowercase();
-                    assert!(text.contains(&lacking) && text.contains("\"code\":\"forbidden\""), "{text}");
+                    let name = match route.needs {
+                        Needs::Result | Needs::Cancel => "invoke".into(),
+                        needs => format!("{needs:?}").to_lowercase(),
+                    };
+                    assert!(
+                        text.contains(&format!("lacks the scope {name}")) && text.contains("\"code\":\"forbidden\""),
+                        "{text}"
+                    );
                 }
             }
         }

@@ -61,7 +61,8 @@ impl From<StoreError> for Failed {
     }
 }
 
-fn turn(app: &Arc<Orchestrator>) -> Result<Turn, Failed> {
+/// Held while bundles are read or changed as one.
+pub fn turn(app: &Arc<Orchestrator>) -> Result<Turn, Failed> {
     match app.backups.0.swap(true, Ordering::AcqRel) {
         true => Err(Failed::Busy),
         false => Ok(Turn(app.clone())),

@@ -36,6 +36,8 @@ pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
                 app.first_generation.close(node, session);
                 rt::spawn(look_for_links(app.clone(), Session { node, session }));
             }
+            Event::FunctionPut { revision, .. } => app.schedules.put(&revision),
+            Event::FunctionDeleted { name } => app.schedules.remove(&name),
             Event::InstanceStarting { instance, node, revision } => {
                 rt::spawn(start(app.clone(), instance, of(node), revision));
             }

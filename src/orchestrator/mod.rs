@@ -3,11 +3,15 @@
 pub mod backups;
 pub mod bundles;
 pub mod changes;
+mod cron;
 pub mod dispatch;
 mod effects;
 pub mod events;
+mod garbage;
 mod grpc;
 mod members;
+pub mod queue;
+mod schedule;
 pub mod spec;
 pub mod state;
 pub mod store;
@@ -19,7 +23,7 @@ pub mod tokens;
 
 use crate::auth::{Gate, Secret};
 use crate::clock;
-use crate::cluster::{Cluster, Limits, Millis};
+use crate::cluster::{Cluster, Limits, Millis, backlog};
 use crate::config::{ConfigError, OrchestratorConfig};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::api::Watches;
@@ -29,10 +33,12 @@ use crate::rt::{self, Receiver, Sender};
 use async_io::Async;
 use backups::Backups;
 use bundles::Bundles;
+use cron::Schedules;
 use dispatch::first_generation::FirstGeneration;
 use dispatch::link::Links;
 use events::EventLog;
 use members::Members;
+use queue::Queue;
 use state::State;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -66,6 +72,8 @@ pub struct Orchestrator {
     pub bundles: Bundles,
     pub store: Arc<Store>,
     pub backups: Backups,
+    pub queue: Queue,
+    pub schedules: Schedules,
     pub stories: Stories,
     pub watches: Watches,
     /// Where REST and gRPC listen.
@@ -141,6 +149,15 @@ impl std::error::Error for StartError {}
 
 /// Starts an orchestrator: both ports are open when this returns.
 pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
+    start_with(config, backlog::Limits::default(), garbage::Rules::default())
+}
+
+/// The same with other limits for asynchronous calls and for what is of no use any more.
+fn start_with(
+    config: &OrchestratorConfig,
+    calls: backlog::Limits,
+    rules: garbage::Rules,
+) -> Result<Running, StartError> {
     config.check_exposed(config.has_store()).map_err(StartError::Config)?; // before anything is touched
     let http = listen("--http-addr", config.http_addr)?;
     let grpc = listen("--grpc-addr", config.grpc_addr)?;
@@ -153,7 +170,13 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
     let store = Arc::new(store);
     let limits = Limits::default();
     let lease_ms = limits.lease_ms;
-    let mut cluster = Cluster::new(limits, start.epoch << EPOCH_SHIFT);
+    let first_key = start.epoch << EPOCH_SHIFT;
+    let current = kept.functions.iter().filter_map(|function| function.revisions.last());
+    let (schedules, woken) = Schedules::open(store.clone(), current, kept.later.schedules);
+    let queue = Queue::open(dir.path(), store.clone(), calls, first_key, &kept.later.calls);
+    let (queue, starting) =
+        queue.map_err(|why| StartError::Io { doing: "take the asynchronous calls up again", why })?;
+    let mut cluster = Cluster::new(limits, first_key);
     kept.nodes.into_iter().for_each(|(spec, cordoned)| cluster.restore_node(spec, cordoned));
     kept.functions.into_iter().for_each(|function| cluster.restore_function(function));
     let bundles = Bundles::open(dir.path().join("bundles"), store.clone(), kept.bundles).map_err(io("open bundles"))?;
@@ -178,17 +201,21 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         bundles,
         store: store.clone(),
         backups: Backups::default(),
+        queue,
+        schedules,
         stories: Stories::default(),
         watches: Watches::default(),
         http: http_at,
         grpc: grpc_at,
         started_unix_ms: clock::unix_ms(),
-        refused: AtomicU64::new(start.epoch << EPOCH_SHIFT),
+        refused: AtomicU64::new(first_key),
         refused_told: AtomicU64::new(0),
         stopping: AtomicBool::new(false),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     rt::spawn(effects::run(app.clone(), facts));
+    rt::spawn(queue::run(app.clone(), starting));
+    rt::spawn(cron::run(app.clone(), woken));
     rt::spawn(ticker::run(app.state.clone(), moved));
     let (stop_http, http_stopped) = rt::bounded(1);
     let (stop_grpc, grpc_stopped) = rt::bounded(1);
@@ -199,7 +226,9 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
         drop(held);
     });
     rt::spawn(grpc::listen(app.clone(), grpc, grpc_stopped));
-    let stop = vec![stop_http, stop_grpc];
+    let (stop_garbage, garbage_stopped) = rt::bounded(1);
+    rt::spawn(garbage::run(app.clone(), rules, garbage_stopped));
+    let stop = vec![stop_http, stop_grpc, stop_garbage];
     Ok(Running { http: http_at, grpc: grpc_at, app, stop, connected, rest, store, _dir: dir })
 }
 

@@ -7,6 +7,7 @@
 //!
 //! A new kind of record: its table in `schema.rs`, its shape and its `Write` in `records.rs`.
 
+mod calls;
 mod medium;
 mod overlay;
 mod queue;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use writer::Writer;
 
+pub use calls::{CallWrite, Later, LaterWrite, Part};
 pub use queue::Refused;
 pub use records::Kept;
 pub use schema::{Start, VERSION};
@@ -61,10 +63,13 @@ pub enum Write {
     Node(NodeSpec, bool),
     NodeGone(String),
     Bundle(String, Bundle),
+    BundleGone(String),
     Token(String, Token),
     TokenGone(String),
     /// The functions become these and no others; nodes and bundles are added.
     Restore(Box<Kept>),
+    /// Of asynchronous calls and schedules.
+    Later(LaterWrite),
 }
 
 /// What is known of a stored bundle.

@@ -15,7 +15,7 @@ use crate::rt;
 use crate::types::LogLine;
 use crate::wire::{self, Outcome, proto};
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use prost::Message;
 use std::sync::Arc;
@@ -98,7 +98,9 @@ async fn to_job(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
         return other(Outcome::Refused, "all slots of this node are taken".into());
     };
     let story = Story::of(request.headers(), &function);
-    let call = text(request.headers(), headers::X_CALL_ID.as_str());
+    let name = HeaderName::from_static(wire::HEADER_CALL);
+    let name = if request.headers().contains_key(&name) { name } else { headers::X_CALL_ID };
+    let call = text(request.headers(), name.as_str());
     match job::run(pool, slot, call, revision, request).await {
         Ok(answer) => {
             story.end("200");

@@ -14,6 +14,7 @@ mod gate;
 mod harness;
 mod hostile;
 mod input;
+mod later;
 mod load;
 mod looking;
 mod misbehaving;

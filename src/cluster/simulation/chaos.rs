@@ -70,6 +70,8 @@ impl World {
             constraints,
             labels: BTreeMap::new(),
             description: format!("put {}", self.put_count),
+            attempts: 3,
+            schedule: None,
             public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,

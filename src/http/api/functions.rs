@@ -21,6 +21,7 @@ pub fn list(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
         let (page, next) = super::page(call, cluster.functions(), |f| f.name.to_string())?;
         Ok::<_, Problem>((page.into_iter().map(|f| view(f, cluster)).collect::<Vec<_>>(), next))
     })?;
+    let page: Vec<types::Function> = page.into_iter().map(|shown| with_runs(app, shown)).collect();
     let mut reply = Reply::json(200, &page);
     reply.headers.extend(next.map(|link| ("Link", link)));
     Ok(reply)
@@ -177,7 +178,18 @@ pub(super) fn rejected(rejected: Rejected) -> Problem {
 
 pub(super) fn shown(app: &Orchestrator, name: &str) -> Result<types::Function, Problem> {
     let shown = app.state.read(|cluster| cluster.function(name).map(|f| view(f, cluster)));
-    shown.ok_or_else(|| Problem::no_function(name))
+    shown.map(|shown| with_runs(app, shown)).ok_or_else(|| Problem::no_function(name))
+}
+
+/// Beside its settings, a schedule's last and next run; a schedule that has just been put may not have them yet.
+fn with_runs(app: &Orchestrator, mut shown: types::Function) -> types::Function {
+    let same = |a: &types::Schedule, b: &types::Schedule| a.expression == b.expression && a.zone == b.zone;
+    if let Some(schedule) = &mut shown.schedule
+        && let Some(known) = app.schedules.view(&shown.name).filter(|known| same(known, schedule))
+    {
+        *schedule = known;
+    }
+    shown
 }
 
 fn view(function: &Function, cluster: &Cluster) -> types::Function {
@@ -224,6 +236,14 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         constraints: settings.constraints.unwrap_or_default(),
         labels: current.labels.clone(),
         description: current.description.clone(),
+        attempts: current.attempts,
+        schedule: current.schedule.as_ref().map(|s| types::Schedule {
+            expression: s.expression.clone(),
+            zone: s.zone.clone(),
+            missed: spec::missed(s).into(),
+            overlap: spec::overlap(s).into(),
+            ..Default::default()
+        }),
         public: current.public,
         created_at: clock::rfc3339(current.created_unix_ms),
         updated_at: clock::rfc3339(current.updated_unix_ms),

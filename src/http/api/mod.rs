@@ -10,8 +10,10 @@ pub mod instances;
 pub mod log;
 pub mod logs;
 pub mod nodes;
+pub mod recent;
 pub mod revisions;
 pub mod status;
+pub mod submit;
 pub mod tokens;
 
 use super::invoke;
@@ -29,6 +31,11 @@ impl Face for Orchestrator {
     const ROUTES: &'static [Route<Self>] = &[
         stream("*", "/invoke/{name}/*", Needs::Invoke, |app, asked| Box::pin(invoke::invoke(app, asked))),
         stream("*", "/function/{name}/*", Needs::Invoke, |app, asked| Box::pin(invoke::invoke(app, asked))),
+        stream("*", "/async-function/{name}/*", Needs::Invoke, |app, asked| Box::pin(submit::submit(app, asked))),
+        rest("GET", "/calls", Needs::Read, calls::list),
+        rest("GET", "/calls/{id}", Needs::Result, calls::get),
+        stream("DELETE", "/calls/{id}", Needs::Cancel, |app, asked| Box::pin(calls::cancel(app, asked))),
+        stream("GET", "/calls/{id}/result", Needs::Result, |app, asked| Box::pin(calls::result(app, asked))),
         watched("/functions", Needs::Read, functions::list, |app, asked| Box::pin(functions::watch(app, asked))),
         rest("POST", "/functions", Needs::Deploy, functions::register),
         rest("GET", "/functions/{name}", Needs::Read, functions::get),
@@ -44,7 +51,6 @@ impl Face for Orchestrator {
         rest("POST", "/nodes/{id}/cordon", Needs::Admin, nodes::cordon),
         rest("POST", "/nodes/{id}/uncordon", Needs::Admin, nodes::uncordon),
         rest("POST", "/nodes/{id}/drain", Needs::Admin, nodes::drain),
-        rest("GET", "/calls", Needs::Read, calls::list),
         rest("GET", "/cluster", Needs::Read, |app, _| cluster::get(app)),
         stream("GET", "/events", Needs::Read, |app, asked| Box::pin(events::follow(app, asked))),
         stream("GET", "/logs/{name}", Needs::Read, |app, asked| Box::pin(logs::of_function(app, asked))),
@@ -69,6 +75,10 @@ impl Face for Orchestrator {
 
     fn public(&self, function: &str) -> bool {
         self.state.read(|c| c.function(function).is_some_and(|f| f.current().public))
+    }
+
+    fn function_of(&self, call: &str) -> Option<String> {
+        calls::function_of(self, call)
     }
 
     fn refused_call(&self) -> Option<HeaderValue> {
@@ -147,12 +157,14 @@ fn page<T>(
         while rows.next_if(|row| id(row).as_str() <= after).is_some() {}
     }
     let page: Vec<T> = rows.by_ref().take(limit).collect();
-    let next = rows.peek().and_then(|_| page.last()).map(|last| {
-        let others =
-            call.query.iter().filter(|(k, _)| k != "after").map(|(k, v)| format!("{}={}&", encode(k), encode(v)));
-        format!("<{}?{}after={}>; rel=\"next\"", call.path, others.collect::<String>(), encode(&id(last)))
-    });
+    let next = rows.peek().and_then(|_| page.last()).map(|last| next_link(call, &id(last)));
     Ok((page, next))
+}
+
+/// The link to what follows after a row.
+fn next_link(call: &Call, last: &str) -> String {
+    let others = call.query.iter().filter(|(k, _)| k != "after").map(|(k, v)| format!("{}={}&", encode(k), encode(v)));
+    format!("<{}?{}after={}>; rel=\"next\"", call.path, others.collect::<String>(), encode(last))
 }
 
 fn limit(call: &Call) -> Result<usize, Problem> {

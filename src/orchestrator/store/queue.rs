@@ -70,8 +70,9 @@ fn subjects(queued: &Queued) -> Vec<Subject> {
         Write::FunctionGone(name) => subjects.push(Subject::Function(name.clone())),
         Write::Node(spec, _) => subjects.push(Subject::Node(spec.id.clone())),
         Write::NodeGone(id) => subjects.push(Subject::Node(id.clone())),
-        Write::Bundle(..) => {}                      // a record more than needed does no harm
-        Write::Token(..) | Write::TokenGone(_) => {} // in memory only once they are on disk
+        Write::Bundle(..) | Write::BundleGone(_) => {} // a record more than needed does no harm
+        Write::Later(_) => {}                          // its owner hears of it, and tries again
+        Write::Token(..) | Write::TokenGone(_) => {}   // in memory only once they are on disk
         Write::Restore(kept) => subjects.extend(kept.nodes.iter().map(|(spec, _)| Subject::Node(spec.id.clone()))),
     }
     subjects

@@ -2,7 +2,7 @@
 //! field may be added with a default, all else is a new version of the schema.
 
 use super::schema::{self, Unfit};
-use super::{Bundle, EVENTS_KEPT, Token, Write};
+use super::{Bundle, EVENTS_KEPT, Later, Token, Write, calls};
 use crate::cluster::{Lasting, NodeSpec, Revision};
 use crate::orchestrator::spec;
 use crate::types::{Event, FunctionSpec};
@@ -18,6 +18,7 @@ pub struct Kept {
     pub functions: Vec<Lasting>,
     pub nodes: Vec<(NodeSpec, bool)>,
     pub bundles: Vec<(String, Bundle)>,
+    pub later: Later,
     /// By id. Never in a backup: it would bring back what was revoked.
     pub tokens: Vec<(String, Token)>,
     /// The last ones, oldest first.
@@ -54,6 +55,9 @@ struct NodeRecord {
 
 /// Makes a change in a transaction.
 pub fn put(transaction: &WriteTransaction, write: &Write) -> Result<(), redb::Error> {
+    if let Write::Later(write) = write {
+        return calls::put(transaction, write);
+    }
     let mut functions = transaction.open_table(schema::FUNCTIONS)?;
     let mut nodes = transaction.open_table(schema::NODES)?;
     let mut bundles = transaction.open_table(schema::BUNDLES)?;
@@ -66,6 +70,8 @@ pub fn put(transaction: &WriteTransaction, write: &Write) -> Result<(), redb::Er
         Write::Node(spec, cordoned) => drop(nodes.insert(&*spec.id, &*encode(&node_record(spec, *cordoned)))?),
         Write::NodeGone(id) => drop(nodes.remove(&**id)?),
         Write::Bundle(digest, bundle) => drop(bundles.insert(&**digest, &*encode(bundle))?),
+        Write::BundleGone(digest) => drop(bundles.remove(&**digest)?),
+        Write::Later(_) => {}
         Write::Token(id, token) => {
             drop(transaction.open_table(schema::TOKENS)?.insert(&**id, &*encode(token))?);
         }
@@ -128,7 +134,7 @@ fn function_record(kept: &Lasting) -> FunctionRecord {
 /// Reads all records; the first that cannot be is named.
 pub fn read_all(database: &Database) -> Result<Kept, Unfit> {
     let transaction = database.begin_read()?;
-    let mut kept = Kept::default();
+    let mut kept = Kept { later: calls::read_all(&transaction)?, ..Kept::default() };
     for entry in transaction.open_table(schema::FUNCTIONS)?.iter()? {
         let (name, record) = entry?;
         kept.functions.push(lasting(name.value(), decode(schema::FUNCTIONS, name.value(), record.value())?)?);

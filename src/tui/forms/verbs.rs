@@ -3,9 +3,10 @@
 
 use super::answer::{self, Call};
 use super::ask::{self, Turn};
+use super::calls;
 use super::sheet::{Row, Sheet};
 use super::viewer;
-use crate::cli::{self, Cli, ClientOptions, Format, NodeVerb, TokenVerb};
+use crate::cli::{self, CallsVerb, Cli, ClientOptions, Format, NodeVerb, TokenVerb};
 use crate::client::Orchestrator;
 use crate::errors::Error;
 use crate::settings;
@@ -96,6 +97,7 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
         cli::Verb::Delete(flags) if flags.yes => ask::delete_function_now(siv, session, &flags.name),
         cli::Verb::Delete(flags) => ask::delete_function(siv, session, &flags.name),
         cli::Verb::Invoke(flags) => return invoke(siv, session, flags),
+        cli::Verb::Calls(flags) => return calls::run(session, flags.verb),
         cli::Verb::Logs(flags) => match &flags.name {
             Some(name) => viewer::open_function(siv, session, name),
             None => viewer::open_log(siv, session, None),
@@ -170,6 +172,12 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
         cli::Verb::Invoke(flags) => flags.client(),
         cli::Verb::Logs(flags) => flags.client(),
         cli::Verb::Version(flags) => flags.client(),
+        cli::Verb::Calls(calls) => match &calls.verb {
+            CallsVerb::List(flags) => flags.client(),
+            CallsVerb::Get(flags) => flags.client(),
+            CallsVerb::Result(flags) => flags.client(),
+            CallsVerb::Cancel(flags) => flags.client(),
+        },
         cli::Verb::Node(node) => match &node.verb {
             NodeVerb::List(flags) => flags.client(),
             NodeVerb::Describe(flags) => flags.client(),
@@ -230,9 +238,15 @@ fn changed(
 }
 
 fn invoke(siv: &mut Cursive, session: &Session, flags: cli::Invoke) -> Outcome {
-    let body = flags.data.unwrap_or_default();
+    let body = flags.data.clone().unwrap_or_default();
     if body == "-" || body.starts_with('@') {
         return Outcome::Refused(format!("-d {body} is for a shell; here a body is typed: -d TEXT, or the key i."));
+    }
+    if flags.later {
+        return calls::invoke_later(session, cli::Invoke { data: Some(body), ..flags });
+    }
+    if flags.callback.is_some() || flags.key.is_some() {
+        return Outcome::Refused("--callback and --key are for asynchronous calls: add --async.".into());
     }
     let usual = if body.is_empty() { "GET" } else { "POST" };
     let method = flags.method.map_or(usual.to_string(), |method| method.to_uppercase());
@@ -242,7 +256,7 @@ fn invoke(siv: &mut Cursive, session: &Session, flags: cli::Invoke) -> Outcome {
 }
 
 /// Asks, and shows the answer in a box.
-fn answer_to<T: Send + 'static>(
+pub fn answer_to<T: Send + 'static>(
     session: &Session,
     title: &str,
     job: impl FnOnce(&Orchestrator) -> Result<T, Error> + Send + 'static,
@@ -297,7 +311,8 @@ fn tokens(found: &[Token], format: Format) -> Vec<Row> {
     list(found, format, head, row)
 }
 
-fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn(&T) -> [String; 5]) -> Vec<Row> {
+/// Rows under a head, or as the format says.
+pub fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn(&T) -> [String; 5]) -> Vec<Row> {
     if format == Format::Json {
         return lines(&serde_json::to_string_pretty(found).unwrap_or_default());
     }
@@ -320,7 +335,7 @@ fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn
 }
 
 /// All fields of one thing, so that a field that is new is shown too.
-fn one<T: Serialize>(found: &T, name: &str, format: Format) -> Vec<Row> {
+pub fn one<T: Serialize>(found: &T, name: &str, format: Format) -> Vec<Row> {
     let json = serde_json::to_string_pretty(found).unwrap_or_default();
     match format {
         Format::Json => lines(&json),
@@ -462,7 +477,7 @@ mod tests {
         for sub in Cli::get_args_info().commands {
             let needs: String = sub.command.positionals.iter().map(|_| " x").collect();
             let line = match sub.name {
-                "node" => "node list".to_string(),
+                "node" | "calls" => format!("{} list", sub.name),
                 verb => format!("{verb}{needs}"),
             };
             assert_eq!(read(&line).is_err(), SHELL.contains(&sub.name), "{line}");

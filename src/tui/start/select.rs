@@ -183,6 +183,11 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_it() {
+        start(80, 16).is_in_the_readme(|line| (!line.is_empty()).then(|| line.to_string()));
+    }
+
+    #[test]
     fn q_leaves() {
         let mut puppet = start(80, 24);
         puppet.types("q");

@@ -67,6 +67,8 @@ pub fn function(name: &str) -> Function {
         labels: Default::default(),
         public: false,
         description: String::new(),
+        attempts: 3,
+        schedule: None,
         created_at: "2026-01-01T10:00:00.000Z".into(),
         updated_at: "2026-01-01T11:00:00.000Z".into(),
         instances: vec![instance("i-1", "id-of-web-1")],
@@ -96,6 +98,9 @@ pub fn call(id: &str) -> CallRecord {
         status: "succeeded".into(),
         started_at: "2026-01-01T12:34:56.000Z".into(),
         duration_ms: 12.3,
+        asynchronous: false,
+        attempts: 1,
+        last_error: None,
     }
 }
 
