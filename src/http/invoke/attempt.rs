@@ -1,6 +1,6 @@
 //! One attempt of an asynchronous call, on the way of every other call. Keeps nothing.
 
-use super::{Call, Guard, Story, header_of, own_headers};
+use super::{Call, Guard, Story, candidates, header_of, own_headers};
 use crate::body::Body;
 use crate::http::problem::Problem;
 use crate::orchestrator::Orchestrator;
@@ -30,9 +30,10 @@ pub async fn attempt(
     let accepted = clock::now();
     let timeout_ms = app.state.read(|c| c.function(function).map(|f| f.current().timeout_ms));
     let idle = Duration::from_millis(timeout_ms.ok_or_else(|| not_started(Problem::no_function(function)))?);
+    let candidates = app.stories.tell().then(|| candidates(app, function));
     let taken = app.state.invoke(function).map_err(|refusal| not_started(Problem::of_call(function, refusal)));
     let (invocation, place) = taken?;
-    let story = app.stories.tell().then(|| Story::begin(app, invocation, function, &head));
+    let story = candidates.map(|candidates| Story::begin(candidates, invocation, function, &head));
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     head.headers.insert(wire::HEADER_CALL, header_of(&invocation.to_string()));
