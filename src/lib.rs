@@ -7,6 +7,7 @@ pub mod errors;
 pub mod types;
 pub mod version;
 
+mod auth;
 mod backup;
 mod body;
 mod bundle;

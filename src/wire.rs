@@ -30,6 +30,8 @@ pub const HEADER_CALL: &str = "cares-call";
 pub const HEADER_MODE: &str = "cares-mode";
 pub const MODE_HTTP: &str = "http";
 pub const MODE_JOB: &str = "job";
+/// With a heartbeat: the ticket of its session.
+pub const HEADER_TICKET: &str = "cares-ticket";
 /// Present when both logs tell this call's story.
 pub const HEADER_STORY: &str = "cares-story";
 /// In a worker's answer, when it is not the function's own: one of `Outcome`'s words. The body says why.

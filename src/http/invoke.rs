@@ -51,7 +51,7 @@ pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
 }
 
 /// An id as a header: letters and digits.
-fn header_of(id: &str) -> HeaderValue {
+pub fn header_of(id: &str) -> HeaderValue {
     let mut id = HeaderValue::from_str(id).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
     id.set_sensitive(true); // no two are the same: nothing on the way should remember it to save bytes
     id

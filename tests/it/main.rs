@@ -29,5 +29,6 @@ mod streaming;
 mod terminal;
 mod tidy;
 mod tmux;
+mod tokens;
 mod watch;
 mod wire;

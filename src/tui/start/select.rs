@@ -138,7 +138,7 @@ mod tests {
         let mut puppet = Puppet::new(columns, rows);
         let roles = Roles {
             orchestrator: || Err("the data folder /x is in use by process 7. End that one".into()),
-            worker: |_, _| Err("never asked".into()),
+            worker: |_, _, _| Err("never asked".into()),
         };
         let ui = puppet.ui();
         open(&mut puppet.runner, &ui, &Starting::new(roles));
