@@ -1,3 +1,4 @@
 //! What a worker does as a whole, over real sockets.
 
 mod first_generation;
+mod herd;
