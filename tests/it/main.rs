@@ -2,6 +2,7 @@
 
 mod backup;
 mod bundles;
+mod chaos;
 mod cli;
 mod cluster;
 mod disk;
@@ -17,6 +18,7 @@ mod input;
 mod looking;
 mod misbehaving;
 mod nodes;
+mod partition;
 mod process;
 mod processes;
 mod shutdown;
@@ -26,4 +28,5 @@ mod terminal;
 mod tidy;
 mod tmux;
 mod watch;
+mod weather;
 mod wire;
