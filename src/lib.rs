@@ -31,6 +31,7 @@ mod rpc;
 mod rt;
 mod settings;
 mod tui;
+mod tunnel;
 mod usage;
 mod wire;
 mod worker;

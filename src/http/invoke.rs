@@ -4,6 +4,7 @@
 use super::headers::{self, X_CALL_ID};
 use super::problem::Problem;
 use super::route::Streamed;
+use super::upgrade::{self, Begin, Later, Tunnel};
 use crate::body::{self, Body, BoxError, CollectError};
 use crate::clock::{self, Deadline};
 use crate::cluster::{Assigned, Cluster, Command, InvocationKey, Mode, Reach};
@@ -69,16 +70,29 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue,
     let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = function_path(&head);
     let id = header_of(&invocation.to_string());
+    let wanted = upgrade::wanted(&head, &body);
     prepare_headers(&mut head, id.clone(), asked.peer, guard.story.is_some());
-    let call = Call { app: app.clone(), function, head, path, guard };
-    let answered = call.run(place, body, deadline).await.map(|(answer, guard)| {
+    let call = Call { app: app.clone(), function, head, path, guard, wanted, begin: None };
+    let answered = call.run(place, body, deadline).await.map(|(answer, guard, begin)| {
         let (mut head, body) = answer.into_parts();
+        if let (Some(begin), Some(protocol)) = (begin, head.headers.remove(wire::HEADER_UPGRADE)) {
+            headers::strip(&mut head.headers);
+            return upgraded(begin, body, guard).answer(head.headers, protocol);
+        }
         headers::strip(&mut head.headers);
         head.version = Version::HTTP_11;
         let answer = Answer::new(head.status, body, guard, idle);
         Response::from_parts(head, Body::stream(answer))
     });
     Ok((id, answered))
+}
+
+/// Of a function that switched protocols: no limit of time any more, and the slot is held until both sides have ended.
+fn upgraded(begin: Begin, from: Body, mut guard: Guard) -> Tunnel {
+    if let Some(story) = &mut guard.story {
+        story.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
+    }
+    Tunnel { begin, from, ended: Box::new(move |well| guard.end(well)) }
 }
 
 /// Takes a small body in; leaves a large one where it is.
@@ -121,6 +135,9 @@ fn prepare_headers(head: &mut Parts, id: HeaderValue, peer: SocketAddr, story: b
     }
 }
 
+/// An answer that has begun, what ends its call, and what begins another protocol if that was wanted.
+type Begun = (Response<Body>, Guard, Option<Begin>);
+
 /// One call, until its answer begins.
 struct Call {
     app: Arc<Orchestrator>,
@@ -128,13 +145,16 @@ struct Call {
     head: Parts,
     path: PathAndQuery,
     guard: Guard,
+    /// The protocol its caller wants to go on with, and what begins it.
+    wanted: Option<HeaderValue>,
+    begin: Option<Begin>,
 }
 
 impl Call {
-    async fn run(mut self, place: Place, body: Body, deadline: Instant) -> Result<(Response<Body>, Guard), Problem> {
+    async fn run(mut self, place: Place, body: Body, deadline: Instant) -> Result<Begun, Problem> {
         let answered = clock::timeout_at(deadline, self.answered(place, body)).await;
         match answered.unwrap_or_else(|| Err(self.timed_out(deadline))) {
-            Ok(answer) => Ok((answer, self.guard)),
+            Ok(answer) => Ok((answer, self.guard, self.begin)),
             Err(problem) => {
                 self.guard.failed(problem.status);
                 Err(problem)
@@ -291,7 +311,7 @@ impl Call {
         rt::spawn(async move { drop(app.links.stop(Session { node, session }, instance).await) }); // it may run, and only not listen
     }
 
-    fn request(&self, to: &Assigned, body: Body) -> Option<Request<Body>> {
+    fn request(&mut self, to: &Assigned, body: Body) -> Option<Request<Body>> {
         let mut request = Request::new(body);
         *request.version_mut() = Version::HTTP_2;
         *request.method_mut() = self.head.method.clone();
@@ -300,6 +320,11 @@ impl Call {
         let authority = match to.instance {
             Some(instance) => {
                 headers.insert(wire::HEADER_INSTANCE, HeaderValue::from_str(&instance.to_string()).ok()?);
+                if let Some(protocol) = &self.wanted {
+                    headers.insert(wire::HEADER_UPGRADE, protocol.clone());
+                    let (begin, later) = Later::body();
+                    (self.begin, *request.body_mut()) = (Some(begin), later);
+                }
                 wire::INSTANCE
             }
             None => {
@@ -333,6 +358,10 @@ struct Guard {
 }
 
 impl Guard {
+    fn end(mut self, success: bool) {
+        self.success = Some(success);
+    }
+
     /// Its caller is told so, in place of an answer.
     fn failed(&mut self, status: u16) {
         self.success = Some(false);
@@ -412,9 +441,9 @@ impl Answer {
     /// Gives the slot back as soon as nothing more will come: the caller may be slow in taking what is here.
     fn settle(&mut self) {
         if self.body.is_end_stream()
-            && let Some(mut guard) = self.guard.take()
+            && let Some(guard) = self.guard.take()
         {
-            guard.success = Some(self.success);
+            guard.end(self.success);
         }
     }
 }
@@ -432,8 +461,8 @@ impl HttpBody for Answer {
                     Some(Ok(_)) => this.settle(),
                     Some(Err(_)) => drop(this.guard.take()),
                     None => {
-                        if let Some(mut guard) = this.guard.take() {
-                            guard.success = Some(this.success);
+                        if let Some(guard) = this.guard.take() {
+                            guard.end(this.success);
                         }
                     }
                 }

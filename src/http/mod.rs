@@ -8,4 +8,5 @@ pub mod origin;
 pub mod problem;
 pub mod rest;
 pub mod route;
+pub mod upgrade;
 pub mod watch;
