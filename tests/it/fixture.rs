@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Says how to misbehave; unset in a test run, where this test has nothing to do.
 const VARIABLE: &str = "CARES_FIXTURE";
 
+const SWITCHED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\nX-Own: kept\r\ncares-own: dropped\r\n\r\n";
+
 /// Connections being answered.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -113,6 +116,28 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
             while stream.write_all(&[b'x'; 65_536]).is_ok() {}
             return;
+        }
+        // Goes on in another protocol, asked or not: says what it hears; a word and no more; all that is taken.
+        "switches" => {
+            let _ = stream.write_all(SWITCHED);
+            let mut heard = [0; 4_096];
+            while let Ok(n @ 1..) = stream.read(&mut heard) {
+                let _ = stream.write_all(&heard[..n]);
+            }
+            return;
+        }
+        "switches-and-leaves" => {
+            let _ = stream.write_all(&[SWITCHED, b"bye"].concat());
+            return;
+        }
+        "switches-and-floods" => {
+            let _ = stream.write_all(SWITCHED);
+            while stream.write_all(&[b'x'; 65_536]).is_ok() {}
+            return;
+        }
+        "switches-and-hears-nothing" => {
+            let _ = stream.write_all(SWITCHED);
+            hang()
         }
         "pid" | "chatters" => stream.write_all(text("200 OK", "", &std::process::id().to_string()).as_bytes()),
         // How many others it is answering.

@@ -25,5 +25,6 @@ mod streaming;
 mod terminal;
 mod tidy;
 mod tmux;
+mod upgrade;
 mod watch;
 mod wire;

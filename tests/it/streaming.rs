@@ -14,7 +14,7 @@ const CHUNK: usize = 64 << 10;
 const BOUND: usize = 150;
 
 /// Byte `n` of what is sent: a pattern without a period that a buffer's size could hide.
-fn pattern(at: usize, into: &mut [u8]) {
+pub fn pattern(at: usize, into: &mut [u8]) {
     for (n, byte) in into.iter_mut().enumerate() {
         let at = (at + n) as u32;
         *byte = (at.wrapping_mul(2_654_435_761) >> 24) as u8;
@@ -108,7 +108,7 @@ impl Read for Unchunked {
     }
 }
 
-fn bounded(cluster: &Cluster) {
+pub fn bounded(cluster: &Cluster) {
     let peak = |role: &Role| peak_mib(role.pid());
     let peaks = (peak(&cluster.head), cluster.workers.iter().map(peak).max());
     assert!(peaks.0 < BOUND && peaks.1 < Some(BOUND), "MiB of orchestrator and worker: {peaks:?}");
