@@ -13,14 +13,14 @@ use hyper::rt::Write;
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// Once one direction has ended, how long the other may be silent: a peer that is gone says nothing of it.
-const HALF_OPEN_LIMIT: Duration = Duration::from_secs(30);
+const HALF_OPEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// The socket, as both directions use it.
 struct Shared {
@@ -104,31 +104,29 @@ async fn carry_within(
     let _cut = Cut(shared.clone());
     let (dropped, read) = rt::bounded(1);
     take(Body::stream(Reading { shared: shared.clone(), first, _dropped: dropped }));
-    let mut written = None;
-    {
-        let reading = async {
-            let _ = read.recv().await; // closed
-        };
-        let writing = async { written = Some(write(&shared, from).await) };
-        let (mut reading, mut writing) = (std::pin::pin!(reading), std::pin::pin!(writing));
-        let first = future::or(
-            async {
-                reading.as_mut().await;
-                true
-            },
-            async {
-                writing.as_mut().await;
-                false
-            },
-        )
-        .await;
-        let silence = shared.silence(half_open);
-        match first {
-            true => future::or(writing, silence).await,
-            false => future::or(reading, silence).await,
+    let reading = async {
+        let _ = read.recv().await; // closed
+    };
+    let (mut reading, mut writing) = (pin!(reading), pin!(write(&shared, from)));
+    let first = future::or(async { Some(writing.as_mut().await) }, async {
+        reading.as_mut().await;
+        None
+    });
+    let silence = shared.silence(half_open);
+    match first.await {
+        Some(Ok(())) => {
+            future::or(reading, silence).await;
+            Ok(())
+        }
+        Some(Err(error)) => Err(error),
+        None => {
+            let silence = async {
+                silence.await;
+                Ok(())
+            };
+            future::or(writing, silence).await
         }
     }
-    written.unwrap_or(Ok(()))
 }
 
 /// Ends the connection in both directions when dropped: whoever still reads learns of it.
@@ -150,4 +148,69 @@ async fn write(to: &Shared, mut from: Body) -> Result<(), BoxError> {
     }
     let _ = to.socket().shutdown(Shutdown::Write); // it may have ended already
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    const SOON: Duration = Duration::from_millis(20);
+    const LATE: Duration = Duration::from_secs(1_000);
+
+    fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let peer = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+        (Socket::over(listener.accept().expect("it").0).expect("a socket"), peer)
+    }
+
+    fn text(said: &str) -> Body {
+        Body::full(said.to_string())
+    }
+
+    #[test]
+    fn both_directions_are_carried_to_their_ends() {
+        rt::block_on(async {
+            let (socket, mut peer) = pair();
+            peer.write_all(b" and late").expect("sent");
+            peer.shutdown(Shutdown::Write).expect("its end");
+            let (give, taken) = futures_channel::oneshot::channel::<Body>();
+            let read = async { taken.await.expect("it is given").collect().await.expect("its end").to_bytes() };
+            let carried = carry_within(socket, "early".into(), |body| drop(give.send(body)), text("hello"), LATE);
+            let (carried, read) = future::zip(carried, read).await;
+            assert!(carried.is_ok() && read == "early and late");
+            let mut heard = String::new();
+            peer.read_to_string(&mut heard).expect("its end");
+            assert_eq!(heard, "hello");
+        });
+    }
+
+    #[test]
+    fn a_silent_rest_is_cut_once_one_direction_has_ended() {
+        rt::block_on(async {
+            let (socket, mut peer) = pair();
+            let mut kept = None;
+            let carried = carry_within(socket, Bytes::new(), |body| kept = Some(body), text("all"), SOON).await;
+            assert!(carried.is_ok());
+            assert_eq!(peer.read_to_end(&mut Vec::new()).expect("its end"), 3);
+            let rest = kept.expect("it was given").collect().await.expect("its end");
+            assert!(rest.to_bytes().is_empty());
+            let (socket, _peer) = pair();
+            let silent = Body::unfold((), |()| std::future::pending());
+            assert!(carry_within(socket, Bytes::new(), drop, silent, SOON).await.is_ok());
+        });
+    }
+
+    #[test]
+    fn what_breaks_off_is_told_and_ends_the_connection() {
+        rt::block_on(async {
+            let (socket, mut peer) = pair();
+            let broken = Body::unfold(true, |first| async move { first.then(|| (Err("gone".into()), false)) });
+            let mut kept = None;
+            let carried = carry_within(socket, Bytes::new(), |body| kept = Some(body), broken, SOON).await;
+            assert!(carried.is_err());
+            assert_eq!(peer.read_to_end(&mut Vec::new()).expect("its end"), 0);
+        });
+    }
 }

@@ -120,6 +120,7 @@ fn a_websocket_is_opened_used_and_closed() {
         }
     }
     assert_eq!(stream.read(&mut [0]).expect("its end"), 0);
+    drop(stream);
     in_flight(&cluster, "echo", 0);
 }
 
