@@ -154,6 +154,17 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
         "304" => stream.write_all(
             format!("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nContent-Length: 1234\r\n{ends}\r\n").as_bytes(),
         ),
+        // A length that its chunks do not have.
+        "two-lengths" => {
+            let lengths = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n";
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{lengths}{ends}\r\na\r\n0123456789\r\n0\r\n\r\n").as_bytes())
+        }
+        "trailers" => {
+            let chunked = "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n";
+            stream.write_all(
+                format!("HTTP/1.1 200 OK\r\n{chunked}{ends}\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\n\r\n").as_bytes(),
+            )
+        }
         "headers" => {
             let headers = "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Own: kept\r\ncares-outcome: failed\r\nX-Call-Id: mine\r\n\
                 Keep-Alive: timeout=5\r\nConnection: x-private\r\nX-Private: 1\r\nContent-Type: application/x-own\r\n";
