@@ -68,6 +68,9 @@ pub const MODE_JOB: &str = "job";
 pub const HEADER_TICKET: &str = "cares-ticket";
 /// Present when both logs tell this call's story.
 pub const HEADER_STORY: &str = "cares-story";
+/// In a request: the protocol its caller wants to go on with; in the answer: the one its function switched to. From then
+/// on both bodies are that protocol's bytes (HTTP/2 has no 101).
+pub const HEADER_UPGRADE: &str = "cares-upgrade";
 /// In a worker's answer, when it is not the function's own: one of `Outcome`'s words. The body says why.
 pub const HEADER_OUTCOME: &str = "cares-outcome";
 

@@ -32,6 +32,7 @@ mod terminal;
 mod tidy;
 mod tmux;
 mod tokens;
+mod upgrade;
 mod watch;
 mod weather;
 mod wire;

@@ -128,14 +128,13 @@ fn a_herd_of_workers_is_back_soon_after_its_orchestrator_and_not_all_at_once() {
     const HERD: usize = 40;
     let mut cluster = Cluster::start(0);
     let names: Vec<String> = (0..HERD).map(|n| format!("w{n}")).collect();
-    thread::scope(|scope| {
-        let start = |name: &String| cluster.start_worker(name, &["--engine", "process"]);
-        let start = &start;
+    let start = |name: &String| cluster.start_worker(name, &["--engine", "process"]);
+    let start = &start;
+    let started: Vec<_> = thread::scope(|scope| {
         let starting: Vec<_> = names.iter().map(|name| scope.spawn(move || start(name))).collect();
-        starting.into_iter().map(|s| s.join().expect("it joins")).collect::<Vec<_>>()
-    })
-    .into_iter()
-    .for_each(|worker| cluster.workers.push(worker));
+        starting.into_iter().map(|s| s.join().expect("it joins")).collect()
+    });
+    cluster.workers.extend(started);
     cluster.restart_head();
     let back = Instant::now();
     names.iter().for_each(|name| cluster.wait_linked(name));

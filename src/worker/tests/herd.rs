@@ -1,6 +1,7 @@
 //! Many light workers in one process, for `scripts/bench/nodes`: each joins, beats, opens its links and comes back as any
 //! worker does, by the same code; they share one pool, in which nothing is ever started.
 
+use crate::auth::Gate;
 use crate::config::{Engine, Env, WorkerConfig};
 use crate::worker::identity::Identity;
 use crate::worker::membership::Membership;
@@ -33,6 +34,8 @@ fn join(orchestrator: &str, number: usize, dir: &Path, pool: &Arc<Pool>) -> Arc<
         name: identity.name.clone(),
         orchestrator: orchestrator.into(),
         open: false,
+        gate: Gate::new(None),
+        join_token: None,
         legacy: false,
         identity,
         pool: pool.clone(),
