@@ -263,10 +263,12 @@ macro_rules! client_verb {
 
 mod calls;
 mod nodes;
+mod revisions;
 mod tokens;
 
 pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
 pub use nodes::{Node, NodeVerb};
+pub use revisions::{Redeploy, Rollback, Scale};
 pub use tokens::{Token, TokenCreate, TokenRevoke, TokenVerb};
 
 client_verb! {
@@ -362,45 +364,6 @@ client_verb! {
         /// the function
         #[argh(positional, arg_name = "name")]
         pub name: String,
-    }
-}
-
-client_verb! {
-    /// change how many instances a function has, without a new revision
-    Scale as "scale" {
-        /// the function
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// instances kept even when idle, and never frozen
-        #[argh(option, arg_name = "n")]
-        pub min: Option<u32>,
-        /// instances kept even when idle, though they may be frozen
-        #[argh(option, arg_name = "n")]
-        pub ready: Option<u32>,
-        /// instances at most
-        #[argh(option, arg_name = "n")]
-        pub max: Option<u32>,
-    }
-}
-
-client_verb! {
-    /// make a new revision of the same image, as its tag may have moved
-    Redeploy as "redeploy" {
-        /// the function
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-    }
-}
-
-client_verb! {
-    /// make an earlier revision the newest again
-    Rollback as "rollback" {
-        /// the function
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// the revision to go back to (default: what served before)
-        #[argh(option, arg_name = "revision")]
-        pub to: Option<u64>,
     }
 }
 

@@ -19,8 +19,12 @@ pub(super) struct Crowd {
 }
 
 impl Function {
-    /// A call has to wait. How many may, if that is no burst any more: half as many as run, so that each of them waits
-    /// for about half a call.
+    /// So many wait in a crowd: half as many as run, so that each of them waits for about half a call.
+    pub(super) fn crowd_limit(&self) -> usize {
+        FEW.max(self.running as usize / 2)
+    }
+
+    /// A call has to wait. How many may, if that is no burst any more.
     pub(super) fn crowded(&mut self, now: Millis) -> Option<usize> {
         if self.serving.is_job() || self.tally.starting > 0 || self.tally.up() == 0 {
             self.crowd = None; // there will be more room
@@ -28,7 +32,7 @@ impl Function {
         }
         let since = self.crowd.filter(|crowd| now <= crowd.last + CALM_MS).map_or(now, |crowd| crowd.since);
         self.crowd = Some(Crowd { since, last: now });
-        (now >= since + BURST_MS).then(|| FEW.max(self.running as usize / 2))
+        (now >= since + BURST_MS).then(|| self.crowd_limit())
     }
 }
 

@@ -318,7 +318,7 @@ impl World {
             (Refusal::QueueFull { .. }, Some(f)) => {
                 let full =
                     f.queue.len() >= self.limits.queue_per_function || self.cluster.queued >= self.limits.queue_total;
-                let crowded = f.crowd.is_some() && f.queue.len() >= 8.max(f.running as usize / 2);
+                let crowded = f.crowd.is_some() && f.queue.len() >= f.crowd_limit();
                 ensure!(full || crowded, "{function} refused a call with room for {} more", f.queue.len());
                 self.saw("queue full");
             }

@@ -160,6 +160,9 @@ impl Shared {
 
     /// Not to be called with the lock of what `Owner` guards held: it is taken.
     pub fn have_refused_undone(self: &Arc<Self>) {
+        if self.lock().refused.is_empty() {
+            return;
+        }
         match self.owner.get().and_then(Weak::upgrade) {
             Some(owner) => owner.undo(),
             None => drop(self.refused()),
