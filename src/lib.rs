@@ -16,6 +16,7 @@ mod cluster;
 mod commands;
 mod config;
 mod data_dir;
+mod garbage;
 mod http;
 mod ids;
 mod json;

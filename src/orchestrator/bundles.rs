@@ -1,8 +1,8 @@
 //! Stored bundles: files named by the digest of what is in them, and what each says it is. Never runs one.
 
-use super::garbage::Unused;
 use super::store::{Bundle, Store, StoreError, Write};
 use crate::bundle::{self, BundleError};
+use crate::garbage::Unused;
 use crate::types::FunctionSpec;
 use crate::{clock, ids, rt};
 use bytes::Bytes;
@@ -204,7 +204,7 @@ impl Bundles {
                 continue;
             }
             let bytes = held.bundle.as_ref().map_or(0, |bundle| bundle.size_bytes);
-            unused.push(Unused { digest: digest.clone(), bytes, since_ms: held.used_ms });
+            unused.push(Unused { name: digest.clone(), bytes, since_ms: held.used_ms });
         }
         unused
     }
