@@ -156,7 +156,7 @@ impl Bundles {
         let moved = rt::unblock(move || fs::rename(from, to).and_then(|()| File::open(dir)?.sync_all()));
         moved.await.map_err(|e| disk(part, e))?;
         let record = Bundle { size_bytes: size, unix_ms: clock::unix_ms(), manifest: manifest.clone() };
-        let written = self.store.write(Write::Bundle(digest.clone(), record.clone()), Vec::new());
+        let written = self.store.write(Write::Bundle(digest.clone(), Box::new(record.clone())), Vec::new());
         self.store.kept(written).await.map_err(Rejected::Store)?;
         self.lock().known.insert(digest.clone(), Held::now(Some(record)));
         Ok((digest.clone(), manifest))
@@ -224,7 +224,7 @@ impl Bundles {
         };
         if let Err(error) = self.store.kept(written).await {
             if let Some(bundle) = held.bundle.clone() {
-                drop(self.store.write(Write::Bundle(digest.into(), bundle), Vec::new())); // if it was written after all
+                drop(self.store.write(Write::Bundle(digest.into(), Box::new(bundle)), Vec::new())); // if it was written after all
             }
             self.lock().known.entry(digest.into()).or_insert(held);
             return Err(error);
