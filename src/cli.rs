@@ -9,7 +9,7 @@ use argh::{ArgsInfo, FromArgValue, FromArgs};
     example = "cares up --demo",
     example = "cares deploy my-function",
     example = "cares invoke hello -d World",
-    note = "Environment: API_URL (default http://127.0.0.1:8080), AUTH_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
+    note = "Environment: API_URL (default http://127.0.0.1:8080), AUTH_TOKEN, CARES_JOIN_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
     note = "Exit codes: 0 done, 1 failed, 2 usage, 3 orchestrator unreachable, 4 not found."
 )]
 pub struct Cli {
@@ -40,6 +40,7 @@ pub enum Verb {
     Logs(Logs),
     Events(Events),
     Node(Node),
+    Token(Token),
     Backup(Backup),
     Restore(Restore),
     Tui(Tui),
@@ -88,6 +89,7 @@ pub enum Engine {
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     pub url: Option<String>,
+    pub token_file: Option<String>,
     pub output: Option<Format>,
     pub quiet: bool,
     pub yes: bool,
@@ -135,6 +137,9 @@ pub struct Up {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
 /// run the orchestrator: the REST API, and the address workers join
@@ -162,6 +167,9 @@ pub struct Orchestrator {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
 /// join a cluster and run its functions
@@ -205,9 +213,15 @@ pub struct Worker {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with the token to join with (or $CARES_JOIN_TOKEN, else the other token)
+    #[argh(option, arg_name = "file")]
+    pub join_token_file: Option<String>,
+    /// a file with a token that this worker's own REST asks for (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
-/// A verb that talks to an orchestrator: its own fields and the four options all of them take, for argh has no way to
+/// A verb that talks to an orchestrator: its own fields and the options all of them take, for argh has no way to
 /// share fields.
 macro_rules! client_verb {
     ($(#[doc = $doc:tt])* $name:ident as $verb:tt { $($field:tt)* }) => {
@@ -219,6 +233,9 @@ macro_rules! client_verb {
             /// the orchestrator's REST address (default http://127.0.0.1:8080, or $API_URL)
             #[argh(option, arg_name = "url")]
             pub url: Option<String>,
+            /// a file with the token to send (or $AUTH_TOKEN)
+            #[argh(option, arg_name = "file")]
+            pub token_file: Option<String>,
             /// table, json, wide or name
             #[argh(option, short = 'o', arg_name = "format")]
             pub output: Option<Format>,
@@ -232,7 +249,13 @@ macro_rules! client_verb {
 
         impl $name {
             pub fn client(&self) -> ClientOptions {
-                ClientOptions { url: self.url.clone(), output: self.output, quiet: self.quiet, yes: self.yes }
+                ClientOptions {
+                    url: self.url.clone(),
+                    token_file: self.token_file.clone(),
+                    output: self.output,
+                    quiet: self.quiet,
+                    yes: self.yes,
+                }
             }
         }
     };
@@ -240,9 +263,11 @@ macro_rules! client_verb {
 
 mod calls;
 mod nodes;
+mod tokens;
 
 pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
 pub use nodes::{Node, NodeVerb};
+pub use tokens::{Token, TokenCreate, TokenRevoke, TokenVerb};
 
 client_verb! {
     /// make a function of a container image
@@ -301,6 +326,9 @@ client_verb! {
         /// the schedule's time zone, such as Europe/Berlin (default UTC)
         #[argh(option, arg_name = "zone")]
         pub schedule_zone: Option<String>,
+        /// let anybody call it, also without a token
+        #[argh(switch)]
+        pub public: bool,
         /// make a new revision when the name is taken
         #[argh(switch)]
         pub replace: bool,

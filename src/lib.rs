@@ -7,6 +7,7 @@ pub mod errors;
 pub mod types;
 pub mod version;
 
+mod auth;
 mod backup;
 mod body;
 mod bundle;
@@ -32,6 +33,7 @@ mod rpc;
 mod rt;
 mod settings;
 mod tui;
+mod tunnel;
 mod usage;
 mod wire;
 mod worker;

@@ -37,6 +37,7 @@ pub fn from_flags(flags: &Register) -> Result<FunctionSpec, String> {
         attempts: flags.attempts,
         schedule: flags.schedule.clone(),
         schedule_zone: flags.schedule_zone.clone(),
+        public: flags.public.then_some(true),
         ..Default::default()
     })
 }

@@ -1,11 +1,14 @@
 //! The public JSON: what the REST API takes and answers, shared by server, client library and CLI. No behaviour.
 
 mod calls;
+mod tokens;
 
 pub use calls::{Call, CallRecord, Callback, Schedule};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use tokens::{Token, TokenMade, TokenSpec};
 
 /// How an image is run. `Auto` until the first run tells which of the two it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +108,9 @@ pub struct FunctionSpec {
     /// While the call before has not ended: `skip` (the default) or `allow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_overlap: Option<String>,
+    /// Anybody may call it, also without a token. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<bool>,
 }
 
 /// The answer to `POST /functions`.
@@ -168,6 +174,9 @@ pub struct Function {
     pub attempts: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Anybody may call it.
+    #[serde(default)]
+    pub public: bool,
     /// RFC 3339, UTC; of the first revision.
     pub created_at: String,
     /// RFC 3339, UTC; of this revision.
@@ -306,6 +315,9 @@ pub struct Event {
     pub node: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// The name of the token it was done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 /// A cluster as its orchestrator sees it: `GET /cluster`.

@@ -28,7 +28,7 @@ pub use stream::{Events, Logs, OwnLog, Watch};
 use crate::errors::Error;
 use crate::types::{
     BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Rollback,
-    Scale, Version,
+    Scale, Token, TokenMade, TokenSpec, Version,
 };
 use http::{Ask, Http, Limit, Sent};
 use serde::de::DeserializeOwned;
@@ -189,6 +189,21 @@ impl Orchestrator {
     /// `DELETE /nodes/ID`.
     pub fn remove_node(&self, node: &str) -> Result<(), Error> {
         self.delete(&format!("/nodes/{}", url::encode(node)))
+    }
+
+    /// `POST /tokens`: a new token. What it consists of is in the answer and nowhere else.
+    pub fn create_token(&self, spec: &TokenSpec) -> Result<TokenMade, Error> {
+        self.change("POST", "/tokens", Some(spec))
+    }
+
+    /// `GET /tokens`, all pages.
+    pub fn tokens(&self) -> Result<Vec<Token>, Error> {
+        self.all("/tokens")
+    }
+
+    /// `DELETE /tokens/ID`, by id or name: it is worthless from then on.
+    pub fn revoke_token(&self, token: &str) -> Result<(), Error> {
+        self.delete(&format!("/tokens/{}", url::encode(token)))
     }
 
     /// `GET /events`: from now on, or after the event `last_id`. No time limit; ends when the orchestrator ends.

@@ -208,6 +208,8 @@ pub enum Refusal {
         name: String,
         by: String,
     },
+    /// It did not prove that it is the node it says.
+    NotThatNode,
     /// No more nodes are taken.
     TooManyNodes {
         limit: usize,

@@ -76,6 +76,8 @@ pub struct Revision {
     /// Of an asynchronous call, that may end by the function's own fault.
     pub attempts: u32,
     pub schedule: Option<Schedule>,
+    /// Anybody may call it.
+    pub public: bool,
     /// Milliseconds since the Unix epoch: of the function's first revision, and of this one. Told by the shell.
     pub created_unix_ms: u64,
     pub updated_unix_ms: u64,

@@ -10,6 +10,11 @@ impl Cluster {
         reported: Vec<Reported>,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
+        let known = self.node_ids.get(&spec.id).copied();
+        let digest = known.and_then(|key| self.nodes.get(&key)).map_or("", |node| node.spec.digest.as_str());
+        if !digest.is_empty() && digest != spec.digest {
+            return Err(Refusal::NotThatNode);
+        }
         let namesake = self.nodes.values().find(|n| n.spec.name == spec.name && n.spec.id != spec.id);
         if let Some(other) = namesake {
             if other.status != NodeStatus::Disconnected {
@@ -18,7 +23,6 @@ impl Cluster {
             let key = other.key; // a machine set up anew under its old name
             self.remove_node(key, out)?;
         }
-        let known = self.node_ids.get(&spec.id).copied();
         if known.is_none() && self.nodes.len() >= self.limits.max_nodes {
             return Err(Refusal::TooManyNodes { limit: self.limits.max_nodes });
         }

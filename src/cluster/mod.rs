@@ -31,6 +31,7 @@ pub use function::{Constraints, Function, FunctionKey, Lasting, Mode, Revision, 
 pub use instance::{Instance, InstanceKey, InstanceState};
 pub use invocation::{Failure, Held, Invocation, InvocationKey};
 pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
+pub use placement::Candidate;
 use placement::{Index, Placement, satisfies};
 pub use recent::{Ended, Recent};
 

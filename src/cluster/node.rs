@@ -30,6 +30,8 @@ pub struct NodeSpec {
     pub job_slots: u32,
     pub cpus: u32,
     pub memory_bytes: u64,
+    /// Of the secret that proves that it is this node; empty: it has none, as those of the first CARES.
+    pub digest: String,
     /// Of its program; empty for a worker of the first CARES.
     pub version: String,
 }

@@ -171,6 +171,7 @@ mod tests {
             description: String::new(),
             attempts: 3,
             schedule: None,
+            public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,
         };

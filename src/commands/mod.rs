@@ -7,6 +7,7 @@ mod delete;
 mod demo;
 mod demo_echo;
 mod demo_function;
+mod demo_websocket;
 mod deploy;
 mod describe;
 mod doctor;
@@ -24,6 +25,7 @@ mod restore;
 mod revisions;
 mod role;
 mod systemd;
+mod token;
 mod tui;
 mod up;
 mod version;
@@ -125,6 +127,7 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Token(flags) => token::run(&flags.verb),
         Verb::Backup(flags) => backup::run(&flags),
         Verb::Restore(flags) => restore::run(&flags),
         Verb::Tui(flags) => tui::run(&flags),
@@ -172,7 +175,10 @@ fn explain(error: &Error) -> String {
             format!("{error}. Start one with 'cares up', or give its address with --url or API_URL.")
         }
         Error::Api(problem) if problem.status == 401 => {
-            format!("{}. Set AUTH_TOKEN to a token the orchestrator knows", error.to_string().trim_end_matches('.'))
+            format!(
+                "{}. Set AUTH_TOKEN, or --token-file, to a token the orchestrator knows",
+                error.to_string().trim_end_matches('.')
+            )
         }
         _ => error.to_string(),
     }
@@ -186,9 +192,11 @@ fn url(options: &ClientOptions) -> String {
 
 fn connect(options: &ClientOptions) -> Result<Orchestrator, Error> {
     let client = Orchestrator::new(&url(options))?;
-    Ok(match std::env::var("AUTH_TOKEN") {
-        Ok(token) if !token.trim().is_empty() => client.token(token.trim()),
-        _ => client,
+    let token = Env::process().token("--token-file", options.token_file.as_ref(), "AUTH_TOKEN");
+    let token = token.map_err(|error| Error::BadRequest(error.to_string()))?;
+    Ok(match token {
+        Some(token) => client.token(token.reveal()),
+        None => client,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Errors as everybody outside sees them: RFC 9457, with a stable code. The README lists the codes.
 
+use crate::auth::Denied;
 use crate::body::Body;
 use crate::cluster::{Failure, Refusal};
 use crate::orchestrator::spec::Invalid;
@@ -130,13 +131,23 @@ impl Problem {
     /// The headers of the answer, beside its type.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let retry = self.retry_after_s.map(|s| ("Retry-After", s.to_string()));
-        retry.into_iter().chain(self.allow.clone().map(|methods| ("Allow", methods))).collect()
+        let authenticate = (self.status == 401).then(|| ("WWW-Authenticate", "Bearer realm=\"cares\"".to_string()));
+        retry.into_iter().chain(self.allow.clone().map(|methods| ("Allow", methods))).chain(authenticate).collect()
     }
 }
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
         Problem::new(400, "invalid_field", format!("{}: {}", invalid.field, invalid.why))
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied.known() {
+            true => Problem::new(403, "forbidden", denied.to_string()),
+            false => Problem::new(401, "unauthenticated", denied.to_string()),
+        }
     }
 }
 

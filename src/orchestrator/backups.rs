@@ -160,7 +160,7 @@ impl Write for Chunks {
 }
 
 /// Brings one back.
-pub async fn restore(app: Arc<Orchestrator>, body: Incoming) -> Result<Restored, Failed> {
+pub async fn restore(app: Arc<Orchestrator>, body: Incoming, by: Option<&str>) -> Result<Restored, Failed> {
     let turn = turn(&app)?;
     let spooled = app.bundles.spool(body, backup::MAX_BYTES).await.map_err(Failed::Upload)?;
     let (dir, file) = (app.bundles.dir().to_path_buf(), spooled.path().to_path_buf());
@@ -188,7 +188,8 @@ pub async fn restore(app: Arc<Orchestrator>, body: Incoming) -> Result<Restored,
         Err(refusal) => return Err(BackupError::Damaged(format!("it was refused: {refusal:?}")).into()),
     };
     let message = format!("The backup of {} was restored: {} functions", restored.created_at, restored.functions);
-    app.events.tell(&Told { kind: "cluster.restored", level: "warn", message, node: None, function: None });
+    let told = Told { kind: "cluster.restored", level: "warn", message, node: None, function: None, actor: None };
+    app.events.tell(&told.by(by));
     drop(turn);
     Ok(restored)
 }

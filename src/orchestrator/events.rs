@@ -35,6 +35,7 @@ impl EventLog {
             message: told.message.clone(),
             node: told.node.clone(),
             function: told.function.clone(),
+            actor: told.actor.clone(),
         });
         self.store.note(event);
     }
@@ -58,9 +59,20 @@ pub struct Told {
     pub message: String,
     pub node: Option<String>,
     pub function: Option<String>,
+    /// The name of the token it was done with.
+    pub actor: Option<String>,
 }
 
 impl Told {
+    /// Says who did it.
+    pub fn by(mut self, actor: Option<&str>) -> Self {
+        if let Some(actor) = actor {
+            self.message = format!("{} (by {actor})", self.message);
+            self.actor = Some(actor.into());
+        }
+        self
+    }
+
     /// Writes it to the program's log.
     pub fn log(&self) {
         let level = match self.level {
@@ -80,10 +92,10 @@ fn bytes(message: &str) -> usize {
 pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
     let name = |key: NodeKey| cluster.node(key).map_or_else(|| "?".to_string(), |n| n.spec.name.clone());
     let id = |key: NodeKey| cluster.node(key).map(|n| n.spec.id.clone());
-    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None };
+    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None, actor: None };
     let function = |kind, level, revision: &Revision, message| {
         let function = Some(revision.function.to_string());
-        Told { kind, level, message, node: None, function }
+        Told { kind, level, message, node: None, function, actor: None }
     };
     let on_node = |kind, level, key, revision: &Revision, instance: &InstanceKey, what: &str| Told {
         function: Some(revision.function.to_string()),
@@ -127,6 +139,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             message: format!("Node '{name}' was removed"),
             node: Some(id.clone()),
             function: None,
+            actor: None,
         },
         Fact::FunctionPut { revision, first } => Told {
             kind: if *first { "function.registered" } else { "function.updated" },
@@ -139,6 +152,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             },
             node: None,
             function: Some(revision.function.to_string()),
+            actor: None,
         },
         Fact::FunctionScaled { revision: r } => function(
             "function.scaled",
@@ -164,6 +178,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             },
             node: None,
             function: Some(revision.function.to_string()),
+            actor: None,
         },
         Fact::FunctionDeleted { name } => Told {
             kind: "function.deleted",
@@ -171,6 +186,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             message: format!("Function '{name}' is deleted"),
             node: None,
             function: Some(name.to_string()),
+            actor: None,
         },
         Fact::InstanceStarting { instance, node: key, revision } => Told {
             function: Some(revision.function.to_string()),

@@ -19,10 +19,12 @@ mod stories;
 #[cfg(test)]
 mod tests;
 mod ticker;
+pub mod tokens;
 
+use crate::auth::{Gate, Secret};
 use crate::clock;
 use crate::cluster::{Cluster, Limits, Millis, backlog};
-use crate::config::OrchestratorConfig;
+use crate::config::{ConfigError, OrchestratorConfig};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::garbage::Rules;
 use crate::http::api::Watches;
@@ -46,6 +48,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use store::{Store, StoreError};
 use stories::Stories;
+use tokens::Tokens;
 
 /// Each start has ids of its own: the start's number above, a counter below. 2^40 calls last a year at 30,000 a second.
 const EPOCH_SHIFT: u32 = 40;
@@ -66,6 +69,7 @@ pub struct Orchestrator {
     pub first_generation: FirstGeneration,
     pub members: Members,
     pub events: Arc<EventLog>,
+    pub tokens: Tokens,
     pub bundles: Bundles,
     pub store: Arc<Store>,
     pub backups: Backups,
@@ -79,6 +83,8 @@ pub struct Orchestrator {
     pub started_unix_ms: u64,
     /// Ids of calls that were not taken in: their answers have one too.
     refused: AtomicU64,
+    /// When an event last told of a worker that was refused, by `clock::now_ms`.
+    refused_told: AtomicU64,
     /// It takes no new calls.
     stopping: AtomicBool,
 }
@@ -111,15 +117,25 @@ pub struct Running {
 /// Why an orchestrator could not be started.
 #[derive(Debug)]
 pub enum StartError {
+    /// What only the tokens that are kept could allow.
+    Config(ConfigError),
     DataDir(DataDirError),
     Store(StoreError),
-    Listen { flag: &'static str, address: SocketAddr, why: String },
-    Io { doing: &'static str, why: String },
+    Listen {
+        flag: &'static str,
+        address: SocketAddr,
+        why: String,
+    },
+    Io {
+        doing: &'static str,
+        why: String,
+    },
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartError::Config(error) => error.fmt(f),
             StartError::DataDir(error) => error.fmt(f),
             StartError::Store(error) => error.fmt(f),
             StartError::Listen { flag, address, why } => {
@@ -139,6 +155,7 @@ pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
 
 /// The same with other limits for asynchronous calls and for what is of no use any more.
 fn start_with(config: &OrchestratorConfig, calls: backlog::Limits, rules: Rules) -> Result<Running, StartError> {
+    config.check_exposed(config.has_store()).map_err(StartError::Config)?; // before anything is touched
     let http = listen("--http-addr", config.http_addr)?;
     let grpc = listen("--grpc-addr", config.grpc_addr)?;
     let io = |doing| move |e: std::io::Error| StartError::Io { doing, why: e.to_string() };
@@ -146,6 +163,7 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits, rules: Rules)
     let (http_at, grpc_at) = (address(&http)?, address(&grpc)?);
     let dir = config.open_data_dir().map_err(StartError::DataDir)?;
     let (store, start, kept) = Store::open(dir.path()).map_err(StartError::Store)?;
+    config.check_exposed(!kept.tokens.is_empty()).map_err(StartError::Config)?;
     let store = Arc::new(store);
     let limits = Limits::default();
     let lease_ms = limits.lease_ms;
@@ -162,6 +180,8 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits, rules: Rules)
     let (outbox, facts) = rt::unbounded();
     let (earlier, moved) = rt::bounded(1);
     let events = Arc::new(EventLog::new(start.epoch << EVENT_EPOCH_SHIFT, kept.events, store.clone()));
+    let gate = Gate::new(config.token.as_ref());
+    let tokens = Tokens::new(gate, store.clone(), events.clone(), kept.tokens);
     let state = Arc::new(State::new(cluster, store.clone(), events.clone(), outbox, earlier));
     let owner: Weak<State> = Arc::downgrade(&state);
     store.belongs_to(owner);
@@ -174,6 +194,7 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits, rules: Rules)
         first_generation: FirstGeneration::default(),
         members: Members::default(),
         events,
+        tokens,
         bundles,
         store: store.clone(),
         backups: Backups::default(),
@@ -185,6 +206,7 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits, rules: Rules)
         grpc: grpc_at,
         started_unix_ms: clock::unix_ms(),
         refused: AtomicU64::new(first_key),
+        refused_told: AtomicU64::new(0),
         stopping: AtomicBool::new(false),
     });
     let rest = Rest::start(app.clone(), dir.path()).map_err(io("start the REST handlers"))?;
@@ -208,6 +230,11 @@ fn start_with(config: &OrchestratorConfig, calls: backlog::Limits, rules: Rules)
 }
 
 impl Running {
+    /// For the screen and the worker in this process: it may do everything.
+    pub fn own_token(&self) -> Secret {
+        self.app.tokens.gate().own().clone()
+    }
+
     /// Takes no new calls, and waits for those under way, within a bound.
     pub fn drain(&self) {
         self.app.stopping.store(true, Ordering::Relaxed);

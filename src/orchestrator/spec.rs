@@ -121,6 +121,7 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
         description,
         attempts: ranged("attempts", spec.attempts, ATTEMPTS, 1, ATTEMPTS_MAX)?,
         schedule,
+        public: spec.public.unwrap_or_default(),
         created_unix_ms: unix_ms,
         updated_unix_ms: unix_ms,
     })
@@ -229,6 +230,7 @@ pub fn settings(revision: &Revision) -> types::FunctionSpec {
         schedule_zone: revision.schedule.as_ref().map(|s| s.zone.clone()),
         schedule_missed: revision.schedule.as_ref().map(|s| missed(s).into()),
         schedule_overlap: revision.schedule.as_ref().map(|s| overlap(s).into()),
+        public: Some(revision.public),
     }
 }
 
@@ -277,6 +279,7 @@ pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::Fu
         schedule_zone: over.schedule_zone.or(base.schedule_zone),
         schedule_missed: over.schedule_missed.or(base.schedule_missed),
         schedule_overlap: over.schedule_overlap.or(base.schedule_overlap),
+        public: over.public.or(base.public),
     }
 }
 

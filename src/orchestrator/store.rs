@@ -64,6 +64,8 @@ pub enum Write {
     NodeGone(String),
     Bundle(String, Box<Bundle>),
     BundleGone(String),
+    Token(String, Token),
+    TokenGone(String),
     /// The functions become these and no others; nodes and bundles are added.
     Restore(Box<Kept>),
     /// Of asynchronous calls and schedules.
@@ -76,6 +78,17 @@ pub struct Bundle {
     pub size_bytes: u64,
     pub unix_ms: u64,
     pub manifest: FunctionSpec,
+}
+
+/// What is kept of a token: nothing that it could be made from again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Token {
+    pub name: String,
+    pub scopes: Vec<String>,
+    pub digest: String,
+    pub created_unix_ms: u64,
+    pub created_by: Option<String>,
+    pub expires_unix_ms: Option<u64>,
 }
 
 /// A function as it was before a write; without a revision when there was no such function.

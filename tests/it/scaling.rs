@@ -140,6 +140,9 @@ fn an_idle_instance_is_frozen_and_the_next_call_wakes_it() {
     wait_for("it is frozen again", || process_state(process) == Some('T'));
     let text = verb(&cluster, &["describe", "f"]);
     assert!(text.contains(" frozen in flight 0"), "{text}");
+    let text = verb(&cluster, &["node", "describe", "w1"]);
+    assert!(text.contains(" of f revision 1 frozen in flight 0"), "{text}");
+    assert_eq!(cluster.client.node("w1").expect("w1").running, 0);
     // what is frozen ends like any other
     cluster.client.delete_function("f").expect("deleted");
     processes::wait_none(&cluster);

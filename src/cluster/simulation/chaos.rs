@@ -72,6 +72,7 @@ impl World {
             description: format!("put {}", self.put_count),
             attempts: 3,
             schedule: None,
+            public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,
         });

@@ -218,6 +218,7 @@ fn http(name: &str) -> Revision {
         description: String::new(),
         attempts: 3,
         schedule: None,
+        public: false,
         created_unix_ms: 0,
         updated_unix_ms: 0,
     }

@@ -123,6 +123,11 @@ pub async fn result(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     Ok(answer)
 }
 
+/// Whose call it is.
+pub fn function_of(app: &Orchestrator, id: &str) -> Option<String> {
+    known(app, id).ok().map(|call| call.function.to_string())
+}
+
 fn known(app: &Orchestrator, id: &str) -> Result<Call, Problem> {
     CallKey::parse(id).and_then(|key| app.queue.call(key)).ok_or_else(|| Problem::no_call(id))
 }

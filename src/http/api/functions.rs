@@ -53,7 +53,7 @@ pub fn register(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
             return Err(Problem::new(400, "invalid_field", format!("{field}: is missing or empty")));
         }
     }
-    let revision = put(app, spec, Put::Create)?;
+    let revision = put(app, spec, Put::Create, call.by())?;
     let registered = types::Registered {
         status: "success".into(),
         invoke_path: format!("/invoke/{}", revision.function),
@@ -76,14 +76,14 @@ pub fn replace(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
         let detail = format!("name: is '{}', but the path says '{name}'; a function's name cannot change", spec.name);
         return Err(Problem::new(400, "invalid_field", detail));
     }
-    put(app, spec, Put::Replace)?;
+    put(app, spec, Put::Replace, call.by())?;
     Ok(Reply::json(200, &shown(app, name)?))
 }
 
 /// `DELETE /functions/NAME`
 pub fn delete(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     let name = call.param(0);
-    match app.state.apply_kept(Command::DeleteFunction { name: name.into() }) {
+    match app.state.apply_kept(Command::DeleteFunction { name: name.into() }, call.by()) {
         Ok(kept) => kept.map(|_| Reply::nothing()).map_err(Problem::from),
         Err(_) => Err(Problem::no_function(name)),
     }
@@ -101,7 +101,7 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     let revision = spec::revision(settings, clock::unix_ms())?;
     let applied = app
         .state
-        .apply(Command::PutFunction { revision: Box::new(revision), put: Put::Any })
+        .apply_by(Command::PutFunction { revision: Box::new(revision), put: Put::Any }, asked.by.as_deref())
         .map_err(|refusal| refused(&name, &refusal))?;
     let events = applied.kept().await?;
     let revision = made(&events).ok_or_else(|| Problem::new(500, "internal", "the revision was not recorded"))?;
@@ -113,11 +113,11 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     Ok(response)
 }
 
-fn put(app: &Orchestrator, spec: types::FunctionSpec, put: Put) -> Result<Arc<Revision>, Problem> {
+fn put(app: &Orchestrator, spec: types::FunctionSpec, put: Put, by: Option<&str>) -> Result<Arc<Revision>, Problem> {
     let name = spec.name.clone();
     let spec = with_manifest(app, spec)?;
     let revision = Box::new(spec::revision(spec, clock::unix_ms())?);
-    let events = match app.state.apply_kept(Command::PutFunction { revision, put }) {
+    let events = match app.state.apply_kept(Command::PutFunction { revision, put }, by) {
         Ok(kept) => kept?,
         Err(refusal) => return Err(refused(&name, &refusal)),
     };
@@ -244,6 +244,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
             overlap: spec::overlap(s).into(),
             ..Default::default()
         }),
+        public: current.public,
         created_at: clock::rfc3339(current.created_unix_ms),
         updated_at: clock::rfc3339(current.updated_unix_ms),
         instances,

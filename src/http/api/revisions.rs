@@ -40,7 +40,7 @@ pub fn rollback(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
 
 fn change(app: &Orchestrator, call: &Call, command: Command) -> Result<Reply, Problem> {
     let name = call.param(0);
-    match app.state.apply_kept(command) {
+    match app.state.apply_kept(command, call.by()) {
         Ok(kept) => kept.map(drop)?,
         Err(refusal) => return Err(refused(name, refusal)),
     }

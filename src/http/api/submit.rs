@@ -1,5 +1,6 @@
 //! Taking an asynchronous call in: 202 once it is on disk, and not before.
 
+use crate::auth::Denied;
 use crate::body::Body;
 use crate::clock;
 use crate::cluster::backlog::{CallKey, Idempotency, Refusal, Submission};
@@ -36,6 +37,9 @@ pub async fn submit(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     let callback = text(&head.headers, &X_CALLBACK_URL)?;
     if let Some(url) = &callback {
         queue::check_url(url).map_err(|why| field(&X_CALLBACK_URL, &why))?;
+        if asked.by.is_none() && app.tokens.gate().closed() {
+            return Err(Denied::Missing.into()); // anybody may call a public function, but not have us call others
+        }
     }
     let key = text(&head.headers, &IDEMPOTENCY_KEY)?;
     if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES || key.starts_with(OWN_KEYS)) {

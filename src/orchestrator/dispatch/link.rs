@@ -96,6 +96,12 @@ impl Links {
         ticket
     }
 
+    /// Whether this is the ticket of a node's session.
+    pub fn is_ticket(&self, node: NodeKey, session: u64, ticket: &str) -> bool {
+        let digest = |text: &str| crate::auth::hash(text.as_bytes());
+        self.of(node).is_some_and(|links| links.session == session && digest(&links.ticket) == digest(ticket))
+    }
+
     /// Ends the links of a node's session, and of those before it, and the calls on them.
     pub fn close(&self, node: NodeKey, session: u64) {
         let mut all = self.write();

@@ -72,6 +72,7 @@ fn subjects(queued: &Queued) -> Vec<Subject> {
         Write::NodeGone(id) => subjects.push(Subject::Node(id.clone())),
         Write::Bundle(..) | Write::BundleGone(_) => {} // a record more than needed does no harm
         Write::Later(_) => {}                          // its owner hears of it, and tries again
+        Write::Token(..) | Write::TokenGone(_) => {}   // in memory only once they are on disk
         Write::Restore(kept) => subjects.extend(kept.nodes.iter().map(|(spec, _)| Subject::Node(spec.id.clone()))),
     }
     subjects

@@ -2,7 +2,7 @@
 //! field may be added with a default, all else is a new version of the schema.
 
 use super::schema::{self, Unfit};
-use super::{Bundle, EVENTS_KEPT, Later, Write, calls};
+use super::{Bundle, EVENTS_KEPT, Later, Token, Write, calls};
 use crate::cluster::{Lasting, NodeSpec, Revision};
 use crate::orchestrator::spec;
 use crate::types::{Event, FunctionSpec};
@@ -19,6 +19,8 @@ pub struct Kept {
     pub nodes: Vec<(NodeSpec, bool)>,
     pub bundles: Vec<(String, Bundle)>,
     pub later: Later,
+    /// By id. Never in a backup: it would bring back what was revoked.
+    pub tokens: Vec<(String, Token)>,
     /// The last ones, oldest first.
     pub events: Vec<Event>,
 }
@@ -46,6 +48,9 @@ struct RevisionRecord {
 struct NodeRecord {
     name: String,
     cordoned: bool,
+    /// Of its secret; empty: it has shown none.
+    #[serde(default)]
+    digest: String,
 }
 
 /// Makes a change in a transaction.
@@ -67,6 +72,10 @@ pub fn put(transaction: &WriteTransaction, write: &Write) -> Result<(), redb::Er
         Write::Bundle(digest, bundle) => drop(bundles.insert(&**digest, &*encode(bundle))?),
         Write::BundleGone(digest) => drop(bundles.remove(&**digest)?),
         Write::Later(_) => {}
+        Write::Token(id, token) => {
+            drop(transaction.open_table(schema::TOKENS)?.insert(&**id, &*encode(token))?);
+        }
+        Write::TokenGone(id) => drop(transaction.open_table(schema::TOKENS)?.remove(&**id)?),
         Write::Restore(kept) => {
             functions.retain(|_, _| false)?;
             for function in &kept.functions {
@@ -104,7 +113,7 @@ fn encode(record: &impl Serialize) -> Vec<u8> {
 }
 
 fn node_record(spec: &NodeSpec, cordoned: bool) -> NodeRecord {
-    NodeRecord { name: spec.name.clone(), cordoned }
+    NodeRecord { name: spec.name.clone(), cordoned, digest: spec.digest.clone() }
 }
 
 fn function_record(kept: &Lasting) -> FunctionRecord {
@@ -133,12 +142,16 @@ pub fn read_all(database: &Database) -> Result<Kept, Unfit> {
     for entry in transaction.open_table(schema::NODES)?.iter()? {
         let (id, record) = entry?;
         let record: NodeRecord = decode(schema::NODES, id.value(), record.value())?;
-        let spec = NodeSpec { id: id.value().into(), name: record.name, ..NodeSpec::default() };
+        let spec = NodeSpec { id: id.value().into(), name: record.name, digest: record.digest, ..NodeSpec::default() };
         kept.nodes.push((spec, record.cordoned));
     }
     for entry in transaction.open_table(schema::BUNDLES)?.iter()? {
         let (digest, record) = entry?;
         kept.bundles.push((digest.value().into(), decode(schema::BUNDLES, digest.value(), record.value())?));
+    }
+    for entry in transaction.open_table(schema::TOKENS)?.iter()? {
+        let (id, record) = entry?;
+        kept.tokens.push((id.value().into(), decode(schema::TOKENS, id.value(), record.value())?));
     }
     for entry in transaction.open_table(schema::EVENTS)?.iter()? {
         let (id, record) = entry?;

@@ -19,6 +19,7 @@ pub const CALLS: Records = Records::new("calls");
 pub const REQUESTS: Records = Records::new("requests");
 pub const RESULTS: Records = Records::new("results");
 pub const SCHEDULES: Records = Records::new("schedules");
+pub const TOKENS: Records = Records::new("tokens");
 
 /// By id, which increases.
 pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -27,7 +28,7 @@ pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events
 pub const RECORDS: [Records; 3] = [FUNCTIONS, NODES, BUNDLES];
 
 /// Of the tables above and the records in them.
-pub const VERSION: u64 = 4;
+pub const VERSION: u64 = 5;
 
 /// Makes one version of the one before it.
 pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
@@ -37,6 +38,7 @@ const STEPS: [Step; VERSION as usize - 1] = [
     |_| Ok(()), // 2: events, none at first
     |_| Ok(()), // 3: which revision serves, `ready`, `freeze_s`: what was not kept has its default
     |_| Ok(()), // 4: calls and schedules, none at first
+    |_| Ok(()), // 5: tokens, none at first
 ];
 
 /// Why a database is not, or cannot be made, this version's store.
@@ -196,7 +198,7 @@ pub fn migrate(transaction: &WriteTransaction, found: u64, steps: &[Step]) -> Re
 fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?;
     transaction.open_table(EVENTS)?;
-    for table in RECORDS.into_iter().chain([CALLS, REQUESTS, RESULTS, SCHEDULES]) {
+    for table in RECORDS.into_iter().chain([CALLS, REQUESTS, RESULTS, SCHEDULES, TOKENS]) {
         transaction.open_table(table)?;
     }
     Ok(())

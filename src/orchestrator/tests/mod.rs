@@ -3,3 +3,4 @@
 mod first_generation;
 mod garbage;
 mod later;
+mod scopes;

@@ -6,14 +6,14 @@ use super::ask::{self, Turn};
 use super::calls;
 use super::sheet::{Row, Sheet};
 use super::viewer;
-use crate::cli::{self, CallsVerb, Cli, ClientOptions, Format, NodeVerb};
+use crate::cli::{self, CallsVerb, Cli, ClientOptions, Format, NodeVerb, TokenVerb};
 use crate::client::Orchestrator;
 use crate::errors::Error;
 use crate::settings;
 use crate::tui::session::{Model, Session};
 use crate::tui::text;
 use crate::tui::theme::Tone;
-use crate::types::{Function, Node};
+use crate::types::{Function, Node, Token};
 use crate::usage::{self, Instead};
 use argh::ArgsInfo;
 use cursive::Cursive;
@@ -58,9 +58,14 @@ pub fn read(line: &str) -> Result<Verb, String> {
         Err(Instead::Usage(text)) => Err(text.replace("See 'cares ", "See '")),
         Ok(Cli { version: true, .. }) => Ok(Verb::Text(format!("cares {}", crate::version::long()))),
         Ok(Cli { verb: None, .. }) => Ok(Verb::Help),
-        Ok(Cli { verb: Some(verb), .. }) => match options(&verb).is_some_and(|options| options.url.is_some()) {
-            true => Err("--url means nothing here: this screen shows one orchestrator. Use 'cares tui --url'.".into()),
-            false => Ok(Verb::Cli(Box::new(verb))),
+        Ok(Cli { verb: Some(verb), .. }) => match options(&verb) {
+            Some(options) if options.url.is_some() => {
+                Err("--url means nothing here: this screen shows one orchestrator. Use 'cares tui --url'.".into())
+            }
+            Some(options) if options.token_file.is_some() => {
+                Err("--token-file means nothing here: this screen has a token. Use 'cares tui --token-file'.".into())
+            }
+            _ => Ok(Verb::Cli(Box::new(verb))),
         },
     }
 }
@@ -137,6 +142,12 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
                 }
             }
         },
+        cli::Verb::Token(flags) => match flags.verb {
+            TokenVerb::List(_) => {
+                answer_to(session, "Tokens", Orchestrator::tokens, move |found| tokens(&found, format));
+            }
+            TokenVerb::Create(_) | TokenVerb::Revoke(_) => return shell(), // a secret is not for a screen
+        },
         cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) | cli::Verb::Deploy(_) => return shell(),
         cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) => return shell(),
         cli::Verb::Backup(_) | cli::Verb::Restore(_) => return shell(),
@@ -175,6 +186,11 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
             NodeVerb::Uncordon(flags) => flags.client(),
             NodeVerb::Drain(flags) => flags.client(),
             NodeVerb::Remove(flags) => flags.client(),
+        },
+        cli::Verb::Token(token) => match &token.verb {
+            TokenVerb::List(flags) => flags.client(),
+            TokenVerb::Create(flags) => flags.client(),
+            TokenVerb::Revoke(flags) => flags.client(),
         },
         _ => return None,
     })
@@ -285,6 +301,13 @@ fn nodes(found: &[Node], format: Format) -> Vec<Row> {
     let status = |n: &Node| if n.cordoned { format!("{},cordoned", n.status) } else { n.status.clone() };
     let running = |n: &Node| format!("{}/{}", n.running, n.slots);
     let row = |n: &Node| [n.name.clone(), status(n), running(n), n.succeeded.to_string(), n.failed.to_string()];
+    list(found, format, head, row)
+}
+
+fn tokens(found: &[Token], format: Format) -> Vec<Row> {
+    let head = ["NAME", "SCOPES", "STATUS", "EXPIRES", "CREATED"];
+    let expires = |t: &Token| t.expires_at.clone().unwrap_or_else(|| "never".into());
+    let row = |t: &Token| [t.name.clone(), t.scopes.join(","), t.status.clone(), expires(t), t.created_at.clone()];
     list(found, format, head, row)
 }
 

@@ -103,6 +103,12 @@ fn a_function_shows_its_settings_instances_calls_and_what_it_printed() {
     println!("{}", puppet.text());
     assert_eq!(server.join().unwrap().len(), 2);
     session.update(|model| {
+        let mut idle = function("hello");
+        idle.instances[0].status = "frozen".into();
+        put_function(model, idle);
+    });
+    puppet.shows("◌ frozen");
+    session.update(|model| {
         let failing = crate::types::Function {
             status: "failing".into(),
             last_error: Some("no such image".into()),

@@ -65,6 +65,7 @@ pub fn function(name: &str) -> Function {
         freeze_s: 30.0,
         constraints: Default::default(),
         labels: Default::default(),
+        public: false,
         description: String::new(),
         attempts: 3,
         schedule: None,
