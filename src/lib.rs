@@ -17,6 +17,7 @@ mod cluster;
 mod commands;
 mod config;
 mod data_dir;
+mod garbage;
 mod http;
 mod ids;
 mod json;

@@ -1,8 +1,8 @@
 //! Stored bundles: files named by the digest of what is in them, and what each says it is. Never runs one.
 
-use super::garbage::Unused;
 use super::store::{Bundle, Store, StoreError, Write};
 use crate::bundle::{self, BundleError};
+use crate::garbage::Unused;
 use crate::types::FunctionSpec;
 use crate::{clock, ids, rt};
 use bytes::Bytes;
@@ -156,7 +156,7 @@ impl Bundles {
         let moved = rt::unblock(move || fs::rename(from, to).and_then(|()| File::open(dir)?.sync_all()));
         moved.await.map_err(|e| disk(part, e))?;
         let record = Bundle { size_bytes: size, unix_ms: clock::unix_ms(), manifest: manifest.clone() };
-        let written = self.store.write(Write::Bundle(digest.clone(), record.clone()), Vec::new());
+        let written = self.store.write(Write::Bundle(digest.clone(), Box::new(record.clone())), Vec::new());
         self.store.kept(written).await.map_err(Rejected::Store)?;
         self.lock().known.insert(digest.clone(), Held::now(Some(record)));
         Ok((digest.clone(), manifest))
@@ -204,7 +204,7 @@ impl Bundles {
                 continue;
             }
             let bytes = held.bundle.as_ref().map_or(0, |bundle| bundle.size_bytes);
-            unused.push(Unused { digest: digest.clone(), bytes, since_ms: held.used_ms });
+            unused.push(Unused { name: digest.clone(), bytes, since_ms: held.used_ms });
         }
         unused
     }
@@ -224,7 +224,7 @@ impl Bundles {
         };
         if let Err(error) = self.store.kept(written).await {
             if let Some(bundle) = held.bundle.clone() {
-                drop(self.store.write(Write::Bundle(digest.into(), bundle), Vec::new())); // if it was written after all
+                drop(self.store.write(Write::Bundle(digest.into(), Box::new(bundle)), Vec::new())); // if it was written after all
             }
             self.lock().known.entry(digest.into()).or_insert(held);
             return Err(error);

@@ -26,6 +26,7 @@ use crate::clock;
 use crate::cluster::{Cluster, Limits, Millis, backlog};
 use crate::config::{ConfigError, OrchestratorConfig};
 use crate::data_dir::{DataDir, DataDirError};
+use crate::garbage::Rules;
 use crate::http::api::Watches;
 use crate::http::front;
 use crate::http::rest::Rest;
@@ -149,15 +150,11 @@ impl std::error::Error for StartError {}
 
 /// Starts an orchestrator: both ports are open when this returns.
 pub fn start(config: &OrchestratorConfig) -> Result<Running, StartError> {
-    start_with(config, backlog::Limits::default(), garbage::Rules::default())
+    start_with(config, backlog::Limits::default(), garbage::RULES)
 }
 
 /// The same with other limits for asynchronous calls and for what is of no use any more.
-fn start_with(
-    config: &OrchestratorConfig,
-    calls: backlog::Limits,
-    rules: garbage::Rules,
-) -> Result<Running, StartError> {
+fn start_with(config: &OrchestratorConfig, calls: backlog::Limits, rules: Rules) -> Result<Running, StartError> {
     config.check_exposed(config.has_store()).map_err(StartError::Config)?; // before anything is touched
     let http = listen("--http-addr", config.http_addr)?;
     let grpc = listen("--grpc-addr", config.grpc_addr)?;

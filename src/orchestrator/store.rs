@@ -62,7 +62,7 @@ pub enum Write {
     FunctionGone(Arc<str>),
     Node(NodeSpec, bool),
     NodeGone(String),
-    Bundle(String, Bundle),
+    Bundle(String, Box<Bundle>),
     BundleGone(String),
     Token(String, Token),
     TokenGone(String),

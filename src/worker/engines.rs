@@ -51,7 +51,9 @@ impl Engines {
         let (docker, now) = match which {
             config::Engine::Process => (None, Now::Unknown),
             config::Engine::Auto | config::Engine::Docker => match DockerEngine::new(node, logs.clone()) {
-                Ok(engine) => (Some(Arc::new(engine) as Arc<dyn Engine>), Now::Unknown),
+                Ok(engine) => {
+                    (Some(Arc::new(engine.remembering(dir.join("pulled.json"))) as Arc<dyn Engine>), Now::Unknown)
+                }
                 Err(error) => (None, Now::Down(error.to_string())),
             },
         };

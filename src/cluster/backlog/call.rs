@@ -1,6 +1,6 @@
 //! An asynchronous call: what is known of it, and what may become of it. Never knows what it carries.
 
-use crate::cluster::Millis;
+use super::super::Millis;
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Who is next: a line for each function, and turns among them. Never knows what becomes of a call.
 
+use super::super::Millis;
 use super::CallKey;
-use crate::cluster::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

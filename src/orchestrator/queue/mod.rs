@@ -36,7 +36,7 @@ const SOON: Duration = Duration::from_millis(5);
 /// Attempts at once over all nodes: each may hold a small body.
 const AT_ONCE: u32 = 1_000;
 
-struct Inner {
+struct Behind {
     backlog: Backlog,
     /// Attempts under way; dropping one ends what runs of it.
     running: HashMap<CallKey, (u64, Scoped)>,
@@ -46,7 +46,7 @@ struct Inner {
 
 /// All asynchronous calls, shared.
 pub struct Queue {
-    inner: Mutex<Inner>,
+    inner: Mutex<Behind>,
     store: Arc<Store>,
     bodies: Bodies,
     wake: Sender<()>,
@@ -101,7 +101,7 @@ impl Queue {
         }
         let bodies = Bodies::open(dir.join("calls"), &wanted).map_err(|e| format!("the folder of calls: {e}"))?;
         let (wake, woken) = rt::bounded(1);
-        let inner = Inner { backlog, running: HashMap::new(), unsaved: HashMap::new() };
+        let inner = Behind { backlog, running: HashMap::new(), unsaved: HashMap::new() };
         Ok((Queue { inner: Mutex::new(inner), store, bodies, wake, retention_ms }, Starting { woken, changed }))
     }
 
@@ -221,12 +221,12 @@ impl Queue {
         Ok(Some(response))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Behind> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a call's record as it is now; with the lock held, so that a later state never comes before an earlier one.
-    fn write(&self, inner: &Inner, key: CallKey, request: Part, result: Part) -> Option<Written> {
+    fn write(&self, inner: &Behind, key: CallKey, request: Part, result: Part) -> Option<Written> {
         let record = records::encode(inner.backlog.call(key)?);
         let write = LaterWrite::Call(CallWrite { id: key.to_string(), record, request, result });
         Some(self.store.write(Write::Later(write), Vec::new()))
@@ -271,7 +271,7 @@ impl Queue {
     fn follow(
         &self,
         app: &Arc<Orchestrator>,
-        inner: &mut Inner,
+        inner: &mut Behind,
         events: Vec<Event>,
         mut result: Option<Vec<u8>>,
     ) -> Vec<future::Boxed<()>> {
@@ -330,7 +330,7 @@ impl Queue {
     fn save(
         &self,
         app: &Arc<Orchestrator>,
-        inner: &Inner,
+        inner: &Behind,
         key: CallKey,
         request: Part,
         result: Part,
@@ -356,7 +356,7 @@ impl Queue {
 }
 
 /// An end is shown only once it is on disk.
-fn shown(inner: &Inner, call: &Call) -> Call {
+fn shown(inner: &Behind, call: &Call) -> Call {
     match inner.unsaved.get(&call.key) {
         Some(before) => Call { status: *before, ended: None, ..call.clone() },
         None => call.clone(),

@@ -2,7 +2,7 @@
 
 use super::later::{Bench, wait_for};
 use crate::bundle;
-use crate::orchestrator::garbage::Rules;
+use crate::garbage::Rules;
 use crate::types::FunctionSpec;
 use std::collections::BTreeSet;
 use std::io::Cursor;

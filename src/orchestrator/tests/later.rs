@@ -5,7 +5,7 @@ use crate::client::{self, Body, Calls, Invoke, Later};
 use crate::cluster::backlog::Limits;
 use crate::config::{Env, OrchestratorConfig};
 use crate::errors::Error;
-use crate::orchestrator::garbage::Rules;
+use crate::garbage::Rules;
 use crate::orchestrator::{self, Running};
 use crate::types::{Call, FunctionSpec};
 use crate::{cli, clock};
@@ -24,7 +24,7 @@ pub(super) struct Bench {
 
 impl Bench {
     fn start(dir: &Path, change: impl FnOnce(&mut Limits)) -> Bench {
-        Bench::start_with(dir, change, Rules::default())
+        Bench::start_with(dir, change, orchestrator::garbage::RULES)
     }
 
     pub fn start_with(dir: &Path, change: impl FnOnce(&mut Limits), rules: Rules) -> Bench {

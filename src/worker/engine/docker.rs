@@ -7,6 +7,7 @@ mod frames;
 mod freeze;
 mod held;
 mod image;
+mod pulled;
 mod reach;
 mod request;
 mod start;
@@ -31,6 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub struct DockerEngine {
     shared: Arc<Shared>,
     _watching: rt::Scoped,
+    _sweeping: Option<rt::Scoped>,
 }
 
 /// What the parts share.
@@ -83,7 +85,14 @@ impl DockerEngine {
             reach: reach::Reach::default(),
         });
         let watching = rt::spawn_scoped(watch::watch(shared.clone()));
-        Ok(DockerEngine { shared, _watching: watching })
+        Ok(DockerEngine { shared, _watching: watching, _sweeping: None })
+    }
+
+    /// Images that this worker pulls are noted in this file, and removed when they have not been used for long. Blocks.
+    pub fn remembering(mut self, file: PathBuf) -> DockerEngine {
+        self.shared.images.pulled.remember_in(file);
+        self._sweeping = Some(rt::spawn_scoped(pulled::run(self.shared.clone())));
+        self
     }
 }
 
