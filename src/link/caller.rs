@@ -40,6 +40,7 @@ pub async fn call_over(socket: Socket) -> Result<(Caller, impl Future<Output = S
         .handshake(socket)
         .await?;
     let pings = connection.ping_pong();
+    let connection = Box::new(connection); // large, and moved into each future around it
     let connection = async move {
         let ended = async {
             match connection.await {

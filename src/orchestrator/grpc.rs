@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 /// How often a node tells its metrics: fast enough for a live dashboard, and ten chances within a lease.
 const HEARTBEAT_MS: u32 = 1_000;
 /// Links of all nodes together, beyond one each: a link takes some 30 KB at either end.
-const LINKS_IN_ALL: usize = 256;
+const LINKS_IN_ALL: usize = 128;
 /// A connection must say what it is within this.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// A peer's words are bounded: they end up in listings.
