@@ -477,7 +477,7 @@ mod tests {
         for sub in Cli::get_args_info().commands {
             let needs: String = sub.command.positionals.iter().map(|_| " x").collect();
             let line = match sub.name {
-                "node" | "calls" => format!("{} list", sub.name),
+                "node" | "calls" | "token" => format!("{} list", sub.name),
                 verb => format!("{verb}{needs}"),
             };
             assert_eq!(read(&line).is_err(), SHELL.contains(&sub.name), "{line}");
