@@ -32,6 +32,7 @@ mod rpc;
 mod rt;
 mod settings;
 mod tui;
+mod tunnel;
 mod usage;
 mod wire;
 mod worker;

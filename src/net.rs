@@ -4,6 +4,7 @@ use crate::clock;
 use crate::lanes::{self, Wired};
 use crate::rt::{self, Receiver};
 use async_io::Async;
+use bytes::Bytes;
 use futures_lite::future;
 use futures_lite::io::AsyncWrite as FuturesWrite;
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
@@ -20,6 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// After a connection could not be taken.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// A silent connection that is probed: the first time, again, and how often in vain before it is given up.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -121,6 +126,42 @@ impl Socket {
     pub fn forgive_broken_writes(mut self) -> Self {
         self.forgiving = true;
         self
+    }
+
+    /// What is written after the other end closed fails again.
+    pub fn mind_broken_writes(mut self) -> Self {
+        self.forgiving = false;
+        self
+    }
+
+    /// Has the kernel see whether the other end is still there while nothing is said: for connections without a limit.
+    pub fn probe(&self) {
+        use rustix::net::sockopt;
+        let Some(stream) = self.tcp() else { return };
+        let probed = sockopt::set_socket_keepalive(stream, true)
+            .and_then(|()| sockopt::set_tcp_keepidle(stream, PROBE_AFTER))
+            .and_then(|()| sockopt::set_tcp_keepintvl(stream, PROBE_EVERY))
+            .and_then(|()| sockopt::set_tcp_keepcnt(stream, PROBES));
+        if let Err(error) = probed {
+            log::debug!("a connection cannot be probed: {error}"); // its writes will tell
+        }
+    }
+
+    /// Ends the connection, or one direction of it.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match &self.stream {
+            Stream::Wired(stream) => stream.get_ref().shutdown(how),
+            Stream::Tcp(stream) => stream.get_ref().shutdown(how),
+            Stream::Unix(stream) => stream.get_ref().shutdown(how),
+        }
+    }
+
+    /// Reads what is there, once there is something; nothing at the end.
+    pub fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let n = ready!(self.poll_into(cx, scratch))?;
+            Poll::Ready(Ok(Bytes::copy_from_slice(&scratch[..n])))
+        })
     }
 
     /// What hyper is told of a write of so many bytes.
@@ -250,12 +291,7 @@ impl Write for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = match &self.stream {
-            Stream::Wired(stream) => stream.get_ref().shutdown(Shutdown::Write),
-            Stream::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
-            Stream::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),
-        };
-        Poll::Ready(done)
+        Poll::Ready(self.shutdown(Shutdown::Write))
     }
 
     fn is_write_vectored(&self) -> bool {

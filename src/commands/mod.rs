@@ -7,6 +7,7 @@ mod delete;
 mod demo;
 mod demo_echo;
 mod demo_function;
+mod demo_websocket;
 mod deploy;
 mod describe;
 mod doctor;

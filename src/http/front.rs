@@ -6,6 +6,7 @@ use super::origin;
 use super::problem::Problem;
 use super::rest::Rest;
 use super::route::{self, Face, Streamed};
+use super::upgrade::Tunnel;
 use crate::auth::Needs;
 use crate::body::{self, Body, CollectError};
 use crate::clock;
@@ -17,11 +18,11 @@ use hyper::body::Incoming;
 use hyper::header;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -125,28 +126,39 @@ impl<S> Door<S> {
 impl<S: Face> Door<S> {
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: Receiver<()>, _pass: Pass<S>) {
         let Ok(socket) = Socket::over(stream) else { return };
+        let tunnel: Mutex<Option<Tunnel>> = Mutex::default();
         let service = service_fn(|request| {
-            let door = self.clone();
-            async move { Ok::<_, Infallible>(door.answer(request, peer).await) }
+            let (door, tunnel) = (self.clone(), &tunnel);
+            async move {
+                let mut answer = door.answer(request, peer).await;
+                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Tunnel::of(&mut answer);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(Timers)
             .header_read_timeout(HEAD_LIMIT)
             .max_buf_size(HEAD_BYTES_HARD)
             .max_headers(HEADERS_HARD)
             .serve_connection(socket, service);
-        let mut connection = pin!(connection);
         let mut stopped = pin!(stop.recv());
         let mut stopping = false;
         let ended = std::future::poll_fn(|cx| {
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
-            connection.as_mut().poll(cx)
+            Pin::new(&mut connection).poll(cx)
         });
         if let Err(error) = ended.await {
-            log::debug!("HTTP: connection of {peer}: {error}");
+            return log::debug!("HTTP: connection of {peer}: {error}");
+        }
+        let parts = connection.into_parts();
+        let begun = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tunnel) = begun {
+            tunnel.run(parts.io, parts.read_buf).await;
         }
     }
 

@@ -10,4 +10,5 @@ pub mod rest;
 pub mod route;
 #[cfg(test)]
 pub mod scope_tests;
+pub mod upgrade;
 pub mod watch;

@@ -23,6 +23,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// How often a node tells its metrics: fast enough for a live dashboard, and ten chances within a lease.
 const HEARTBEAT_MS: u32 = 1_000;
+/// Links of all nodes together, beyond one each: a link takes some 30 KB at either end.
+const LINKS_IN_ALL: usize = 256;
 /// A connection must say what it is within this.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// A peer's words are bounded: they end up in listings.
@@ -125,7 +127,7 @@ impl ClusterService for Service {
             link_ticket,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: self.app.lease_ms as u32,
-            links: lanes::count().max(1) as u32,
+            links: links(self.app.state.read(|c| c.nodes().count())),
             session,
         }))
     }
@@ -261,6 +263,12 @@ impl Service {
             }
         }
     }
+}
+
+/// How many links each node of so many is asked for: one a lane, so that calls need not change lanes, unless all nodes'
+/// links together would cost more than that is worth.
+fn links(nodes: usize) -> u32 {
+    (LINKS_IN_ALL / nodes.max(1)).clamp(1, lanes::count().max(1)) as u32
 }
 
 fn cut(mut text: String, bytes: usize) -> String {

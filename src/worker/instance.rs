@@ -6,10 +6,12 @@ use super::pool::Slot;
 use crate::body::{Body, BoxError};
 use crate::lanes;
 use crate::net::Socket;
+use crate::tunnel;
 use bytes::Bytes;
+use futures_channel::oneshot;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,13 +88,25 @@ impl Instance {
         self.control.stop(grace).await;
     }
 
-    /// Passes a request on. `Err` says why there is no valid answer.
+    /// Passes a request on. `Err` says why there is no valid answer. When it asks for another protocol, `afterwards` is
+    /// what is said in that one, if the instance switches to it.
     /// The slot is held until the answer has ended.
-    pub async fn call(self: &Arc<Self>, slot: Slot, mut request: Request<Body>) -> Result<Response<Body>, CallError> {
+    pub async fn call(
+        self: &Arc<Self>,
+        slot: Slot,
+        mut request: Request<Body>,
+        afterwards: Option<Body>,
+    ) -> Result<Response<Body>, CallError> {
         let awake = self.freezer.enter(&*self.control).await.map_err(CallError::NotTaken)?;
         loop {
             let (mut connection, reused) = self.connection().await.map_err(CallError::NotTaken)?;
             match connection.try_send_request(request).await {
+                Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    let Some(afterwards) = afterwards else {
+                        return Err(CallError::Failed("it switched protocols, which nobody asked for".into()));
+                    };
+                    return switched(answer, afterwards, (slot, awake)).await;
+                }
                 Ok(answer) => {
                     let (head, body) = answer.into_parts();
                     let body =
@@ -119,7 +133,7 @@ impl Instance {
         let socket = socket.forgive_broken_writes();
         let (requests, connection) = http1::handshake(socket).await.map_err(|e| describe(&e))?;
         lanes::spawn_here(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 log::debug!("a connection to an instance ended: {error}");
             }
         });
@@ -130,6 +144,28 @@ impl Instance {
         let last = self.idle.len() - 1;
         &self.idle[lanes::here().unwrap_or(last).min(last)]
     }
+}
+
+/// From here on, bytes of another protocol both ways.
+async fn switched(
+    mut answer: Response<Incoming>,
+    afterwards: Body,
+    held: (Slot, Awake),
+) -> Result<Response<Body>, CallError> {
+    let failed =
+        |why: &dyn std::fmt::Display| CallError::Failed(format!("it broke off as it switched protocols: {why}"));
+    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(|e| failed(&e))?;
+    let parts = upgraded.downcast::<Socket>().map_err(|_| failed(&"its socket cannot be had"))?;
+    let (give, taken) = oneshot::channel();
+    lanes::spawn_here(async move {
+        let take = |body| drop(give.send(body)); // the call has been given up
+        if let Err(error) = tunnel::carry(parts.io.mind_broken_writes(), parts.read_buf, take, afterwards).await {
+            log::debug!("an upgraded connection broke off: {error}");
+        }
+        drop(held);
+    });
+    let body = taken.await.map_err(|e| failed(&e))?;
+    Ok(answer.map(|_| body))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

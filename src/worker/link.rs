@@ -8,7 +8,7 @@ use super::logs::Line;
 use super::pool::Pool;
 use crate::body::{self, Body};
 use crate::clock;
-use crate::http::headers;
+use crate::http::{headers, upgrade};
 use crate::link;
 use crate::net::Socket;
 use crate::rt;
@@ -67,14 +67,26 @@ async fn to_instance(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> 
     let (mut head, body) = request.into_parts();
     head.version = Version::HTTP_11;
     head.uri = head.uri.path_and_query().map_or_else(Default::default, |p| p.clone().into());
+    let wanted = head.headers.remove(wire::HEADER_UPGRADE);
     headers::strip(&mut head.headers);
     let host = headers::original_host(&head.headers).unwrap_or(HeaderValue::from_static("localhost"));
     head.headers.insert(header::HOST, host);
-    match instance.call(slot, Request::from_parts(head, body)).await {
+    let (body, afterwards) = match &wanted {
+        Some(protocol) => {
+            upgrade::ask(&mut head.headers, protocol.clone());
+            (Body::Empty, Some(body))
+        }
+        None => (body, None),
+    };
+    match instance.call(slot, Request::from_parts(head, body), afterwards).await {
         Ok(mut answer) => {
+            story.end(answer.status().as_str());
+            let switched = upgrade::switched(&answer).or(wanted);
             headers::strip(answer.headers_mut());
             *answer.version_mut() = Version::HTTP_2;
-            story.end(answer.status().as_str());
+            if let (StatusCode::SWITCHING_PROTOCOLS, Some(protocol)) = (answer.status(), switched) {
+                upgrade::over_link(&mut answer, protocol);
+            }
             answer
         }
         Err(CallError::NotTaken(why)) => {

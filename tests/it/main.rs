@@ -2,6 +2,7 @@
 
 mod backup;
 mod bundles;
+mod chaos;
 mod cli;
 mod cluster;
 mod disk;
@@ -20,6 +21,7 @@ mod looking;
 mod misbehaving;
 mod nodes;
 mod overload;
+mod partition;
 mod process;
 mod processes;
 mod scaling;
@@ -30,5 +32,7 @@ mod terminal;
 mod tidy;
 mod tmux;
 mod tokens;
+mod upgrade;
 mod watch;
+mod weather;
 mod wire;

@@ -1,6 +1,7 @@
 //! One attempt of an asynchronous call, on the way of every other call. Keeps nothing.
 
-use super::{Call, Guard, Story, candidates, header_of, own_headers};
+use super::call::Call;
+use super::header_of;
 use crate::body::Body;
 use crate::http::problem::Problem;
 use crate::orchestrator::Orchestrator;
@@ -22,7 +23,7 @@ pub struct NotAnswered {
 pub async fn attempt(
     app: &Arc<Orchestrator>,
     function: &str,
-    mut head: Parts,
+    head: Parts,
     body: Body,
     id: &str,
 ) -> Result<Response<Body>, NotAnswered> {
@@ -30,16 +31,11 @@ pub async fn attempt(
     let accepted = clock::now();
     let timeout_ms = app.state.read(|c| c.function(function).map(|f| f.current().timeout_ms));
     let idle = Duration::from_millis(timeout_ms.ok_or_else(|| not_started(Problem::no_function(function)))?);
-    let candidates = app.stories.tell().then(|| candidates(app, function));
-    let taken = app.state.invoke(function).map_err(|refusal| not_started(Problem::of_call(function, refusal)));
-    let (invocation, place) = taken?;
-    let story = candidates.map(|candidates| Story::begin(candidates, invocation, function, &head));
-    let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    head.headers.insert(wire::HEADER_CALL, header_of(&invocation.to_string()));
-    own_headers(&mut head, header_of(id), guard.story.is_some());
-    let (app, function) = (app.clone(), function.into());
-    let mut call = Call { app, function, head, path, guard, placed: false, started: false };
+    let (mut call, place) = Call::take(app, function.into(), head, path, accepted).map_err(not_started)?;
+    let attempt = header_of(&call.guard.invocation.to_string());
+    call.head.headers.insert(wire::HEADER_CALL, attempt);
+    call.own_headers(header_of(id));
     match call.run(place, body, accepted + idle).await {
         Ok(answer) => Ok(call.answer(answer, idle)),
         Err(problem) => Err(NotAnswered { problem, started: call.started }),

@@ -15,8 +15,9 @@ mod watch;
 mod wire;
 
 use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
+use crate::clock;
+use crate::rt::{self, Receiver, Sender};
 use crate::worker::logs::LogBook;
-use crate::{clock, rt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -41,6 +42,8 @@ struct Shared {
     logs: Arc<LogBook>,
     shelf: Arc<held::Shelf>,
     bell: watch::Bell,
+    /// Rung when a container of this node appears that nobody here is starting.
+    strays: (Sender<()>, Receiver<()>),
     /// The engine's kind of processor, as images name it.
     arch: Mutex<String>,
     images: image::Images,
@@ -74,6 +77,7 @@ impl DockerEngine {
             logs,
             shelf: Arc::default(),
             bell: watch::Bell::default(),
+            strays: rt::bounded(1),
             arch: Mutex::default(),
             images: image::Images::default(),
             reach: reach::Reach::default(),
@@ -128,6 +132,10 @@ impl Engine for DockerEngine {
 
     async fn changed(&self) -> Availability {
         self.shared.bell.changed().await
+    }
+
+    async fn appeared(&self) {
+        let _ = self.shared.strays.1.recv().await; // its other end is in here too
     }
 
     async fn emptied(&self) {

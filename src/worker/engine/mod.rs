@@ -219,6 +219,11 @@ pub trait Engine: Send + Sync {
     async fn adopt(&self) -> Result<Vec<Adopted>, EngineError>;
     /// Waits until it can be used or cannot any more; the first call answers as soon as that is known. For one waiter.
     async fn changed(&self) -> Availability;
+    /// Waits until something of this node's appears that `adopt` would see to: what the engine was still making when an
+    /// earlier worker ended. For one waiter.
+    async fn appeared(&self) {
+        std::future::pending().await
+    }
     /// Waits until nothing of it runs or is being started or removed any more.
     async fn emptied(&self) {}
 }

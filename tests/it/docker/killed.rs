@@ -3,6 +3,10 @@
 use super::{Docked, docker};
 use crate::harness::wait_for;
 use cares::types::FunctionSpec;
+use std::time::{Duration, Instant};
+
+/// For an engine's word of a container to come, and the container to go, on a busy machine; a look without a word is later.
+const LATE_GONE: Duration = Duration::from_secs(20);
 
 #[test]
 fn what_is_warm_serves_on_after_a_kill_of_the_worker_and_is_not_started_twice() {
@@ -95,6 +99,26 @@ fn a_start_under_way_is_gone_after_a_kill_of_the_worker() {
     assert!(!docked.containers(0).contains(&first));
     docked.register("http", "echo");
     docked.call("http", "the node is fine");
+}
+
+#[test]
+fn what_the_engine_makes_late_for_a_killed_worker_is_gone_at_once() {
+    let Some(mut docked) = Docked::start(1) else { return };
+    docked.register("http", "echo");
+    docked.call("http", "");
+    let warm = docked.container(0);
+    docked.cluster.workers[0].kill();
+    docked.start_again(0);
+    let node = format!("io.cares.node={}", docked.nodes[0]);
+    let labels = ["--label", &node, "--label", "io.cares.id=late", "--label", "io.cares.function=http"];
+    for how in [&["create"][..], &["run", "--detach"]] {
+        let made = Instant::now();
+        docker(&[how, &labels, &["cares-test/echo:1"]].concat());
+        wait_for("it is gone", || docked.containers(0) == [warm.clone()]);
+        assert!(made.elapsed() < LATE_GONE, "after {:?}", made.elapsed());
+    }
+    docked.call("http", "serves on");
+    assert_eq!(docked.container(0), warm);
 }
 
 #[test]

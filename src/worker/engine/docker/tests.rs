@@ -400,6 +400,12 @@ fn the_next_worker_takes_over_what_serves_and_removes_the_rest() {
     assert!(get(at, "/again").contains("/again"));
     until(|| next.logs.tail("f", 9).iter().any(|line| line.text.contains("/again")));
     assert!(block_on(next.engine.adopt()).unwrap().is_empty(), "none is adopted twice");
+    // What the engine makes only now for the worker before is told of.
+    docker(&["create", "--name", &created, "--label", &label, "--label", "io.cares.id=i-9", "cares-test/echo:1"]);
+    block_on(clock::timeout(SOON, next.engine.appeared())).expect("nothing was told");
+    assert!(block_on(next.engine.adopt()).unwrap().is_empty());
+    until(|| next.containers().len() == 1);
+    assert_eq!(block_on(clock::timeout(SOON, next.engine.appeared())), None, "its own starts and ends are no news");
     docker(&["stop", "-t", "0", &bench.name(1)]);
     assert_eq!(ends_soon(&one.running), Exit::Stopped);
     drop(one);
