@@ -89,10 +89,8 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
     let missed = word("schedule_missed", spec.schedule_missed, "run", "skip")?;
     let overlap = word("schedule_overlap", spec.schedule_overlap, "skip", "allow")?;
     let zone = spec.schedule_zone.filter(|zone| !zone.is_empty()).unwrap_or_else(|| ZONE.into());
-    let schedule = match spec.schedule.filter(|expression| !expression.is_empty()) {
-        Some(expression) => Some(Schedule { expression, zone, make_up: missed, overlap: !overlap }),
-        None => None,
-    };
+    let schedule = spec.schedule.filter(|expression| !expression.is_empty());
+    let schedule = schedule.map(|expression| Schedule { expression, zone, make_up: missed, overlap: !overlap });
     if let Some(schedule) = &schedule {
         check_schedule(schedule)?;
     }
