@@ -121,7 +121,8 @@ impl Gate {
 
     fn whose(&self, secret: &[u8]) -> Result<Arc<Who>, Denied> {
         let digest = hash(secret);
-        let fixed = self.fixed.iter().filter(|(known, _)| same(known, &digest)).map(|(_, who)| who.clone()).last();
+        let these = self.fixed.iter().map(|(known, who)| same(known, &digest).then_some(who));
+        let fixed = these.fold(None, Option::or).cloned(); // all of them are looked at
         let made = || self.made.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
         let who = fixed.or_else(made).ok_or(Denied::Unknown)?;
         match who.expires_unix_ms.is_some_and(|end| end <= clock::unix_ms()) {

@@ -17,7 +17,7 @@ fn span(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(seconds)).ok_or_else(bad)
 }
 
-/// make, list and revoke the tokens that people and machines come with
+/// make, list, revoke and save the tokens that people and machines come with
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "token", help_triggers("-h", "--help", "help"))]
 pub struct Token {
@@ -32,6 +32,7 @@ pub enum TokenVerb {
     Create(TokenCreate),
     List(TokenList),
     Revoke(TokenRevoke),
+    Save(TokenSave),
 }
 
 client_verb! {
@@ -61,4 +62,9 @@ client_verb! {
         #[argh(positional, arg_name = "token")]
         pub token: String,
     }
+}
+
+client_verb! {
+    /// keep a token, from --token-file, $AUTH_TOKEN or stdin, to be sent to --url from now on
+    TokenSave as "save" {}
 }

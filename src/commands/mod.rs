@@ -24,6 +24,7 @@ mod register;
 mod restore;
 mod revisions;
 mod role;
+mod saved;
 mod systemd;
 mod token;
 mod tui;
@@ -32,6 +33,7 @@ mod version;
 mod watch;
 mod worker;
 
+use crate::auth::Secret;
 use crate::cli::{ClientOptions, Verb};
 use crate::client::{self, Orchestrator};
 use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
@@ -190,10 +192,17 @@ fn url(options: &ClientOptions) -> String {
     options.url.clone().or_else(variable).unwrap_or_else(|| client::DEFAULT_URL.to_string())
 }
 
+/// From the flag, else the environment.
+fn given_token(options: &ClientOptions) -> Result<Option<Secret>, Error> {
+    let token = Env::process().token("--token-file", options.token_file.as_ref(), "AUTH_TOKEN");
+    token.map_err(|error| Error::BadRequest(error.to_string()))
+}
+
 fn connect(options: &ClientOptions) -> Result<Orchestrator, Error> {
     let client = Orchestrator::new(&url(options))?;
-    let token = Env::process().token("--token-file", options.token_file.as_ref(), "AUTH_TOKEN");
-    let token = token.map_err(|error| Error::BadRequest(error.to_string()))?;
+    let token = given_token(options)?;
+    let saved = || saved::path().map_or(Ok(None), |path| saved::token(&path, client.url()));
+    let token = token.map_or_else(saved, |token| Ok(Some(token))).map_err(Error::BadRequest)?;
     Ok(match token {
         Some(token) => client.token(token.reveal()),
         None => client,

@@ -1,9 +1,12 @@
 //! `cares token …`: what people and machines come with. Must never show a token but when it is made.
 
-use super::{Failure, Outcome, confirm, connect};
+use super::{Failure, Outcome, confirm, connect, given_token, saved, url};
+use crate::auth::Secret;
 use crate::cli::{ClientOptions, Format, TokenCreate, TokenRevoke, TokenVerb};
+use crate::client::Orchestrator;
 use crate::output::{self, Column, NONE, age};
 use crate::types::{Token, TokenSpec};
+use std::io::{self, IsTerminal, Read};
 
 const COLUMNS: [Column<Token>; 7] = [
     Column::new("NAME", |t, _| t.name.clone()),
@@ -20,6 +23,7 @@ pub fn run(verb: &TokenVerb) -> Outcome {
         TokenVerb::Create(flags) => create(flags),
         TokenVerb::List(flags) => list(&flags.client()),
         TokenVerb::Revoke(flags) => revoke(flags),
+        TokenVerb::Save(flags) => save(&flags.client()),
     }
 }
 
@@ -60,4 +64,32 @@ fn revoke(flags: &TokenRevoke) -> Outcome {
     let answer = serde_json::json!({ "token": token, "status": "revoked" });
     let line = format!("revoked {token}. Next: cares token list");
     Ok(output::print_change(&options, &answer, token, &line)?)
+}
+
+/// Only one that opens the door is kept.
+fn save(options: &ClientOptions) -> Outcome {
+    let token = match given_token(options)? {
+        Some(token) => token,
+        None => read_token()?,
+    };
+    let client = Orchestrator::new(&url(options))?.token(token.reveal());
+    client.version()?;
+    let path = saved::path().ok_or_else(|| Failure::Here("there is no place for it: HOME is not set".into()))?;
+    saved::save(&path, client.url(), &token).map_err(Failure::Here)?;
+    let answer = serde_json::json!({ "url": client.url(), "status": "saved" });
+    let line = format!("saved for {} in {}. Next: cares list", client.url(), path.display());
+    Ok(output::print_change(options, &answer, client.url(), &line)?)
+}
+
+fn read_token() -> Result<Secret, Failure> {
+    /// More is no token.
+    const MOST: u64 = 64 * 1024;
+    if io::stdin().is_terminal() {
+        let text = "give the token with --token-file or AUTH_TOKEN, or on stdin: a terminal would show it";
+        return Err(Failure::Usage(text.into()));
+    }
+    let mut text = String::new();
+    let read = io::stdin().lock().take(MOST).read_to_string(&mut text);
+    read.map_err(|error| Failure::Here(format!("cannot read stdin: {error}")))?;
+    Secret::new(&text).map_err(|why| Failure::Usage(format!("stdin: {why}")))
 }

@@ -57,6 +57,7 @@ impl std::error::Error for StoreError {}
 
 /// A change to keep.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // few wait, and each is gone with its commit
 pub enum Write {
     Function(Lasting),
     FunctionGone(Arc<str>),

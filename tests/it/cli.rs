@@ -59,6 +59,7 @@ fn help_names_every_verb_and_each_has_help_of_its_own() {
         "logs",
         "events",
         "node",
+        "token",
         "backup",
         "restore",
         "tui",

@@ -199,6 +199,24 @@ fn the_command_line_makes_lists_and_revokes() {
     }
     let (_, out, _) = tool(&["token", "list", "-o", "json"]);
     assert!(!out.contains(secret) && !out.contains("digest"), "{out}");
+    // Saved, it is sent to the address it was saved for, and to no other.
+    let home = cluster.dir.path().join("home");
+    let saved = |words: &[&str], url: &str| {
+        let mut command = cares();
+        command.args(words).args(["--url", url]).env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+        command
+    };
+    let url = cluster.head.url();
+    let (status, _, err) = run(saved(&["token", "save"], &url).env("AUTH_TOKEN", "wrong"));
+    assert!(!status.success() && !home.exists(), "{err}");
+    let (status, out, err) = run(saved(&["token", "save"], &url).env("AUTH_TOKEN", ADMIN));
+    assert!(status.success() && out.contains("tokens.json") && !out.contains(ADMIN), "{out}{err}");
+    assert!(run(&mut saved(&["list"], &url)).0.success());
+    let (status, _, err) = run(saved(&["list"], &url).env("AUTH_TOKEN", "wrong"));
+    assert!(!status.success() && err.contains("not known here"), "what is said now stands over it: {err}");
+    let other = guarded(0);
+    let (status, _, err) = run(&mut saved(&["list"], &other.head.url()));
+    assert!(!status.success() && err.contains("a token is needed"), "{err}");
     let (status, _, err) = tool(&["token", "revoke", "ci"]);
     assert!(status.code() == Some(2) && err.contains("--yes"), "{err}");
     let (status, out, _) = tool(&["token", "revoke", "ci", "--yes"]);

@@ -146,7 +146,7 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
             TokenVerb::List(_) => {
                 answer_to(session, "Tokens", Orchestrator::tokens, move |found| tokens(&found, format));
             }
-            TokenVerb::Create(_) | TokenVerb::Revoke(_) => return shell(), // a secret is not for a screen
+            TokenVerb::Create(_) | TokenVerb::Revoke(_) | TokenVerb::Save(_) => return shell(), // a secret is not for a screen
         },
         cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) | cli::Verb::Deploy(_) => return shell(),
         cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) => return shell(),
@@ -191,6 +191,7 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
             TokenVerb::List(flags) => flags.client(),
             TokenVerb::Create(flags) => flags.client(),
             TokenVerb::Revoke(flags) => flags.client(),
+            TokenVerb::Save(flags) => flags.client(),
         },
         _ => return None,
     })
@@ -477,7 +478,7 @@ mod tests {
         for sub in Cli::get_args_info().commands {
             let needs: String = sub.command.positionals.iter().map(|_| " x").collect();
             let line = match sub.name {
-                "node" | "calls" => format!("{} list", sub.name),
+                "node" | "calls" | "token" => format!("{} list", sub.name),
                 verb => format!("{verb}{needs}"),
             };
             assert_eq!(read(&line).is_err(), SHELL.contains(&sub.name), "{line}");
