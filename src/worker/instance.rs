@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// Idle connections kept to one instance, on each lane.
 const IDLE: usize = 256;
+/// An answer's head at most: a larger one would not pass a link, and break it for all.
+const HEAD_BYTES: usize = 128 * 1024;
 
 /// Why there is no answer.
 pub enum CallError {
@@ -131,7 +133,8 @@ impl Instance {
         let socket =
             Socket::connect_to(self.address).await.map_err(|e| format!("it does not take connections: {e}"))?;
         let socket = socket.forgive_broken_writes();
-        let (requests, connection) = http1::handshake(socket).await.map_err(|e| describe(&e))?;
+        let (requests, connection) =
+            http1::Builder::new().max_buf_size(HEAD_BYTES).handshake(socket).await.map_err(|e| describe(&e))?;
         lanes::spawn_here(async move {
             if let Err(error) = connection.with_upgrades().await {
                 log::debug!("a connection to an instance ended: {error}");

@@ -164,6 +164,8 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             let lengths = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n";
             stream.write_all(format!("HTTP/1.1 200 OK\r\n{lengths}{ends}\r\na\r\n0123456789\r\n0\r\n\r\n").as_bytes())
         }
+        // A head of some hundred KiB.
+        "huge-head" => stream.write_all(text("200 OK", &format!("X-Huge: {}\r\n", "#".repeat(400_000)), "").as_bytes()),
         "trailers" => {
             let chunked = "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n";
             stream.write_all(

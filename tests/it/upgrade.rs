@@ -50,9 +50,9 @@ fn assert_ended(stream: &mut TcpStream) {
     }
 }
 
-fn in_flight(cluster: &Cluster, name: &str, count: u32) {
+fn in_flight(cluster: &Cluster, name: &str, count: u64) {
     wait_for(&format!("{count} calls of {name} are under way"), || {
-        cluster.client.function(name).is_ok_and(|f| u64::from(f.in_flight) == u64::from(count))
+        cluster.client.function(name).is_ok_and(|f| f.in_flight == count)
     });
 }
 
