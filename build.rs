@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["proto/cluster.proto"], ["proto"])?;
     tonic_prost_build::configure()
         .build_transport(false) // the channel is ours: hyper over async-std, see `src/grpc_transport`
+        .codec_path("crate::wire::Codec")
         .bytes(".cluster.BundleChunk.data")
         .compile_fds(descriptors)?;
 

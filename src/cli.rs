@@ -9,7 +9,7 @@ use argh::{ArgsInfo, FromArgValue, FromArgs};
     example = "cares up --demo",
     example = "cares deploy my-function",
     example = "cares invoke hello -d World",
-    note = "Environment: API_URL (default http://127.0.0.1:8080), AUTH_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
+    note = "Environment: API_URL (default http://127.0.0.1:8080), AUTH_TOKEN, CARES_JOIN_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
     note = "Exit codes: 0 done, 1 failed, 2 usage, 3 orchestrator unreachable, 4 not found."
 )]
 pub struct Cli {
@@ -31,11 +31,16 @@ pub enum Verb {
     Deploy(Deploy),
     List(List),
     Describe(Describe),
+    Scale(Scale),
+    Redeploy(Redeploy),
+    Rollback(Rollback),
     Delete(Delete),
     Invoke(Invoke),
+    Calls(Calls),
     Logs(Logs),
     Events(Events),
     Node(Node),
+    Token(Token),
     Backup(Backup),
     Restore(Restore),
     Tui(Tui),
@@ -84,6 +89,7 @@ pub enum Engine {
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     pub url: Option<String>,
+    pub token_file: Option<String>,
     pub output: Option<Format>,
     pub quiet: bool,
     pub yes: bool,
@@ -131,6 +137,9 @@ pub struct Up {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
 /// run the orchestrator: the REST API, and the address workers join
@@ -158,6 +167,9 @@ pub struct Orchestrator {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
 /// join a cluster and run its functions
@@ -201,9 +213,15 @@ pub struct Worker {
     /// listen beyond this machine although nothing asks for a token
     #[argh(switch)]
     pub open: bool,
+    /// a file with the token to join with (or $CARES_JOIN_TOKEN, else the other token)
+    #[argh(option, arg_name = "file")]
+    pub join_token_file: Option<String>,
+    /// a file with a token that this worker's own REST asks for (or $AUTH_TOKEN)
+    #[argh(option, arg_name = "file")]
+    pub token_file: Option<String>,
 }
 
-/// A verb that talks to an orchestrator: its own fields and the four options all of them take, for argh has no way to
+/// A verb that talks to an orchestrator: its own fields and the options all of them take, for argh has no way to
 /// share fields.
 macro_rules! client_verb {
     ($(#[doc = $doc:tt])* $name:ident as $verb:tt { $($field:tt)* }) => {
@@ -215,6 +233,9 @@ macro_rules! client_verb {
             /// the orchestrator's REST address (default http://127.0.0.1:8080, or $API_URL)
             #[argh(option, arg_name = "url")]
             pub url: Option<String>,
+            /// a file with the token to send (or $AUTH_TOKEN)
+            #[argh(option, arg_name = "file")]
+            pub token_file: Option<String>,
             /// table, json, wide or name
             #[argh(option, short = 'o', arg_name = "format")]
             pub output: Option<Format>,
@@ -228,11 +249,27 @@ macro_rules! client_verb {
 
         impl $name {
             pub fn client(&self) -> ClientOptions {
-                ClientOptions { url: self.url.clone(), output: self.output, quiet: self.quiet, yes: self.yes }
+                ClientOptions {
+                    url: self.url.clone(),
+                    token_file: self.token_file.clone(),
+                    output: self.output,
+                    quiet: self.quiet,
+                    yes: self.yes,
+                }
             }
         }
     };
 }
+
+mod calls;
+mod nodes;
+mod revisions;
+mod tokens;
+
+pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
+pub use nodes::{Node, NodeVerb};
+pub use revisions::{Redeploy, Rollback, Scale};
+pub use tokens::{Token, TokenCreate, TokenRevoke, TokenVerb};
 
 client_verb! {
     /// make a function of a container image
@@ -261,21 +298,39 @@ client_verb! {
         /// calls an instance takes at once (default 80)
         #[argh(option, arg_name = "n")]
         pub concurrency: Option<u32>,
-        /// instances kept even when idle (default 0)
+        /// instances kept even when idle, and never frozen (default 0)
         #[argh(option, arg_name = "n")]
         pub min: Option<u32>,
+        /// instances kept even when idle, though they may be frozen (default 0)
+        #[argh(option, arg_name = "n")]
+        pub ready: Option<u32>,
         /// instances at most (default 20)
         #[argh(option, arg_name = "n")]
         pub max: Option<u32>,
         /// seconds without a call until an instance is stopped (default 300)
         #[argh(option, arg_name = "s")]
         pub idle_s: Option<f64>,
+        /// seconds without a call until an instance is frozen; the next call wakes it (default 30)
+        #[argh(option, arg_name = "s")]
+        pub freeze_s: Option<f64>,
         /// label, KEY=VALUE; repeatable
         #[argh(option, arg_name = "k=v", from_str_fn(pair))]
         pub label: Vec<(String, String)>,
         /// one line for people
         #[argh(option, arg_name = "text")]
         pub description: Option<String>,
+        /// attempts of an asynchronous call that may fail (default 3)
+        #[argh(option, arg_name = "n")]
+        pub attempts: Option<u32>,
+        /// call it by itself: 'minute hour day month weekday', or @hourly, @daily, …
+        #[argh(option, arg_name = "cron")]
+        pub schedule: Option<String>,
+        /// the schedule's time zone, such as Europe/Berlin (default UTC)
+        #[argh(option, arg_name = "zone")]
+        pub schedule_zone: Option<String>,
+        /// let anybody call it, also without a token
+        #[argh(switch)]
+        pub public: bool,
         /// make a new revision when the name is taken
         #[argh(switch)]
         pub replace: bool,
@@ -322,30 +377,6 @@ client_verb! {
 }
 
 client_verb! {
-    /// call a function; its answer's body goes to stdout
-    Invoke as "invoke" {
-        /// the function
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// body: text, @FILE, or - for stdin
-        #[argh(option, short = 'd', long = "data", arg_name = "body")]
-        pub data: Option<String>,
-        /// HTTP method (default: POST with a body, else GET)
-        #[argh(option, arg_name = "method")]
-        pub method: Option<String>,
-        /// path below the function, such as /items/1?page=2
-        #[argh(option, arg_name = "path")]
-        pub path: Option<String>,
-        /// header, 'Name: value'; repeatable
-        #[argh(option, short = 'H', long = "header", arg_name = "header", from_str_fn(header))]
-        pub headers: Vec<(String, String)>,
-        /// print status and headers to stderr
-        #[argh(switch, short = 'i')]
-        pub include: bool,
-    }
-}
-
-client_verb! {
     /// show what a function printed, or without a name the log of the orchestrator or worker at --url
     Logs as "logs" {
         /// the function
@@ -366,86 +397,6 @@ client_verb! {
         /// go on, and reconnect when the orchestrator restarts
         #[argh(switch, short = 'f')]
         pub follow: bool,
-    }
-}
-
-/// list nodes and change what they take
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "node", help_triggers("-h", "--help", "help"))]
-pub struct Node {
-    #[argh(subcommand)]
-    pub verb: NodeVerb,
-}
-
-/// What is to be done with nodes.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand)]
-pub enum NodeVerb {
-    List(NodeList),
-    Describe(NodeDescribe),
-    Status(NodeStatus),
-    Cordon(NodeCordon),
-    Uncordon(NodeUncordon),
-    Drain(NodeDrain),
-    Remove(NodeRemove),
-}
-
-client_verb! {
-    /// list nodes
-    NodeList as "list" {
-        /// go on, with each row as it changes
-        #[argh(switch, short = 'w')]
-        pub watch: bool,
-    }
-}
-
-client_verb! {
-    /// show all there is to know of a node
-    NodeDescribe as "describe" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// show a worker as it sees itself, joined or not; --url is the worker's own address
-    NodeStatus as "status" {}
-}
-
-client_verb! {
-    /// give a node nothing new; what runs goes on
-    NodeCordon as "cordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// let a cordoned or drained node take work again
-    NodeUncordon as "uncordon" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// empty a node: it finishes what it has and gets nothing new
-    NodeDrain as "drain" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
-    }
-}
-
-client_verb! {
-    /// forget a node
-    NodeRemove as "remove" {
-        /// the node's name or id
-        #[argh(positional, arg_name = "node")]
-        pub node: String,
     }
 }
 

@@ -46,6 +46,13 @@ pub fn unix_ms_at(now_ms_then: u64) -> u64 {
     started + now_ms_then
 }
 
+/// Milliseconds since the Unix epoch as the program's start saw them, counting on without jumps: what was kept by an
+/// earlier start can be compared, and a clock that is set neither holds anything back nor lets it go early.
+pub fn steady_unix_ms() -> u64 {
+    static AT_START: LazyLock<u64> = LazyLock::new(|| unix_ms_at(0));
+    *AT_START + now_ms()
+}
+
 /// RFC 3339, UTC, to the millisecond.
 pub fn rfc3339(unix_ms: u64) -> String {
     let time =

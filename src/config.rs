@@ -1,5 +1,6 @@
 //! What a role is started with: flags > environment > default. Validated once, here; the roles trust it.
 
+use crate::auth::{BadSecret, Secret};
 use crate::cli;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::names::{BadName, check_name};
@@ -43,6 +44,8 @@ pub struct OrchestratorConfig {
     pub data_base: PathBuf,
     /// May listen beyond loopback without tokens.
     pub open: bool,
+    /// One that may do everything.
+    pub token: Option<Secret>,
     /// No dashboard, even on a terminal.
     pub headless: bool,
     pub log: LogConfig,
@@ -69,6 +72,10 @@ pub struct WorkerConfig {
     pub engine: Engine,
     /// May listen beyond loopback without tokens.
     pub open: bool,
+    /// For its own REST.
+    pub token: Option<Secret>,
+    /// What it joins with.
+    pub join_token: Option<Secret>,
     /// No dashboard, even on a terminal.
     pub headless: bool,
     pub log: LogConfig,
@@ -99,6 +106,8 @@ pub enum ConfigError {
     Tag { key: String, why: &'static str },
     /// A number of slots out of its range.
     Slots(u32),
+    /// A token that is none.
+    Token { from: &'static str, why: BadSecret },
     /// No place for data: HOME is not set.
     NoHome,
 }
@@ -112,7 +121,8 @@ impl fmt::Display for ConfigError {
             ConfigError::Exposed { flag, address } => write!(
                 f,
                 "{flag} {address} can be reached from other machines, and whoever reaches it can run programs here. \
-                 Listen on 127.0.0.1, or add --open if everyone on that network may"
+                 Listen on 127.0.0.1, set AUTH_TOKEN or --token-file so that everyone needs a token, or add --open if \
+                 everyone on that network may"
             ),
             ConfigError::Join { value, why } => write!(
                 f,
@@ -122,6 +132,7 @@ impl fmt::Display for ConfigError {
             ConfigError::Name(bad) => write!(f, "--name: {bad}"),
             ConfigError::Tag { key, why } => write!(f, "--tag '{}': {why}", key.escape_debug()),
             ConfigError::Slots(given) => write!(f, "--slots {given} is out of range: use 1 to {MAX_SLOTS}"),
+            ConfigError::Token { from, why } => write!(f, "{from}: {why}"),
             ConfigError::NoHome => {
                 f.write_str("there is no place for data, for HOME is not set. Give one with --data-dir DIR")
             }
@@ -173,21 +184,38 @@ impl Env<'_> {
         given: Option<&String>,
         variable: &str,
         default: SocketAddr,
-        open: bool,
     ) -> Result<SocketAddr, ConfigError> {
         let Some(value) = given.cloned().or_else(|| self.get(variable)) else { return Ok(default) };
-        listen_address(flag, &value, open)
+        listen_address(flag, &value)
+    }
+
+    /// From the file of a flag, else from a variable.
+    pub fn token(
+        &self,
+        flag: &'static str,
+        file: Option<&String>,
+        variable: &'static str,
+    ) -> Result<Option<Secret>, ConfigError> {
+        let (from, secret) = match (file, self.get(variable).filter(|text| !text.trim().is_empty())) {
+            (Some(file), _) => (flag, Secret::in_file(file.as_ref())),
+            (None, Some(text)) => (variable, Secret::new(&text)),
+            (None, None) => return Ok(None),
+        };
+        secret.map(Some).map_err(|why| ConfigError::Token { from, why })
     }
 }
 
-fn listen_address(flag: &'static str, value: &str, open: bool) -> Result<SocketAddr, ConfigError> {
+fn listen_address(flag: &'static str, value: &str) -> Result<SocketAddr, ConfigError> {
     let text = match value.trim().strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
         None => value.trim().to_string(),
     };
-    let address: SocketAddr = text.parse().map_err(|_| ConfigError::Address { flag, value: value.to_string() })?;
-    match address.ip().to_canonical().is_loopback() || open {
-        true => Ok(address),
+    text.parse().map_err(|_| ConfigError::Address { flag, value: value.to_string() })
+}
+
+fn check_loopback(flag: &'static str, address: SocketAddr) -> Result<(), ConfigError> {
+    match address.ip().to_canonical().is_loopback() {
+        true => Ok(()),
         false => Err(ConfigError::Exposed { flag, address }),
     }
 }
@@ -242,27 +270,43 @@ fn tags(given: &[(String, String)]) -> Result<BTreeMap<String, String>, ConfigEr
 impl OrchestratorConfig {
     /// Reads flags and environment.
     pub fn new(flags: &cli::Orchestrator, env: &Env<'_>) -> Result<OrchestratorConfig, ConfigError> {
-        let open = flags.open;
         let http = flags.http_addr.as_ref();
         let grpc = flags.grpc_addr.as_ref();
         let data_dir = env.data_dir(flags.data_dir.as_ref());
         Ok(OrchestratorConfig {
-            http_addr: env.listen("--http-addr", http, "CARES_HTTP_ADDR", DEFAULT_HTTP_ADDR, open)?,
-            grpc_addr: env.listen("--grpc-addr", grpc, "CARES_GRPC_ADDR", DEFAULT_GRPC_ADDR, open)?,
+            http_addr: env.listen("--http-addr", http, "CARES_HTTP_ADDR", DEFAULT_HTTP_ADDR)?,
+            grpc_addr: env.listen("--grpc-addr", grpc, "CARES_GRPC_ADDR", DEFAULT_GRPC_ADDR)?,
             data_base: base_of(data_dir.as_ref(), env)?,
             data_dir,
-            open,
+            open: flags.open,
+            token: env.token("--token-file", flags.token_file.as_ref(), "AUTH_TOKEN")?,
             headless: flags.headless,
             log: LogConfig { format: flags.log_format, level: flags.log_level },
         })
     }
 
+    /// Refuses addresses that others can reach while nobody would be asked for a token. `made`: there are tokens in its
+    /// store.
+    pub fn check_exposed(&self, made: bool) -> Result<(), ConfigError> {
+        if self.open || made || self.token.is_some() {
+            return Ok(());
+        }
+        check_loopback("--http-addr", self.http_addr)?;
+        check_loopback("--grpc-addr", self.grpc_addr)
+    }
+
+    /// Whether there is a store, which may have tokens in it.
+    pub fn has_store(&self) -> bool {
+        self.dir().join("cluster.redb").exists()
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| self.data_base.join("orchestrator"))
+    }
+
     /// Opens and locks its data folder.
     pub fn open_data_dir(&self) -> Result<DataDir, DataDirError> {
-        match &self.data_dir {
-            Some(dir) => DataDir::open(dir),
-            None => DataDir::open(&self.data_base.join("orchestrator")),
-        }
+        DataDir::open(&self.dir())
     }
 }
 
@@ -276,19 +320,29 @@ impl WorkerConfig {
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(ConfigError::Slots(slots));
         }
-        let listen = |flag, value: Option<&String>| value.map(|v| listen_address(flag, v, flags.open)).transpose();
+        let token = env.token("--token-file", flags.token_file.as_ref(), "AUTH_TOKEN")?;
+        let join_token = env.token("--join-token-file", flags.join_token_file.as_ref(), "CARES_JOIN_TOKEN")?;
+        let listen = |flag, value: Option<&String>, protected: bool| {
+            let Some(address) = value.map(|v| listen_address(flag, v)).transpose()? else { return Ok(None) };
+            if !protected && !flags.open {
+                check_loopback(flag, address)?;
+            }
+            Ok(Some(address))
+        };
         let data_dir = env.data_dir(flags.data_dir.as_ref());
         Ok(WorkerConfig {
             orchestrator: join_address(&flags.address)?,
             name: flags.name.clone(),
-            worker_addr: listen("--worker-addr", flags.worker_addr.as_ref())?,
-            legacy_grpc_addr: listen("--legacy-grpc-addr", flags.legacy_grpc_addr.as_ref())?,
+            worker_addr: listen("--worker-addr", flags.worker_addr.as_ref(), token.is_some())?,
+            legacy_grpc_addr: listen("--legacy-grpc-addr", flags.legacy_grpc_addr.as_ref(), false)?,
             data_base: base_of(data_dir.as_ref(), env)?,
             data_dir,
             tags: tags(&flags.tag)?,
             slots,
             engine: flags.engine,
             open: flags.open,
+            join_token: join_token.or_else(|| token.clone()),
+            token,
             headless: flags.headless,
             log: LogConfig { format: flags.log_format, level: flags.log_level },
         })
@@ -315,6 +369,7 @@ impl UpConfig {
                 log_format: flags.log_format,
                 log_level: flags.log_level,
                 open: flags.open,
+                token_file: flags.token_file.clone(),
             },
             env,
         )?;
@@ -334,6 +389,8 @@ impl UpConfig {
             slots: DEFAULT_SLOTS,
             engine: Engine::Auto,
             open: flags.open,
+            token: orchestrator.token.clone(),
+            join_token: None, // its orchestrator's own
             headless: flags.headless,
             log: orchestrator.log,
         };
@@ -377,14 +434,18 @@ mod tests {
     fn beyond_loopback_needs_open_and_says_so() {
         for beyond in ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
             let mut flags = cli::Orchestrator { grpc_addr: Some(beyond.to_string()), ..Default::default() };
-            let text = OrchestratorConfig::new(&flags, &HOME).unwrap_err().to_string();
+            let text = OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(false).unwrap_err().to_string();
             assert!(text.contains("--grpc-addr") && text.contains("--open"), "{text}");
             flags.open = true;
-            assert!(OrchestratorConfig::new(&flags, &HOME).is_ok());
+            assert!(OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(false).is_ok());
+            flags.open = false;
+            assert!(OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(true).is_ok());
+            let env = Env(&|key| (key == "AUTH_TOKEN" || key == "HOME").then(|| "/home/me".to_string()));
+            assert!(OrchestratorConfig::new(&flags, &env).unwrap().check_exposed(false).is_ok());
         }
         for near in ["127.9.9.9:1", "[::1]:1"] {
             let flags = cli::Orchestrator { http_addr: Some(near.to_string()), ..Default::default() };
-            assert!(OrchestratorConfig::new(&flags, &HOME).is_ok(), "{near}");
+            assert!(OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(false).is_ok(), "{near}");
         }
         let flags = cli::Orchestrator { http_addr: Some("8080".to_string()), ..Default::default() };
         assert!(OrchestratorConfig::new(&flags, &HOME).unwrap_err().to_string().contains("--http-addr '8080'"));

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::lanes::{self, Wired};
 use crate::rt::{self, Receiver};
 use async_io::Async;
+use bytes::Bytes;
 use futures_lite::future;
 use futures_lite::io::AsyncWrite as FuturesWrite;
 use hyper::rt::{Executor, Read, ReadBufCursor, Sleep, Timer, Write};
@@ -20,6 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// After a connection could not be taken.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// A silent connection that is probed: the first time, again, and how often in vain before it is given up.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
 /// One read takes at most this much.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -76,6 +81,15 @@ impl Socket {
 
     /// Connects to the first of the host's addresses that answers.
     pub async fn connect(address: &str, limit: Duration) -> io::Result<Self> {
+        Socket::connect_where(address, limit, |_| Ok(())).await
+    }
+
+    /// The same among those that may be connected to; `may` says why one may not.
+    pub async fn connect_where(
+        address: &str,
+        limit: Duration,
+        may: impl Fn(IpAddr) -> Result<(), String>,
+    ) -> io::Result<Self> {
         let name = address.to_string();
         let addresses: Vec<SocketAddr> = match address.parse() {
             Ok(address) => vec![address],
@@ -83,6 +97,10 @@ impl Socket {
         };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
+            if let Err(why) = may(address.ip()) {
+                last = io::Error::new(io::ErrorKind::PermissionDenied, why);
+                continue;
+            }
             match clock::timeout(limit, Async::<TcpStream>::connect(address)).await {
                 Some(Ok(stream)) => return Socket::over(stream.into_inner()?),
                 Some(Err(error)) => last = error,
@@ -110,6 +128,42 @@ impl Socket {
         self
     }
 
+    /// What is written after the other end closed fails again.
+    pub fn mind_broken_writes(mut self) -> Self {
+        self.forgiving = false;
+        self
+    }
+
+    /// Has the kernel see whether the other end is still there while nothing is said: for connections without a limit.
+    pub fn probe(&self) {
+        use rustix::net::sockopt;
+        let Some(stream) = self.tcp() else { return };
+        let probed = sockopt::set_socket_keepalive(stream, true)
+            .and_then(|()| sockopt::set_tcp_keepidle(stream, PROBE_AFTER))
+            .and_then(|()| sockopt::set_tcp_keepintvl(stream, PROBE_EVERY))
+            .and_then(|()| sockopt::set_tcp_keepcnt(stream, PROBES));
+        if let Err(error) = probed {
+            log::debug!("a connection cannot be probed: {error}"); // its writes will tell
+        }
+    }
+
+    /// Ends the connection, or one direction of it.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match &self.stream {
+            Stream::Wired(stream) => stream.get_ref().shutdown(how),
+            Stream::Tcp(stream) => stream.get_ref().shutdown(how),
+            Stream::Unix(stream) => stream.get_ref().shutdown(how),
+        }
+    }
+
+    /// Reads what is there, once there is something; nothing at the end.
+    pub fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let n = ready!(self.poll_into(cx, scratch))?;
+            Poll::Ready(Ok(Bytes::copy_from_slice(&scratch[..n])))
+        })
+    }
+
     /// What hyper is told of a write of so many bytes.
     fn written(&self, result: io::Result<usize>, bytes: usize) -> io::Result<usize> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
@@ -125,6 +179,12 @@ impl Socket {
             Stream::Tcp(stream) => Some(stream.get_ref()),
             Stream::Unix(_) => None,
         }
+    }
+
+    /// Whether the other end is this very machine, as far as addresses tell.
+    pub fn leads_home(&self) -> bool {
+        let peer = self.tcp().and_then(|stream| stream.peer_addr().ok()).map(|a| a.ip());
+        peer.is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == self.local_ip())
     }
 
     /// This machine's address on the connection.
@@ -231,12 +291,7 @@ impl Write for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = match &self.stream {
-            Stream::Wired(stream) => stream.get_ref().shutdown(Shutdown::Write),
-            Stream::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
-            Stream::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),
-        };
-        Poll::Ready(done)
+        Poll::Ready(self.shutdown(Shutdown::Write))
     }
 
     fn is_write_vectored(&self) -> bool {

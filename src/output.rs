@@ -143,9 +143,9 @@ pub fn colour() -> bool {
 /// Colours `text` as the status `word` calls for; the word stays, so that colour never stands alone.
 pub fn paint(text: &str, word: &str) -> String {
     let code = match word {
-        "active" | "running" | "ok" | "warm" => 32,
-        "draining" | "starting" | "warn" | "active,cordoned" | "draining,cordoned" => 33,
-        "disconnected" | "disconnected,cordoned" | "failing" | "fail" => 31,
+        "active" | "running" | "ok" | "warm" | "succeeded" => 32,
+        "draining" | "starting" | "warn" | "queued" | "active,cordoned" | "draining,cordoned" => 33,
+        "disconnected" | "disconnected,cordoned" | "failing" | "fail" | "failed" => 31,
         _ => return text.to_string(),
     };
     format!("\x1b[{code}m{text}\x1b[0m")

@@ -1,9 +1,11 @@
 //! gRPC over hyper's HTTP/2: a server for one connection and a channel for one client. No tokio runtime, no tonic transport.
 
+use crate::auth::Secret;
 use crate::clock;
 use crate::net::{Socket, Spawn, Timers};
 use hyper::body::Incoming;
 use hyper::client::conn::http2 as client;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::uri::{Authority, Scheme, Uri};
 use hyper::server::conn::http2 as server;
 use hyper::{Request, Response};
@@ -98,6 +100,8 @@ fn grpc_timeout<B>(request: &Request<B>) -> Option<Duration> {
 pub struct Channel {
     requests: client::SendRequest<Body>,
     authority: Authority,
+    /// Sent with every call.
+    authorization: Option<HeaderValue>,
 }
 
 impl Channel {
@@ -117,7 +121,17 @@ impl Channel {
                 log::debug!("gRPC connection ended: {error}");
             }
         });
-        Ok(Channel { requests, authority })
+        Ok(Channel { requests, authority, authorization: None })
+    }
+
+    /// Sends a token with every call.
+    pub fn with(mut self, token: Option<&Secret>) -> Self {
+        self.authorization = token.and_then(|token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal())).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        self
     }
 
     /// Whether it takes no more calls.
@@ -146,6 +160,9 @@ impl Service<Request<Body>> for Channel {
         match Uri::from_parts(parts) {
             Ok(uri) => *request.uri_mut() = uri,
             Err(_) => return Box::pin(async { Err(tonic::Status::internal("no valid path")) }),
+        }
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         let answer = self.requests.send_request(request);
         Box::pin(async { answer.await.map_err(unavailable) })

@@ -27,6 +27,13 @@ where
 /// Ends its task when dropped.
 pub struct Scoped<T: Send + 'static = ()>(Option<async_std::task::JoinHandle<T>>);
 
+impl Scoped {
+    /// Lets it run on: it is about to end by itself.
+    pub fn detach(mut self) {
+        drop(self.0.take()); // dropping an async-std handle detaches
+    }
+}
+
 impl<T: Send + 'static> Future for Scoped<T> {
     type Output = T;
 

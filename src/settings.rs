@@ -1,9 +1,9 @@
-//! From the flags of `register` to the settings that are sent, for the command line and the terminal's. Must never ask
+//! From the flags of `register` and `scale` to the settings that are sent, for the command line and the terminal's. Must never ask
 //! anyone whether they are right.
 
-use crate::cli::Register;
+use crate::cli::{Register, Scale};
 use crate::names::check_name;
-use crate::types::{FunctionSpec, Mode};
+use crate::types::{self, FunctionSpec, Mode};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -29,11 +29,26 @@ pub fn from_flags(flags: &Register) -> Result<FunctionSpec, String> {
         concurrency: flags.concurrency,
         min: flags.min,
         max: flags.max,
+        ready: flags.ready,
         idle_s: flags.idle_s,
+        freeze_s: flags.freeze_s,
         labels: pairs("--label", &flags.label)?,
         description: flags.description.clone(),
+        attempts: flags.attempts,
+        schedule: flags.schedule.clone(),
+        schedule_zone: flags.schedule_zone.clone(),
+        public: flags.public.then_some(true),
         ..Default::default()
     })
+}
+
+/// The bounds `scale` was given.
+pub fn scale(flags: &Scale) -> Result<types::Scale, String> {
+    let scale = types::Scale { min: flags.min, max: flags.max, ready: flags.ready };
+    match scale == types::Scale::default() {
+        true => Err("give --min, --ready or --max, or several of them".into()),
+        false => Ok(scale),
+    }
 }
 
 /// Refuses what can be no image reference; whether it exists is the engine's to find out.

@@ -1,7 +1,14 @@
 //! The public JSON: what the REST API takes and answers, shared by server, client library and CLI. No behaviour.
 
+mod calls;
+mod tokens;
+
+pub use calls::{Call, CallRecord, Callback, Schedule};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use tokens::{Token, TokenMade, TokenSpec};
 
 /// How an image is run. `Auto` until the first run tells which of the two it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,15 +112,22 @@ pub struct FunctionSpec {
     /// Calls one http instance takes at once; 1 to 10,000. Default 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
-    /// Instances kept even when idle; at most `max`. Default 0.
+    /// Instances kept even when idle, and never frozen; at most `max`. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<u32>,
+    /// Instances kept even when idle, though they may be frozen; at most `max`. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u32>,
     /// Instances at most, over all nodes; 1 to 10,000. Default 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
     /// Seconds without a call after which an instance is stopped; at most 604,800. Default 300.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_s: Option<f64>,
+    /// Seconds without a call after which an instance is frozen: it uses no processor, and the next call wakes it; at
+    /// most 604,800. Default 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_s: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<Constraints>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,6 +135,24 @@ pub struct FunctionSpec {
     /// At most 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Attempts of an asynchronous call that may end by the function's own fault; 1 to 20. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// When it is called by itself: `minute hour day-of-month month day-of-week` or `@hourly`, …; empty: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Of the schedule: an IANA time zone. Default UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none", alias = "timezone")]
+    pub schedule_zone: Option<String>,
+    /// Of times that nobody was there for: `run` (once, the default) or `skip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_missed: Option<String>,
+    /// While the call before has not ended: `skip` (the default) or `allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_overlap: Option<String>,
+    /// Anybody may call it, also without a token. Default: no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<bool>,
 }
 
 /// The answer to `POST /functions`.
@@ -149,7 +181,11 @@ pub struct Function {
     pub name: String,
     pub image: String,
     pub mode: Mode,
+    /// The newest one, which all settings here are of.
     pub revision: u64,
+    /// The one that new calls run: an older one until the newest has answered, and if that fails to start.
+    #[serde(default)]
+    pub serving: u64,
     /// `idle` (no instance), `starting`, `running` or `failing` (the last start failed).
     pub status: String,
     pub invoke_path: String,
@@ -167,14 +203,25 @@ pub struct Function {
     pub isolation: Option<Isolation>,
     pub concurrency: u32,
     pub min: u32,
+    #[serde(default)]
+    pub ready: u32,
     pub max: u32,
     pub idle_s: f64,
+    #[serde(default)]
+    pub freeze_s: f64,
     #[serde(default)]
     pub constraints: Constraints,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    #[serde(default)]
+    pub attempts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Anybody may call it.
+    #[serde(default)]
+    pub public: bool,
     /// RFC 3339, UTC; of the first revision.
     pub created_at: String,
     /// RFC 3339, UTC; of this revision.
@@ -203,6 +250,30 @@ pub struct Revision {
     pub image: String,
     /// RFC 3339, UTC.
     pub created_at: String,
+    /// `serving`, `starting` (takes over once it answers), `failed` (did not start) or `kept`.
+    #[serde(default)]
+    pub status: String,
+}
+
+/// The body of `POST /functions/NAME/scale`; what is left out stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u32>,
+}
+
+/// The body of `POST /functions/NAME/rollback`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// The revision to go back to; left out: what served before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
 }
 
 /// One running copy of an http function.
@@ -212,7 +283,7 @@ pub struct Instance {
     /// The node's id.
     pub node: String,
     pub revision: u64,
-    /// `starting`, `warm` or `draining`.
+    /// `starting`, `warm`, `frozen` (the next call wakes it) or `draining`.
     pub status: String,
     pub in_flight: u32,
 }
@@ -227,6 +298,9 @@ pub struct RunningInstance {
     pub memory_bytes: Option<u64>,
     /// Of all cores together, since its start; null where the engine cannot tell.
     pub cpu_seconds: Option<f64>,
+    /// Uses no processor until the next call.
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 /// One node, as `GET /nodes` shows it.
@@ -286,6 +360,9 @@ pub struct Event {
     pub node: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// The name of the token it was done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 /// A cluster as its orchestrator sees it: `GET /cluster`.
@@ -349,20 +426,6 @@ pub struct Work {
     /// An instance's: `starting`, `warm`, …; a job's: `running`.
     pub status: String,
     pub in_flight: u32,
-}
-
-/// One call, as `GET /calls` shows those of late.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CallRecord {
-    pub id: String,
-    pub function: String,
-    /// The node's id; null when it never reached one.
-    pub node: Option<String>,
-    /// `succeeded` or `failed`.
-    pub status: String,
-    /// RFC 3339, UTC.
-    pub started_at: String,
-    pub duration_ms: f64,
 }
 
 /// One line of a program's own log: `GET /log`.

@@ -1,9 +1,43 @@
 //! The messages of `proto/`, and what both ends must agree on beside them.
 
+use prost::Message;
+use std::marker::PhantomData;
+use tonic::codec::BufferSettings;
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
 /// Generated from `proto/cluster.proto`.
 #[allow(clippy::doc_markdown, missing_docs)]
 pub mod proto {
     tonic::include_proto!("cluster");
+}
+
+/// gRPC's messages in protobuf, with buffers as small as ours are: tonic's own take 16 KiB for each stream from the start,
+/// and an orchestrator has one open for every node.
+pub struct Codec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for Codec<T, U> {
+    fn default() -> Self {
+        Codec(PhantomData)
+    }
+}
+
+/// Of a message's buffer: what it takes at once, and what is collected before it is sent.
+const MESSAGE_BYTES: usize = 512;
+const SENT_AT_ONCE_BYTES: usize = 32 * 1024;
+
+impl<T: Message + 'static, U: Message + Default + 'static> tonic::codec::Codec for Codec<T, U> {
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = ProstDecoder<U>;
+
+    fn encoder(&mut self) -> ProstEncoder<T> {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(MESSAGE_BYTES, SENT_AT_ONCE_BYTES))
+    }
+
+    fn decoder(&mut self) -> ProstDecoder<U> {
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(MESSAGE_BYTES, SENT_AT_ONCE_BYTES))
+    }
 }
 
 /// What a worker sends first on a link, before the ticket: gRPC's first byte is `P`, so one port serves both.
@@ -24,12 +58,19 @@ pub const HEADER_PREFIX: &str = "cares-";
 pub const HEADER_INSTANCE: &str = "cares-instance";
 pub const HEADER_FUNCTION: &str = "cares-function";
 pub const HEADER_REVISION: &str = "cares-revision";
+/// Of an attempt of an asynchronous call: its own id, where `X-Call-Id` is the same at each.
+pub const HEADER_CALL: &str = "cares-call";
 /// In the answer to a revision that was sent: how its image is run.
 pub const HEADER_MODE: &str = "cares-mode";
 pub const MODE_HTTP: &str = "http";
 pub const MODE_JOB: &str = "job";
+/// With a heartbeat: the ticket of its session.
+pub const HEADER_TICKET: &str = "cares-ticket";
 /// Present when both logs tell this call's story.
 pub const HEADER_STORY: &str = "cares-story";
+/// In a request: the protocol its caller wants to go on with; in the answer: the one its function switched to. From then
+/// on both bodies are that protocol's bytes (HTTP/2 has no 101).
+pub const HEADER_UPGRADE: &str = "cares-upgrade";
 /// In a worker's answer, when it is not the function's own: one of `Outcome`'s words. The body says why.
 pub const HEADER_OUTCOME: &str = "cares-outcome";
 

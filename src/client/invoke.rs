@@ -83,8 +83,13 @@ impl Orchestrator {
     /// Only when there is no answer: `Unreachable`, `Timeout`, `Protocol`, `BadRequest`, or `Io` when the body could not
     /// be read.
     pub fn invoke(&self, name: &str, call: Invoke) -> Result<Answer, Error> {
+        self.send_call("/invoke", name, call)
+    }
+
+    /// Sends a call to a function below one of the paths that take it.
+    pub(super) fn send_call(&self, below: &str, name: &str, call: Invoke) -> Result<Answer, Error> {
         let Invoke { method, path, query, headers, body, timeout } = call;
-        let mut target = format!("/invoke/{}", encode(name));
+        let mut target = format!("{below}/{}", encode(name));
         if !path.is_empty() {
             target.push_str(if path.starts_with('/') { "" } else { "/" });
             target.push_str(&encode_loosely(&path));
@@ -112,7 +117,12 @@ impl Orchestrator {
             (given, _) => given,
         };
         let limit = Limit::Whole(timeout);
-        let answer = self.http.send(Ask { method, url: self.at(&target), headers, body: sent, limit })?;
+        self.answer(Ask { method, url: self.at(&target), headers, body: sent, limit })
+    }
+
+    /// An answer of whatever status, as soon as its head is here.
+    pub(super) fn answer(&self, ask: Ask<'_>) -> Result<Answer, Error> {
+        let answer = self.http.send(ask)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers: Vec<_> =
             answer.headers().iter().map(|(key, value)| (key.as_str().to_string(), text(value.as_bytes()))).collect();

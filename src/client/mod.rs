@@ -9,6 +9,7 @@
 //! ```
 
 mod backup;
+mod calls;
 mod http;
 mod invoke;
 mod stream;
@@ -20,12 +21,14 @@ pub(crate) mod canned;
 mod tests;
 
 pub use backup::BackupTaken;
+pub use calls::{Calls, Later};
 pub use invoke::{Answer, Body, Invoke, guess_type, problem_in};
 pub use stream::{Events, Logs, OwnLog, Watch};
 
 use crate::errors::Error;
 use crate::types::{
-    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Version,
+    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Rollback,
+    Scale, Token, TokenMade, TokenSpec, Version,
 };
 use http::{Ask, Http, Limit, Sent};
 use serde::de::DeserializeOwned;
@@ -106,6 +109,23 @@ impl Orchestrator {
         self.change("PUT", &format!("/functions/{}", url::encode(name)), Some(spec))
     }
 
+    /// `POST /functions/NAME/scale`: other bounds, without a new revision. `Api` with code `invalid_field` when `min` or
+    /// `ready` would be above `max`.
+    pub fn scale(&self, name: &str, scale: &Scale) -> Result<Function, Error> {
+        self.change("POST", &format!("/functions/{}/scale", url::encode(name)), Some(scale))
+    }
+
+    /// `POST /functions/NAME/redeploy`: the same image once more as a new revision, for a tag that has moved.
+    pub fn redeploy(&self, name: &str) -> Result<Function, Error> {
+        self.change::<(), _>("POST", &format!("/functions/{}/redeploy", url::encode(name)), None)
+    }
+
+    /// `POST /functions/NAME/rollback`: an earlier revision once more as a new one; without a number what served before.
+    /// `Api` with code `revision_not_found` when it is not kept.
+    pub fn rollback(&self, name: &str, revision: Option<u64>) -> Result<Function, Error> {
+        self.change("POST", &format!("/functions/{}/rollback", url::encode(name)), Some(&Rollback { revision }))
+    }
+
     /// `DELETE /functions/NAME`.
     pub fn delete_function(&self, name: &str) -> Result<(), Error> {
         self.delete(&format!("/functions/{}", url::encode(name)))
@@ -169,6 +189,21 @@ impl Orchestrator {
     /// `DELETE /nodes/ID`.
     pub fn remove_node(&self, node: &str) -> Result<(), Error> {
         self.delete(&format!("/nodes/{}", url::encode(node)))
+    }
+
+    /// `POST /tokens`: a new token. What it consists of is in the answer and nowhere else.
+    pub fn create_token(&self, spec: &TokenSpec) -> Result<TokenMade, Error> {
+        self.change("POST", "/tokens", Some(spec))
+    }
+
+    /// `GET /tokens`, all pages.
+    pub fn tokens(&self) -> Result<Vec<Token>, Error> {
+        self.all("/tokens")
+    }
+
+    /// `DELETE /tokens/ID`, by id or name: it is worthless from then on.
+    pub fn revoke_token(&self, token: &str) -> Result<(), Error> {
+        self.delete(&format!("/tokens/{}", url::encode(token)))
     }
 
     /// `GET /events`: from now on, or after the event `last_id`. No time limit; ends when the orchestrator ends.

@@ -18,7 +18,9 @@ impl Cluster {
         let invocation = InvocationKey(self.fresh_key());
         self.invocations
             .insert(invocation, Invocation { function: key, accepted: now, held: None, refused_by: Vec::new() });
-        let taken = match self.assign(now, invocation, out) {
+        // Where calls of an http function wait already, there is no room for this one either.
+        let waits = self.functions.get(&key).is_some_and(|f| !f.queue.is_empty() && !f.current().is_job());
+        let taken = match !waits && self.assign(now, invocation, out) {
             true => Ok(()),
             false => self.enqueue(now, invocation, key, out),
         };
@@ -47,8 +49,19 @@ impl Cluster {
         if !self.hopeful(now, key, &revision, waiting, out) {
             return Err(Refusal::NoNode { why: self.why_not(&revision) });
         }
+        let limit = self.functions.get_mut(&key).and_then(|f| f.crowded(now));
+        let waiting = self.functions.get(&key).map_or(0, |f| f.queue.len());
+        if let Some(limit) = limit.filter(|limit| waiting == *limit) {
+            return Err(Refusal::QueueFull { limit });
+        }
         self.push_queue(key, invocation, false);
+        if let Some(function) = self.functions.get_mut(&key) {
+            function.note_wait();
+        }
         out.push(Event::InvocationQueued { invocation });
+        if let Some(limit) = limit {
+            self.send_away(now, key, limit, out);
+        }
         Ok(())
     }
 
@@ -183,8 +196,9 @@ impl Cluster {
             return self.placeable(revision, &[]);
         }
         self.scale_up(now, key, waiting, out);
-        self.live_instances(key) > 0
-            || self.functions.get(&key).is_some_and(|f| revision.max > 0 && self.placeable(revision, &f.failed_on))
+        self.functions.get(&key).is_some_and(|f| {
+            f.tally.live() > 0 || f.is_coming() || (revision.max > 0 && self.placeable(revision, &f.failed_on))
+        })
     }
 
     pub(super) fn pump_all(&mut self, now: Millis, out: &mut Vec<Event>) {
@@ -212,7 +226,7 @@ impl Cluster {
         }
     }
 
-    fn fail(&mut self, now: Millis, invocation: InvocationKey, failure: Failure, out: &mut Vec<Event>) {
+    pub(super) fn fail(&mut self, now: Millis, invocation: InvocationKey, failure: Failure, out: &mut Vec<Event>) {
         self.release(now, invocation, false, None);
         out.push(Event::InvocationFailed { invocation, failure });
     }
@@ -232,11 +246,13 @@ impl Cluster {
         let Some(at) = self.nodes.get_mut(&node) else { return false };
         at.take_slot(instance.is_none(), turn);
         let held = Held { node, instance, at_beat: at.beats };
-        if let Some(instance) = instance.and_then(|i| self.instances.get_mut(&i)) {
-            instance.in_flight += 1;
+        if let Some(instance) = instance {
+            self.occupy(instance);
         }
         if let Some(function) = self.functions.get_mut(&key) {
             function.running += 1;
+            function.note_peak();
+            function.picked = instance.unwrap_or(function.picked);
         }
         if let Some(call) = self.invocations.get_mut(&invocation) {
             call.held = Some(held);
@@ -260,13 +276,9 @@ impl Cluster {
             function.running = function.running.saturating_sub(1);
         }
         self.reindex(held.node);
-        let instance = held.instance.and_then(|i| self.instances.get_mut(&i)).filter(|i| i.node == held.node);
-        let Some(instance) = instance else { return was_full };
-        instance.in_flight = instance.in_flight.saturating_sub(1);
-        if instance.in_flight == 0 {
-            instance.idle_since = now;
-            let due = now.saturating_add(instance.revision.idle_ms);
-            self.wake_by(due);
+        let here = |key: &InstanceKey| self.instances.get(key).is_some_and(|i| i.node == held.node);
+        if let Some(instance) = held.instance.filter(here) {
+            self.vacate(now, instance);
         }
         was_full
     }

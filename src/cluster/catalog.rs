@@ -12,6 +12,7 @@ impl Cluster {
     ) -> Result<(), Refusal> {
         revision.concurrency = revision.concurrency.max(1);
         revision.min = revision.min.min(revision.max);
+        revision.ready = revision.ready.min(revision.max);
         let name = revision.function.clone();
         let known = self.function_names.get(&name).copied();
         match (put, known) {
@@ -25,29 +26,91 @@ impl Cluster {
         let keep = self.limits.revisions_kept;
         match known.and_then(|key| self.functions.get_mut(&key)) {
             Some(function) => {
-                revision.number = function.current().number + 1;
-                revision.created_unix_ms = function.current().created_unix_ms;
-                let revision = Arc::new(revision);
+                revision.number = function.newest().number + 1;
+                revision.created_unix_ms = function.newest().created_unix_ms;
+                let (key, revision) = (function.key, Arc::new(revision));
                 function.add_revision(revision.clone(), keep);
-                let (key, older) = (function.key, function.instances.clone());
+                self.index_class(&revision);
                 out.push(Event::FunctionPut { revision, first: false });
-                for instance in older {
-                    self.retire(instance, out);
-                }
-                self.pump(now, key, out);
+                self.begin_rollout(now, key, out);
             }
             None => {
                 revision.number = 1;
                 let revision = Arc::new(revision);
                 let key = FunctionKey(self.fresh_key());
-                self.function_names.insert(name.clone(), key);
-                let mut function = Function::new(key, name, [revision.clone()].into());
+                self.function_names.insert(name, key);
+                let mut function = Function::new(key, [revision.clone()].into(), revision.clone());
                 function.born = key.0;
                 self.functions.insert(key, function);
+                self.index_class(&revision);
                 out.push(Event::FunctionPut { revision, first: true });
+                self.care(now, key, out);
             }
         }
-        self.keep_minimum(now, out);
+        Ok(())
+    }
+
+    /// A kept revision once more, as the newest. The bounds stay what they are now: they are the function's, and going
+    /// back under load must not take its instances away.
+    pub(super) fn put_again(
+        &mut self,
+        now: Millis,
+        name: &str,
+        which: Kept,
+        unix_ms: u64,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let function = self.function(name).ok_or(Refusal::UnknownFunction)?;
+        let (newest, serving) = (function.newest().clone(), function.current().number);
+        let found = match which {
+            Kept::Newest => Some(&newest),
+            Kept::Before if newest.number != serving => Some(function.current()),
+            Kept::Before => function.revisions.iter().rev().nth(1),
+            Kept::Number(number) => function.revisions.iter().find(|r| r.number == number),
+        };
+        let Some(found) = found else {
+            return Err(Refusal::UnknownRevision { kept: function.revisions.iter().map(|r| r.number).collect() });
+        };
+        let revision = Revision {
+            min: newest.min,
+            ready: newest.ready,
+            max: newest.max,
+            fresh: which == Kept::Newest,
+            updated_unix_ms: unix_ms,
+            ..(**found).clone()
+        };
+        self.put_function(now, revision, Put::Replace, out)
+    }
+
+    pub(super) fn scale(
+        &mut self,
+        now: Millis,
+        name: &str,
+        (min, max, ready): (Option<u32>, Option<u32>, Option<u32>),
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
+        let function = self.functions.get_mut(&key).ok_or(Refusal::UnknownFunction)?;
+        let newest = function.newest().clone();
+        let max = max.unwrap_or(newest.max);
+        let (min, ready) = (min.unwrap_or(newest.min), ready.unwrap_or(newest.ready));
+        if max == 0 {
+            return Err(Refusal::BadScale { field: "max", max: 0 }); // that is what deleting is for
+        }
+        for (field, value) in [("min", min), ("ready", ready)] {
+            if value > max {
+                return Err(Refusal::BadScale { field, max });
+            }
+        }
+        for revision in function.revisions.clone() {
+            function.amend(Arc::new(Revision { min, max, ready, ..(*revision).clone() }));
+        }
+        out.push(Event::FunctionScaled { revision: function.newest().clone() });
+        self.trim(key, out);
+        self.look_at_all_of(now, key);
+        self.touched.insert(key);
+        self.care(now, key, out);
+        self.pump(now, key, out);
         Ok(())
     }
 
@@ -61,12 +124,14 @@ impl Cluster {
     ) -> Result<(), Refusal> {
         let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
         let Some(function) = self.functions.get_mut(&key) else { return Err(Refusal::UnknownFunction) };
-        let unresolved = |r: &&mut Arc<Revision>| r.number == number && r.mode == Mode::Auto;
-        let Some(revision) = function.revisions.iter_mut().find(unresolved) else { return Ok(()) }; // told twice
-        *revision = Arc::new(Revision { mode, ..(**revision).clone() });
-        out.push(Event::ModeResolved { revision: revision.clone() });
+        let unresolved = |r: &&Arc<Revision>| r.number == number && r.mode == Mode::Auto;
+        let Some(revision) = function.revisions.iter().find(unresolved) else { return Ok(()) }; // told twice
+        let revision = Arc::new(Revision { mode, ..(**revision).clone() });
+        function.amend(revision.clone());
+        self.index_class(&revision);
+        out.push(Event::ModeResolved { revision });
+        self.care(now, key, out);
         self.pump(now, key, out);
-        self.keep_minimum(now, out);
         Ok(())
     }
 
@@ -80,53 +145,68 @@ impl Cluster {
             self.invocations.remove(&invocation);
             out.push(Event::InvocationFailed { invocation, failure: Failure::FunctionDeleted });
         }
+        self.cared.remove(&key);
         for instance in function.instances {
             self.retire(instance, out); // calls that run are answered first
         }
         Ok(())
     }
 
-    pub(super) fn set_functions(
-        &mut self,
-        now: Millis,
-        functions: Vec<(Arc<str>, Vec<Arc<Revision>>)>,
-        out: &mut Vec<Event>,
-    ) {
+    pub(super) fn set_functions(&mut self, now: Millis, functions: Vec<(Arc<str>, Lasting)>, out: &mut Vec<Event>) {
         let mut changed = Vec::new();
-        for (name, revisions) in functions {
-            let known = self.function_names.get(&name).copied();
-            let Some(current) = revisions.last().cloned() else {
+        for (name, kept) in functions {
+            let Some(newest) = kept.revisions.last().cloned() else {
                 let _ = self.delete_function(&name, out); // it was not there: so be it
                 continue;
             };
             let born = self.fresh_key();
-            let Some(key) = known else {
+            let known = self.function_names.get(&name).copied();
+            let Some(function) = known.and_then(|key| self.functions.get_mut(&key)) else {
                 let key = FunctionKey(born);
-                self.function_names.insert(name.clone(), key);
-                let mut function = Function::new(key, name, revisions.into());
-                function.born = born;
-                self.functions.insert(key, function);
-                out.push(Event::FunctionPut { revision: current, first: true });
+                self.add_function(key, kept);
+                if let Some(function) = self.functions.get_mut(&key) {
+                    function.born = born;
+                }
+                out.push(Event::FunctionPut { revision: newest, first: true });
                 changed.push(key);
                 continue;
             };
-            let Some(function) = self.functions.get_mut(&key) else { continue };
-            let same = **function.current() == *current;
-            function.set_revisions(revisions);
-            if same {
+            if function.lasting() == kept {
                 continue;
             }
+            let (key, earlier) = (function.key, function.revisions.clone());
+            kept.revisions.iter().for_each(|r| self.index_class(r));
+            let Some(function) = self.functions.get_mut(&key) else { continue };
+            function.set(kept);
             function.born = born; // a number may come again with another content: nothing older is adopted
-            let older = function.instances.clone();
-            out.push(Event::FunctionPut { revision: current, first: false });
-            for instance in older {
+            let stays = |r: &Arc<Revision>| function.revisions.iter().any(|kept| kept.runs_as(r));
+            let foreign: Vec<u64> = earlier.iter().filter(|r| !stays(r)).map(|r| r.number).collect();
+            out.push(Event::FunctionPut { revision: newest, first: false });
+            let of = |i: &&InstanceKey| self.instances.get(i).is_some_and(|i| foreign.contains(&i.revision.number));
+            let instances: Vec<InstanceKey> = function.instances.iter().filter(of).copied().collect();
+            for instance in instances {
                 self.retire(instance, out);
             }
+            self.retire_others(key, out);
             changed.push(key);
         }
         for key in changed {
+            self.care(now, key, out);
             self.pump(now, key, out);
         }
         self.keep_minimum(now, out);
+    }
+
+    /// A function that was kept, under a key of its own. Ignored when it has no revision.
+    pub(super) fn add_function(&mut self, key: FunctionKey, kept: Lasting) {
+        let Some(newest) = kept.revisions.last().cloned() else { return };
+        kept.revisions.iter().for_each(|r| self.index_class(r));
+        let mut function = Function::new(key, Default::default(), newest);
+        function.set(kept);
+        if function.wants_care() {
+            self.cared.insert(key);
+        }
+        self.function_names.insert(function.name.clone(), key);
+        self.functions.insert(key, function);
     }
 }

@@ -1,6 +1,6 @@
 //! Every write. Commands that come late, twice or out of order are refused or do nothing; none may break an invariant.
 
-use super::{InstanceKey, InvocationKey, Mode, NodeKey, NodeSpec, Reach, Revision};
+use super::{InstanceKey, InvocationKey, Lasting, Mode, NodeKey, NodeSpec, Reach, Revision};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -72,10 +72,31 @@ pub enum Command {
     DeleteFunction {
         name: Arc<str>,
     },
-    /// Each function named becomes these revisions, oldest first, or with none is deleted: from a backup, or because
-    /// what it was made could not be kept.
+    /// One of the kept revisions once more, as a new one.
+    PutAgain {
+        function: Arc<str>,
+        which: Kept,
+        /// Milliseconds since the Unix epoch.
+        unix_ms: u64,
+    },
+    /// Other bounds; `None` leaves one as it is. Makes no revision.
+    Scale {
+        function: Arc<str>,
+        min: Option<u32>,
+        max: Option<u32>,
+        ready: Option<u32>,
+    },
+    /// A node could not get ready for a revision that is to take over.
+    RevisionFailed {
+        function: Arc<str>,
+        revision: u64,
+        node: NodeKey,
+        why: String,
+    },
+    /// Each function named becomes this, or with no revision is deleted: from a backup, or because what it was made
+    /// could not be kept.
     SetFunctions {
-        functions: Vec<(Arc<str>, Vec<Arc<Revision>>)>,
+        functions: Vec<(Arc<str>, Lasting)>,
     },
     /// A node has looked at the image of a revision whose mode was not known.
     ResolveMode {
@@ -105,6 +126,10 @@ pub enum Command {
     InstanceReady {
         instance: InstanceKey,
     },
+    /// Its node could not freeze it.
+    InstanceAwake {
+        instance: InstanceKey,
+    },
     /// An instance did not start, or ended.
     InstanceEnded {
         instance: InstanceKey,
@@ -119,6 +144,8 @@ impl Command {
         matches!(
             self,
             PutFunction { .. }
+                | PutAgain { .. }
+                | Scale { .. }
                 | DeleteFunction { .. }
                 | SetFunctions { .. }
                 | Cordon { .. }
@@ -132,6 +159,7 @@ impl Command {
     pub fn changes_function(&self) -> Option<&Arc<str>> {
         match self {
             Command::PutFunction { revision, .. } => Some(&revision.function),
+            Command::PutAgain { function, .. } | Command::Scale { function, .. } => Some(function),
             Command::DeleteFunction { name } => Some(name),
             _ => None,
         }
@@ -149,12 +177,23 @@ pub enum Put {
     Any,
 }
 
+/// Which of the kept revisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// What was put last. Its image's name may mean another image by now.
+    Newest,
+    /// What served before the newest one did; where that does not serve, what serves.
+    Before,
+    Number(u64),
+}
+
 /// An instance that a joining node says it still runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
     pub instance: InstanceKey,
     pub function: String,
     pub revision: u64,
+    pub frozen: bool,
 }
 
 /// Why a command was not carried out. Nothing changed.
@@ -169,6 +208,8 @@ pub enum Refusal {
         name: String,
         by: String,
     },
+    /// It did not prove that it is the node it says.
+    NotThatNode,
     /// No more nodes are taken.
     TooManyNodes {
         limit: usize,
@@ -179,6 +220,15 @@ pub enum Refusal {
     NodeDisconnected,
     UnknownFunction,
     FunctionNameTaken,
+    /// Not kept, or never was; these are.
+    UnknownRevision {
+        kept: Vec<u64>,
+    },
+    /// More instances wanted than allowed, or none allowed.
+    BadScale {
+        field: &'static str,
+        max: u32,
+    },
     /// No more functions are taken.
     TooManyFunctions {
         limit: usize,

@@ -49,6 +49,27 @@ pub enum Event {
         revision: Arc<Revision>,
         first: bool,
     },
+    /// Its bounds were changed; the revision stays what it is.
+    FunctionScaled {
+        revision: Arc<Revision>,
+    },
+    /// An instance of this revision has answered: it serves, and goes on to until another does. `before`: the one it took
+    /// over from, if it did not serve already.
+    RevisionServing {
+        revision: Arc<Revision>,
+        before: Option<u64>,
+    },
+    /// It could not be started: the one before it serves on.
+    RevisionFailed {
+        revision: Arc<Revision>,
+        serving: u64,
+        why: String,
+    },
+    /// The node must say how the image is run.
+    ModeWanted {
+        node: NodeKey,
+        revision: Arc<Revision>,
+    },
     /// The image was looked at: this is how it is run.
     ModeResolved {
         revision: Arc<Revision>,
@@ -72,6 +93,23 @@ pub enum Event {
     InstanceStopping {
         instance: InstanceKey,
         node: NodeKey,
+    },
+    /// The node must freeze it, unless a call came meanwhile: it uses no processor until the next.
+    InstanceFrozen {
+        instance: InstanceKey,
+        node: NodeKey,
+        revision: Arc<Revision>,
+    },
+    /// The node must wake it, for it is one of those that stay awake.
+    InstanceThawing {
+        instance: InstanceKey,
+        node: NodeKey,
+    },
+    /// It goes because its node is short of memory.
+    InstanceEvicted {
+        instance: InstanceKey,
+        node: NodeKey,
+        revision: Arc<Revision>,
     },
     /// It ended by itself.
     InstanceEnded {

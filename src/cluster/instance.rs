@@ -29,6 +29,8 @@ pub enum InstanceState {
     Starting,
     /// Takes calls.
     Warm,
+    /// Uses no processor; a call wakes it.
+    Frozen,
     /// Finishes its calls, then goes.
     Draining,
     /// No more.
@@ -39,7 +41,10 @@ impl InstanceState {
     /// The one table of what may follow what.
     pub fn may_become(self, next: InstanceState) -> bool {
         use InstanceState::*;
-        matches!((self, next), (Starting, Warm) | (Starting, Gone) | (Warm, Draining) | (Warm, Gone) | (Draining, Gone))
+        matches!(
+            (self, next),
+            (Starting, Warm | Gone) | (Warm, Frozen | Draining | Gone) | (Frozen, Warm | Gone) | (Draining, Gone)
+        )
     }
 
     /// The word people and programs see.
@@ -47,6 +52,7 @@ impl InstanceState {
         match self {
             InstanceState::Starting => "starting",
             InstanceState::Warm => "warm",
+            InstanceState::Frozen => "frozen",
             InstanceState::Draining => "draining",
             InstanceState::Gone => "gone",
         }
@@ -64,6 +70,10 @@ pub struct Instance {
     pub in_flight: u32,
     /// When its last call ended, or it got warm.
     pub idle_since: Millis,
+    /// Its node could not freeze it, and no call came since.
+    pub(super) wakeful: bool,
+    /// When it is looked at next.
+    pub(super) look_at: Millis,
 }
 
 impl Instance {
@@ -75,7 +85,12 @@ impl Instance {
         legal
     }
 
+    /// Started and takes no call now.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.state, InstanceState::Warm | InstanceState::Frozen) && self.in_flight == 0
+    }
+
     pub(super) fn has_room(&self) -> bool {
-        self.state == InstanceState::Warm && self.in_flight < self.revision.concurrency
+        matches!(self.state, InstanceState::Warm | InstanceState::Frozen) && self.in_flight < self.revision.concurrency
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn check(cluster: &Cluster, now: Millis, ticked: Millis) -> Result<()
     invocations(cluster)?;
     for function in cluster.functions.values() {
         queue(cluster, function)?;
-        size(cluster, function)?;
+        size(function)?;
+        revisions(cluster, function)?;
     }
     deadlines(cluster, now, ticked)
 }
@@ -51,6 +52,7 @@ fn nodes(c: &Cluster) -> Result<(), String> {
         ensure!(!told, "{key:?} is drained and nobody was told");
     }
     ensure!(held.is_empty(), "calls run on unknown nodes: {held:?}");
+    ensure!(c.index.strays() == 0, "classes of the index have nodes that take no work");
     ensure!(c.index.len() == indexed, "the index has {} nodes of {indexed}", c.index.len());
     ensure!(c.node_ids.len() == c.nodes.len(), "{} ids of {} nodes", c.node_ids.len(), c.nodes.len());
     Ok(())
@@ -71,15 +73,26 @@ fn instances(c: &Cluster) -> Result<(), String> {
         let there = c.nodes.get(&i.node).is_some_and(|n| n.status != NodeStatus::Disconnected);
         ensure!(there, "{key} sits on {:?}, which is not there", i.node);
         ensure!(i.state != InstanceState::Draining || held > 0, "{key} drains without a call");
+        ensure!(i.state != InstanceState::Frozen || held == 0, "{key} is frozen and has {held} calls");
+        let listed = c.nodes.get(&i.node).is_some_and(|n| n.instances.contains(key));
+        ensure!(listed, "{key} sits on {:?}, which does not list it", i.node);
+        let timed = c.timers.contains(&(i.look_at, *key));
+        ensure!(timed == (i.look_at != Millis::MAX), "{key} is to be looked at at {}: {timed}", i.look_at);
         match c.functions.get(&i.function) {
             None => ensure!(i.state == InstanceState::Draining, "{key} outlived its function"),
             Some(f) => {
                 ensure!(f.instances.iter().filter(|k| *k == key).count() == 1, "{key} is not listed once");
-                let current = f.current().number == i.revision.number;
-                ensure!(current || i.state == InstanceState::Draining, "{key} is of an old revision");
+                let rolls = f.rollout.is_some() && f.newest().number == i.revision.number;
+                let wanted = rolls || f.current().number == i.revision.number;
+                ensure!(wanted || i.state == InstanceState::Draining, "{key} is of an old revision");
+                let open = i.has_room() && f.current().number == i.revision.number;
+                ensure!(f.open.contains(key) == open, "{key} has room: {open}, and its function knows otherwise");
             }
         }
     }
+    let listed: usize = c.nodes.values().map(|n| n.instances.len()).sum();
+    ensure!(listed == c.instances.len(), "nodes list {listed} instances of {}", c.instances.len());
+    ensure!(c.timers.len() <= c.instances.len(), "{} timers of {} instances", c.timers.len(), c.instances.len());
     let unknown = c.functions.values().flat_map(|f| &f.instances).find(|i| !c.instances.contains_key(i));
     ensure!(unknown.is_none(), "{unknown:?} is listed by its function and unknown");
     Ok(())
@@ -125,22 +138,54 @@ fn queue(c: &Cluster, function: &Function) -> Result<(), String> {
         }
         return Ok(());
     }
-    let live = c.live_instances(function.key);
+    let live = function.tally.live();
     ensure!(c.pick(function, &[]).is_none(), "{waiting} calls of {name} wait while an instance has room");
-    let starting = function.instances.iter().filter(|i| c.instances[i].state == InstanceState::Starting).count();
-    let may_start = live < revision.max && starting * (revision.concurrency as usize) < waiting;
+    let starting = function.tally.starting as usize;
+    let succeeded = live == 0 && function.is_coming();
+    let may_start = !succeeded && live < revision.max && starting * (revision.concurrency as usize) < waiting;
     let somewhere = c.place(revision, &function.failed_on).is_some();
     ensure!(!(may_start && somewhere), "{waiting} calls of {name} wait, {starting} starts, and one more could");
-    let hope = live > 0 || revision.max > 0 && c.placeable(revision, &function.failed_on);
+    let hope = live > 0 || function.is_coming() || revision.max > 0 && c.placeable(revision, &function.failed_on);
     ensure!(hope, "{waiting} calls of {name} wait for no instance and no node");
     Ok(())
 }
 
-fn size(c: &Cluster, function: &Function) -> Result<(), String> {
-    let (live, max) = (c.live_instances(function.key), function.current().max);
-    let starts = function.instances.iter().any(|i| c.instances[i].state == InstanceState::Starting);
+fn size(function: &Function) -> Result<(), String> {
+    let (live, max) = (function.tally.live(), function.current().max);
+    let starts = function.tally.starting > 0;
     let taking_over = u32::from(starts); // more than one start of a function is only up to its maximum
     ensure!(live <= max + taking_over, "{} has {live} instances of at most {max}", function.name);
+    Ok(())
+}
+
+/// What a function counts is so; what serves stays until its successor has answered; enough stay awake.
+fn revisions(c: &Cluster, f: &Function) -> Result<(), String> {
+    let (name, serving, newest) = (&f.name, f.current().number, f.newest().number);
+    let tally = |number: u64| {
+        let states = f.instances.iter().map(|i| &c.instances[i]).filter(|i| i.revision.number == number);
+        states.fold(function::Tally::default(), |mut tally, i| {
+            match i.state {
+                InstanceState::Starting => tally.starting += 1,
+                InstanceState::Warm => tally.warm += 1,
+                InstanceState::Frozen => tally.frozen += 1,
+                InstanceState::Draining | InstanceState::Gone => {}
+            }
+            tally
+        })
+    };
+    ensure!(f.tally == tally(serving), "{name} counts {:?} of {:?}", f.tally, tally(serving));
+    ensure!(f.revisions.iter().any(|r| **r == **f.current() || r.cpu.is_nan()), "{name} does not keep what serves");
+    ensure!(serving <= newest, "{name} serves {serving}, and {newest} is its newest");
+    if let Some(rollout) = &f.rollout {
+        ensure!(serving != newest && f.failed.is_none(), "{name}: {newest} rolls out and serves or has failed");
+        ensure!(rollout.tally == tally(newest), "{name} counts {:?} of {:?}", rollout.tally, tally(newest));
+        ensure!(rollout.tally.live() <= f.newest().max.max(1), "{name} rolls out {:?}", rollout.tally);
+    }
+    let settled = serving == newest || f.rollout.is_some() || f.failed.is_some();
+    ensure!(settled, "{name} serves {serving} and {newest} neither rolls out nor has failed");
+    ensure!(c.cared.contains(&f.key) == f.wants_care(), "{name} is cared for: {}", !f.wants_care());
+    let awake = f.tally.starting + f.tally.warm;
+    ensure!(f.tally.frozen == 0 || awake >= f.current().min, "{name} has {awake} awake, {} frozen", f.tally.frozen);
     Ok(())
 }
 
@@ -153,11 +198,16 @@ fn deadlines(c: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
     for node in c.nodes.values().filter(|n| n.status != NodeStatus::Disconnected) {
         by(node.lease_ends, "lease", &node.key)?;
     }
-    for i in c.instances.values().filter(|i| i.state == InstanceState::Warm && i.in_flight == 0) {
+    let serves = |i: &&Instance| c.functions.get(&i.function).is_some_and(|f| f.current().number == i.revision.number);
+    let idle = |i: &&Instance| i.state == InstanceState::Warm && i.in_flight == 0;
+    for i in c.instances.values().filter(idle).filter(serves) {
         by(i.idle_since.saturating_add(i.revision.idle_ms), "idle time", &i.key)?;
+        if !i.wakeful {
+            by(i.idle_since.saturating_add(i.revision.freeze_ms), "freezing", &i.key)?;
+        }
     }
     for f in c.functions.values().filter(|f| !f.current().is_job() && f.retry_at > 0) {
-        if c.live_instances(f.key) < f.current().min {
+        if f.tally.live() < f.floor() && !f.is_coming() {
             by(f.retry_at, "retry", &f.name)?;
         }
     }

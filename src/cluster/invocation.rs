@@ -42,6 +42,8 @@ pub enum Failure {
     NoNode { why: String },
     /// Nothing could be started for it, or nobody would take it.
     NotStarted { why: String },
+    /// Its function has had too many calls for too long, and others were there before.
+    Crowded { limit: usize },
     /// Its function was deleted while it waited.
     FunctionDeleted,
 }

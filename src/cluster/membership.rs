@@ -10,6 +10,11 @@ impl Cluster {
         reported: Vec<Reported>,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
+        let known = self.node_ids.get(&spec.id).copied();
+        let digest = known.and_then(|key| self.nodes.get(&key)).map_or("", |node| node.spec.digest.as_str());
+        if !digest.is_empty() && digest != spec.digest {
+            return Err(Refusal::NotThatNode);
+        }
         let namesake = self.nodes.values().find(|n| n.spec.name == spec.name && n.spec.id != spec.id);
         if let Some(other) = namesake {
             if other.status != NodeStatus::Disconnected {
@@ -18,7 +23,6 @@ impl Cluster {
             let key = other.key; // a machine set up anew under its old name
             self.remove_node(key, out)?;
         }
-        let known = self.node_ids.get(&spec.id).copied();
         if known.is_none() && self.nodes.len() >= self.limits.max_nodes {
             return Err(Refusal::TooManyNodes { limit: self.limits.max_nodes });
         }
@@ -42,7 +46,7 @@ impl Cluster {
             node.transition(NodeStatus::Active);
             self.wake_by(now + lease_ms);
         }
-        self.reindex(key);
+        self.reclassify(key);
         out.push(Event::NodeJoined { node: key, session, again: known.is_some() });
         for instance in reported {
             self.adopt(now, key, instance, out);
@@ -59,7 +63,7 @@ impl Cluster {
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         self.in_session(key, session)?.reach = reach;
-        self.reindex(key);
+        self.reclassify(key);
         self.pump_all(now, out);
         self.keep_minimum(now, out);
         Ok(())
@@ -72,12 +76,17 @@ impl Cluster {
         session: u64,
         cpu_percent: Option<f64>,
         memory_percent: Option<f64>,
+        out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         let lease_ms = self.limits.lease_ms;
         let node = self.in_session(key, session)?;
         node.renew(now, lease_ms);
         node.beat(cpu_percent, memory_percent);
+        let short = node.memory_percent.is_some_and(|used| used > self.limits.memory_high_percent);
         self.reindex(key);
+        if short {
+            self.evict(now, key, out);
+        }
         Ok(())
     }
 
@@ -93,6 +102,7 @@ impl Cluster {
         let spec = &mut self.in_session(key, session)?.spec;
         if spec.engines != engines || spec.engine_trouble != trouble {
             (spec.engines, spec.engine_trouble) = (engines, trouble);
+            self.reclassify(key);
             out.push(Event::NodeEngines { node: key });
             self.pump_all(now, out);
             self.keep_minimum(now, out);
@@ -188,6 +198,7 @@ impl Cluster {
         if node.status != NodeStatus::Disconnected {
             return Err(Refusal::NodeConnected);
         }
+        self.unindex(key);
         if let Some(node) = self.nodes.remove(&key) {
             self.node_ids.remove(&node.spec.id);
             out.push(Event::NodeRemoved { node: key, id: node.spec.id, name: node.spec.name });
@@ -218,8 +229,7 @@ impl Cluster {
             out.push(Event::NodeDraining { node: key });
         }
         self.reindex(key);
-        let on_it: Vec<InstanceKey> = self.instances.values().filter(|i| i.node == key).map(|i| i.key).collect();
-        for instance in on_it {
+        for instance in self.on_node(key) {
             self.retire(instance, out);
         }
         self.pump_all(now, out); // calls may have waited for a start here
@@ -230,7 +240,7 @@ impl Cluster {
     /// To be called when something on a node ended: says once that nothing is left.
     pub(super) fn told_drained(&mut self, key: NodeKey, out: &mut Vec<Event>) {
         let idle = |n: &Node| n.status == NodeStatus::Draining && n.running == 0 && !n.drained;
-        if !self.nodes.get(&key).is_some_and(idle) || self.instances.values().any(|i| i.node == key) {
+        if !self.nodes.get(&key).is_some_and(|n| idle(n) && n.instances.is_empty()) {
             return;
         }
         if let Some(node) = self.nodes.get_mut(&key) {
@@ -260,9 +270,7 @@ impl Cluster {
         node.cpu_percent = None;
         node.memory_percent = None;
         let name = node.spec.name.clone();
-        let on_it = |i: &&Instance| i.node == key;
-        let instances: Vec<InstanceKey> = self.instances.values().filter(on_it).map(|i| i.key).collect();
-        for instance in instances {
+        for instance in self.on_node(key) {
             self.forget(instance);
         }
         let held_here = |i: &Invocation| i.held.is_some_and(|held| held.node == key);
@@ -276,6 +284,10 @@ impl Cluster {
         self.reindex(key);
         self.pump_all(now, out);
         self.wake_by(now); // the minimum of some function may be gone
+    }
+
+    fn on_node(&self, key: NodeKey) -> Vec<InstanceKey> {
+        self.nodes.get(&key).map(|n| n.instances.iter().copied().collect()).unwrap_or_default()
     }
 
     fn in_session(&mut self, key: NodeKey, session: u64) -> Result<&mut Node, Refusal> {

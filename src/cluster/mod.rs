@@ -1,12 +1,16 @@
 //! The core: what the cluster is and what may happen to it. Commands and time go in, events come out; it does no I/O,
 //! reads no clock, rolls no dice and blocks on nothing, so that a test can live through a year of it in a second.
 
+pub mod backlog;
 mod calls;
 mod catalog;
 mod command;
+mod crowd;
 mod event;
 mod function;
+mod idle;
 mod instance;
+mod instances;
 #[cfg(test)]
 mod invariants;
 mod invocation;
@@ -14,18 +18,20 @@ mod membership;
 mod node;
 mod placement;
 mod recent;
+mod rollout;
 mod scaling;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Put, Refusal, Reported};
+pub use command::{Command, Kept, Put, Refusal, Reported};
 pub use event::{Assigned, Event};
-pub use function::{Constraints, Function, FunctionKey, Isolation, Mode, Revision};
+pub use function::{Constraints, Function, FunctionKey, Isolation, Lasting, Mode, Revision, Schedule};
 pub use instance::{Instance, InstanceKey, InstanceState};
 pub use invocation::{Failure, Held, Invocation, InvocationKey};
 pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
+pub use placement::Candidate;
 use placement::{Index, Placement, satisfies};
 pub use recent::{Ended, Recent};
 
@@ -58,6 +64,9 @@ pub struct Limits {
     pub takeover_pause_ms: Millis,
     /// Nodes on which a function is tried before its waiting calls are given the reason.
     pub start_attempts: usize,
+    /// A node that uses more of its memory than this gives idle instances up, one a heartbeat: before the kernel ends
+    /// some process of its own choice.
+    pub memory_high_percent: f64,
 }
 
 impl Default for Limits {
@@ -72,6 +81,7 @@ impl Default for Limits {
             takeover_margin: 20.0,
             takeover_pause_ms: 10_000,
             start_attempts: 3,
+            memory_high_percent: 90.0,
         }
     }
 }
@@ -90,6 +100,12 @@ pub struct Cluster {
     /// Functions whose calls wait, by the first of these.
     waiting: BTreeSet<(InvocationKey, FunctionKey)>,
     queued: usize,
+    /// When which instance is looked at: it may be due to be frozen or stopped.
+    timers: BTreeSet<(Millis, InstanceKey)>,
+    /// Functions with something to be kept or brought up whatever the load.
+    cared: BTreeSet<FunctionKey>,
+    /// Functions whose instances have changed in this step.
+    touched: BTreeSet<FunctionKey>,
     index: Index,
     /// Nothing is due before this.
     wake_at: Option<Millis>,
@@ -110,6 +126,9 @@ impl Cluster {
             invocations: BTreeMap::new(),
             waiting: BTreeSet::new(),
             queued: 0,
+            timers: BTreeSet::new(),
+            cared: BTreeSet::new(),
+            touched: BTreeSet::new(),
             index: Index::default(),
             wake_at: None,
         }
@@ -122,7 +141,7 @@ impl Cluster {
             Command::Join { spec, instances } => self.join(now, spec, instances, &mut out)?,
             Command::SetReach { node, session, reach } => self.set_reach(now, node, session, reach, &mut out)?,
             Command::Beat { node, session, cpu_percent, memory_percent } => {
-                self.beat(now, node, session, cpu_percent, memory_percent)?
+                self.beat(now, node, session, cpu_percent, memory_percent, &mut out)?
             }
             Command::SetEngines { node, session, engines, trouble } => {
                 self.set_engines(now, node, session, engines, trouble, &mut out)?
@@ -135,6 +154,13 @@ impl Cluster {
             Command::Drain { node } => self.drain(now, node, &mut out)?,
             Command::RemoveNode { node } => self.remove_node(node, &mut out)?,
             Command::PutFunction { revision, put } => self.put_function(now, *revision, put, &mut out)?,
+            Command::PutAgain { function, which, unix_ms } => {
+                self.put_again(now, &function, which, unix_ms, &mut out)?
+            }
+            Command::Scale { function, min, max, ready } => self.scale(now, &function, (min, max, ready), &mut out)?,
+            Command::RevisionFailed { function, revision, node, why } => {
+                self.revision_failed(now, &function, revision, node, why, &mut out)?
+            }
             Command::DeleteFunction { name } => self.delete_function(&name, &mut out)?,
             Command::SetFunctions { functions } => self.set_functions(now, functions, &mut out),
             Command::ResolveMode { function, revision, mode } => {
@@ -147,7 +173,9 @@ impl Cluster {
             }
             Command::InstanceReady { instance } => self.instance_ready(now, instance, &mut out)?,
             Command::InstanceEnded { instance, why } => self.instance_ended(now, instance, why, &mut out)?,
+            Command::InstanceAwake { instance } => self.instance_awake(instance)?,
         }
+        self.keep_awake(now, &mut out);
         Ok(out)
     }
 
@@ -156,8 +184,9 @@ impl Cluster {
         let mut out = Vec::new();
         self.wake_at = None;
         self.expire_leases(now, &mut out);
-        self.stop_idle(now, &mut out);
+        self.look_at_due(now, &mut out);
         self.keep_minimum(now, &mut out);
+        self.keep_awake(now, &mut out);
         out
     }
 
@@ -173,14 +202,13 @@ impl Cluster {
         let mut node = Node::new(key, spec);
         node.cordoned = cordoned;
         self.nodes.insert(key, node);
+        self.reclassify(key);
     }
 
-    /// Takes a function back into memory after a restart: its revisions, oldest first. Ignored when there are none.
-    pub fn restore_function(&mut self, revisions: Vec<Arc<Revision>>) {
-        let Some(name) = revisions.first().map(|r| r.function.clone()) else { return };
+    /// Takes a function back into memory after a restart. Ignored when it has no revision.
+    pub fn restore_function(&mut self, kept: Lasting) {
         let key = FunctionKey(self.fresh_key());
-        self.function_names.insert(name.clone(), key);
-        self.functions.insert(key, Function::new(key, name, revisions.into()));
+        self.add_function(key, kept);
         self.wake_by(0); // some may want a minimum of instances
     }
 

@@ -1,6 +1,6 @@
 //! A node: what it is, whether it may be given work, and how loaded it looks. Never decides where work goes.
 
-use super::{Millis, Placement};
+use super::{InstanceKey, Millis, Placement};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A node's place in this cluster's memory; never reused.
@@ -30,6 +30,8 @@ pub struct NodeSpec {
     pub job_slots: u32,
     pub cpus: u32,
     pub memory_bytes: u64,
+    /// Of the secret that proves that it is this node; empty: it has none, as those of the first CARES.
+    pub digest: String,
     /// Of its program; empty for a worker of the first CARES.
     pub version: String,
 }
@@ -139,6 +141,12 @@ pub struct Node {
     pub(super) last_given: u64,
     /// Where it stands in the placement index, if it does.
     pub(super) placed: Option<Placement>,
+    /// Whether it stands there for jobs too.
+    pub(super) placed_for_jobs: bool,
+    /// Of the index's classes, those it belongs to.
+    pub(super) classes: Vec<bool>,
+    /// Those not gone, of any function.
+    pub(super) instances: BTreeSet<InstanceKey>,
 }
 
 impl Node {
@@ -164,6 +172,9 @@ impl Node {
             fresh_cores: [0.0; 2],
             last_given: 0,
             placed: None,
+            placed_for_jobs: false,
+            classes: Vec::new(),
+            instances: BTreeSet::new(),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Where something new goes: filters first, then the lowest score. Reads the cluster, changes only its own index.
 
-use super::{Cluster, Function, Mode, Node, NodeKey, NodeStatus, Reach, Revision};
+use super::{Cluster, Constraints, Function, Mode, Node, NodeKey, NodeStatus, Reach, Revision};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A node's place among those that take work. Ordered: best first; equal scores by how full, then whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,23 +25,79 @@ impl Placement {
     }
 }
 
+/// Kinds of requirements that are indexed. Functions share them, as most ask for nothing but an engine; one that is not
+/// among them is placed by looking through all nodes, best first.
+const CLASSES: usize = 16;
+
+/// What a revision asks of a node, but for what nearly every node has (memory and cores).
+struct Class {
+    engine: &'static str,
+    job: bool,
+    /// More than the first protocol carries.
+    carried: bool,
+    constraints: Constraints,
+    /// The nodes that have it all and take work, best first.
+    nodes: BTreeSet<Placement>,
+}
+
+impl Class {
+    fn of(revision: &Revision) -> Class {
+        Class {
+            engine: revision.engine(),
+            job: revision.is_job(),
+            carried: plain(revision),
+            constraints: revision.constraints.clone(),
+            nodes: BTreeSet::new(),
+        }
+    }
+
+    fn is_of(&self, revision: &Revision) -> bool {
+        self.job == revision.is_job()
+            && self.engine == revision.engine()
+            && self.carried == plain(revision)
+            && self.constraints == revision.constraints
+    }
+
+    /// Whether a node belongs here when it takes work.
+    fn has(&self, node: &Node) -> bool {
+        node.spec.engines.contains(self.engine)
+            && (self.carried || node.reach != Reach::FirstGeneration)
+            && meets(node, &self.constraints)
+    }
+}
+
 /// The nodes that take work, best first, so that placing looks at one or two and not at all.
 #[derive(Default)]
-pub(super) struct Index(BTreeSet<Placement>);
+pub(super) struct Index {
+    all: BTreeSet<Placement>,
+    classes: Vec<Class>,
+}
 
 impl Index {
     pub(super) fn best_score(&self) -> Option<f64> {
-        self.0.first().map(|p| f64::from(p.score_deci) / 10.0)
+        self.all.first().map(|p| f64::from(p.score_deci) / 10.0)
+    }
+
+    fn those_for(&self, revision: &Revision) -> &BTreeSet<Placement> {
+        self.classes.iter().find(|c| c.is_of(revision)).map_or(&self.all, |c| &c.nodes)
     }
 
     #[cfg(test)]
     pub(super) fn holds(&self, node: &Node) -> bool {
-        self.0.contains(&Placement::of(node))
+        let place = Placement::of(node);
+        let room = node.running_jobs < node.spec.job_slots;
+        let in_classes = |c: &Class| c.nodes.contains(&place) == (c.has(node) && (!c.job || room));
+        self.all.contains(&place) && self.classes.iter().all(in_classes)
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn strays(&self) -> usize {
+        self.classes.iter().map(|c| c.nodes.iter().filter(|p| !self.all.contains(p)).count()).sum()
     }
 }
 
@@ -53,25 +110,72 @@ pub struct Candidate {
 }
 
 impl Cluster {
-    /// To be called after anything about a node changed.
+    /// To be called after a node's load or status changed.
     pub(super) fn reindex(&mut self, key: NodeKey) {
         let Some(node) = self.nodes.get_mut(&key) else { return };
         let now = node.takes_work().then(|| Placement::of(node));
-        if node.placed == now {
+        let job_room = node.running_jobs < node.spec.job_slots;
+        if node.placed == now && node.placed_for_jobs == job_room {
             return;
         }
-        if let Some(before) = std::mem::replace(&mut node.placed, now) {
-            self.index.0.remove(&before);
+        let before = std::mem::replace(&mut node.placed, now);
+        node.placed_for_jobs = job_room;
+        if let Some(before) = &before {
+            self.index.all.remove(before);
         }
-        if let Some(now) = now {
-            self.index.0.insert(now);
+        self.index.all.extend(now);
+        for (class, member) in self.index.classes.iter_mut().zip(&node.classes) {
+            if *member {
+                if let Some(before) = &before {
+                    class.nodes.remove(before);
+                }
+                class.nodes.extend(now.filter(|_| !class.job || job_room));
+            }
         }
+    }
+
+    /// To be called after a node became able to take other things than before.
+    pub(super) fn reclassify(&mut self, key: NodeKey) {
+        self.unindex(key);
+        let Some(node) = self.nodes.get_mut(&key) else { return };
+        node.classes = self.index.classes.iter().map(|class| class.has(node)).collect();
+        self.reindex(key);
+    }
+
+    /// To be called before a node is forgotten.
+    pub(super) fn unindex(&mut self, key: NodeKey) {
+        let Some(before) = self.nodes.get_mut(&key).and_then(|node| node.placed.take()) else { return };
+        self.index.all.remove(&before);
+        self.index.classes.iter_mut().for_each(|class| _ = class.nodes.remove(&before));
+    }
+
+    /// To be called when a revision may be placed from now on.
+    pub(super) fn index_class(&mut self, revision: &Revision) {
+        if self.index.classes.iter().any(|c| c.is_of(revision)) {
+            return;
+        }
+        if self.index.classes.len() >= CLASSES {
+            let revisions = self.functions.values().flat_map(|f| [f.current(), f.newest()]);
+            let in_use: Vec<&Arc<Revision>> = revisions.collect();
+            let Some(at) = self.index.classes.iter().position(|c| !in_use.iter().any(|r| c.is_of(r))) else { return };
+            self.index.classes.remove(at);
+            self.nodes.values_mut().for_each(|node| _ = node.classes.remove(at));
+        }
+        let mut class = Class::of(revision);
+        for node in self.nodes.values_mut() {
+            let member = class.has(node);
+            node.classes.push(member);
+            if member && (!class.job || node.placed_for_jobs) {
+                class.nodes.extend(node.placed);
+            }
+        }
+        self.index.classes.push(class);
     }
 
     /// The best node for something new of this revision.
     pub(super) fn place(&self, revision: &Revision, not_on: &[NodeKey]) -> Option<NodeKey> {
         let job = revision.is_job();
-        self.index.0.iter().map(|p| p.node).find(|key| {
+        self.index.those_for(revision).iter().map(|p| p.node).find(|key| {
             self.nodes.get(key).is_some_and(|node| {
                 (!job || node.running_jobs < node.spec.job_slots) && satisfies(node, revision) && !not_on.contains(key)
             })
@@ -90,7 +194,7 @@ impl Cluster {
             let node = self.nodes.get(&p.node)?;
             Some(Candidate { node: p.node, name: node.spec.name.clone(), score: node.score() })
         };
-        self.index.0.iter().filter(fits).filter_map(candidate).collect()
+        self.index.all.iter().filter(fits).filter_map(candidate).collect()
     }
 
     /// Why no node can take it, and what to do, for people.
@@ -141,8 +245,12 @@ pub(super) fn satisfies(node: &Node, revision: &Revision) -> bool {
 
 /// Whether the way to the node carries all that the revision asks for: the first protocol knows an image's name alone.
 fn carried(node: &Node, revision: &Revision) -> bool {
-    node.reach != Reach::FirstGeneration
-        || (revision.mode != Mode::Http && revision.command.is_empty() && revision.env.is_empty())
+    node.reach != Reach::FirstGeneration || plain(revision)
+}
+
+/// The first protocol carries all that it asks for.
+fn plain(revision: &Revision) -> bool {
+    revision.mode != Mode::Http && revision.command.is_empty() && revision.env.is_empty()
 }
 
 fn could_take(node: &Node, revision: &Revision) -> bool {
@@ -150,11 +258,14 @@ fn could_take(node: &Node, revision: &Revision) -> bool {
 }
 
 fn matches(node: &Node, revision: &Revision) -> bool {
-    let wanted = &revision.constraints;
+    meets(node, &revision.constraints)
+        && revision.memory_bytes <= node.spec.memory_bytes
+        && revision.cpu <= f64::from(node.spec.cpus)
+}
+
+fn meets(node: &Node, wanted: &Constraints) -> bool {
     wanted.os.as_ref().is_none_or(|os| *os == node.spec.os)
         && wanted.arch.as_ref().is_none_or(|arch| *arch == node.spec.arch)
         && wanted.tools.is_subset(&node.spec.tools)
         && wanted.tags.iter().all(|(k, v)| node.spec.tags.get(k) == Some(v))
-        && revision.memory_bytes <= node.spec.memory_bytes
-        && revision.cpu <= f64::from(node.spec.cpus)
 }

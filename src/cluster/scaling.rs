@@ -1,31 +1,31 @@
-//! How many instances a function has, and where: started for calls that wait, moved to a better node, stopped when idle.
+//! How many instances a function has, and where: started for calls that wait and for what its bounds say, moved to a
+//! better node. What becomes of those that are not needed stands in `idle.rs`.
 
 use super::*;
+use std::ops::Bound;
 
-/// After a failed start the minimum is tried again this much later, doubling.
-const RETRY_FIRST_MS: Millis = 1_000;
-/// And never later than this.
-const RETRY_LAST_MS: Millis = 60_000;
+/// Instances with room that are compared for one call: all there are, for nearly every function; where there are more,
+/// the next ones in turn, so that a call costs the same however many there are.
+const COMPARED: usize = 16;
+/// What a frozen instance must be better by, in points, to be woken in place of a warm one.
+const WAKE_POINTS: f64 = 10.0;
+/// Between two looks for a better node that found none.
+const LOOK_AGAIN_MS: Millis = 100;
 
 impl Cluster {
-    /// Of the current revision, starting or warm.
-    pub(super) fn live_instances(&self, key: FunctionKey) -> u32 {
-        self.count(key, |state| matches!(state, InstanceState::Starting | InstanceState::Warm))
-    }
-
     /// The instance a call goes to: room first, then a node that has not refused it, then the least of load and score.
     pub(super) fn pick(&self, function: &Function, refused_by: &[NodeKey]) -> Option<(NodeKey, InstanceKey)> {
         let cost = |i: &Instance, node: &Node| {
             let full_percent = 100.0 * f64::from(i.in_flight) / f64::from(i.revision.concurrency.max(1));
-            ((full_percent + node.score()) * 10.0) as u64
+            let wake = if i.state == InstanceState::Frozen { WAKE_POINTS } else { 0.0 };
+            ((full_percent + node.score() + wake) * 10.0) as u64
         };
-        let current = function.current().number;
-        function
-            .instances
-            .iter()
+        let after = function.open.range((Bound::Excluded(function.picked), Bound::Unbounded));
+        after
+            .chain(function.open.range(..=function.picked))
             .filter_map(|key| self.instances.get(key))
-            .filter(|i| i.has_room() && i.revision.number == current)
             .filter_map(|i| Some((i, self.nodes.get(&i.node).filter(|n| n.carries_calls())?)))
+            .take(COMPARED)
             .min_by_key(|(i, node)| (refused_by.contains(&i.node), cost(i, node), i.key))
             .map(|(i, node)| (node.key, i.key))
     }
@@ -35,12 +35,15 @@ impl Cluster {
         loop {
             let Some(function) = self.functions.get(&key) else { return };
             let revision = function.current().clone();
-            let coming =
-                self.count(key, |state| state == InstanceState::Starting) as usize * revision.concurrency as usize;
-            if coming >= waiting || self.live_instances(key) >= revision.max {
+            let coming = function.tally.starting as usize * revision.concurrency as usize;
+            if coming >= waiting || function.tally.live() >= revision.max {
                 return;
             }
-            if !self.start_instance(now, key, &[], out) {
+            if function.tally.live() == 0 && function.is_coming() {
+                return; // its successor is about to take over
+            }
+            let not_on = function.failed_on.clone();
+            if !self.start_instance(now, key, &revision, &not_on, out) {
                 return;
             }
         }
@@ -57,132 +60,6 @@ impl Cluster {
         }
     }
 
-    fn start_instance(&mut self, now: Millis, key: FunctionKey, not_on: &[NodeKey], out: &mut Vec<Event>) -> bool {
-        let Some(function) = self.functions.get(&key) else { return false };
-        let revision = function.current().clone();
-        let not_on: Vec<NodeKey> = function.failed_on.iter().chain(not_on).copied().collect();
-        let Some(node) = self.place(&revision, &not_on) else { return false };
-        let (instance, turn) = (InstanceKey(self.fresh_key()), self.fresh_turn());
-        if let Some(node) = self.nodes.get_mut(&node) {
-            node.note_start(turn);
-        }
-        self.reindex(node);
-        self.add_instance(now, instance, key, &revision, node, InstanceState::Starting);
-        out.push(Event::InstanceStarting { instance, node, revision });
-        true
-    }
-
-    fn add_instance(
-        &mut self,
-        now: Millis,
-        key: InstanceKey,
-        function: FunctionKey,
-        revision: &Arc<Revision>,
-        node: NodeKey,
-        state: InstanceState,
-    ) {
-        let revision = revision.clone();
-        let instance = Instance { key, function, revision, node, state, in_flight: 0, idle_since: now };
-        self.instances.insert(key, instance);
-        if let Some(function) = self.functions.get_mut(&function) {
-            function.instances.push(key);
-        }
-    }
-
-    /// Keeps what a node that came back still runs, if it is of use; has it stopped otherwise.
-    pub(super) fn adopt(&mut self, now: Millis, node: NodeKey, found: Reported, out: &mut Vec<Event>) {
-        let key = found.instance;
-        let wanted = self.function_names.get(found.function.as_str()).copied().filter(|function| {
-            self.functions.get(function).is_some_and(|f| {
-                let current = f.current();
-                current.number == found.revision
-                    && key.0 > f.born
-                    && !current.is_job()
-                    && self.live_instances(*function) < current.max
-                    && self.nodes.get(&node).is_some_and(|n| satisfies(n, current))
-            })
-        });
-        if self.instances.get(&key).is_some_and(|i| i.node == node) {
-            return; // told twice
-        }
-        let fresh = key.0 <= self.next_key && !self.instances.contains_key(&key); // a node may say anything
-        match wanted.and_then(|function| Some((function, self.functions.get(&function)?.current().clone()))) {
-            Some((function, revision)) if fresh => {
-                let due = now.saturating_add(revision.idle_ms);
-                self.add_instance(now, key, function, &revision, node, InstanceState::Warm);
-                out.push(Event::InstanceWarm { instance: key, node, revision });
-                self.wake_by(due);
-            }
-            _ => out.push(Event::InstanceStopping { instance: key, node }),
-        }
-    }
-
-    pub(super) fn instance_ready(
-        &mut self,
-        now: Millis,
-        key: InstanceKey,
-        out: &mut Vec<Event>,
-    ) -> Result<(), Refusal> {
-        let instance = self.instances.get_mut(&key).ok_or(Refusal::UnknownInstance)?;
-        if !instance.transition(InstanceState::Warm) {
-            return Ok(()); // told twice
-        }
-        instance.idle_since = now;
-        let (function, node, revision) = (instance.function, instance.node, instance.revision.clone());
-        self.wake_by(now.saturating_add(revision.idle_ms));
-        out.push(Event::InstanceWarm { instance: key, node, revision: revision.clone() });
-        if let Some(function) = self.functions.get_mut(&function) {
-            function.failed_on.clear();
-            function.start_failures = 0;
-            function.last_error = None;
-        }
-        if self.live_instances(function) > revision.max {
-            self.retire_worst(function, key, out); // this one was started to take over
-        }
-        self.pump(now, function, out);
-        Ok(())
-    }
-
-    pub(super) fn instance_ended(
-        &mut self,
-        now: Millis,
-        key: InstanceKey,
-        why: String,
-        out: &mut Vec<Event>,
-    ) -> Result<(), Refusal> {
-        let instance = self.instances.get(&key).ok_or(Refusal::UnknownInstance)?;
-        let (id, node, revision) = (instance.function, instance.node, instance.revision.clone());
-        let started = instance.state != InstanceState::Starting;
-        self.forget(key);
-        out.push(Event::InstanceEnded { instance: key, node, revision: revision.clone(), started, why: why.clone() });
-        self.told_drained(node, out);
-        let attempts = self.limits.start_attempts;
-        let Some(function) = self.functions.get_mut(&id).filter(|f| f.current().number == revision.number) else {
-            return Ok(());
-        };
-        function.last_error = Some(why.clone());
-        function.start_failures += 1;
-        function.retry_at = now + (RETRY_FIRST_MS << (function.start_failures - 1).min(6)).min(RETRY_LAST_MS);
-        let retry_at = function.retry_at;
-        self.wake_by(retry_at);
-        if !started && let Some(function) = self.functions.get_mut(&id) {
-            if !function.failed_on.contains(&node) {
-                function.failed_on.push(node);
-            }
-            let elsewhere = function.failed_on.len() < attempts
-                && self.functions.get(&id).is_some_and(|f| self.placeable(&revision, &f.failed_on));
-            // as long as one more may succeed, calls wait for it: clearing then would start here again and again
-            if !elsewhere && self.live_instances(id) == 0 {
-                if let Some(function) = self.functions.get_mut(&id) {
-                    function.failed_on.clear(); // the next call tries everywhere again
-                }
-                self.fail_waiting(now, id, Failure::NotStarted { why }, out);
-            }
-        }
-        self.pump(now, id, out);
-        Ok(())
-    }
-
     /// Starts an instance on a better node when the one a call just went to has become a bad place.
     pub(super) fn consider_takeover(&mut self, now: Millis, key: FunctionKey, node: NodeKey, out: &mut Vec<Event>) {
         // Only what was measured: else the weight of the start just made here would drive the function away again.
@@ -191,117 +68,59 @@ impl Cluster {
             return;
         }
         let Some(function) = self.functions.get(&key) else { return };
-        if function.moved_at.is_some_and(|at| now < at + self.limits.takeover_pause_ms) {
-            return;
-        }
-        let elsewhere: Vec<NodeKey> =
-            function.instances.iter().filter_map(|i| self.instances.get(i)).map(|i| i.node).collect();
-        let not_on: Vec<NodeKey> = function.failed_on.iter().chain(&elsewhere).copied().collect();
-        let Some(target) = self.place(function.current(), &not_on) else { return };
-        let better = self.nodes.get(&target).is_some_and(|n| n.score() + self.limits.takeover_margin < here);
-        if better
-            && self.count(key, |state| state == InstanceState::Starting) == 0
-            && self.start_instance(now, key, &elsewhere, out)
-            && let Some(function) = self.functions.get_mut(&key)
+        if function.moved_at.is_some_and(|at| now < at + self.limits.takeover_pause_ms)
+            || function.looked_at.is_some_and(|at| now < at + LOOK_AGAIN_MS)
+            || function.tally.starting > 0
         {
-            function.moved_at = Some(now);
-        }
-    }
-
-    fn retire_worst(&mut self, key: FunctionKey, but: InstanceKey, out: &mut Vec<Event>) {
-        let Some(function) = self.functions.get(&key) else { return };
-        let score = |i: &Instance| self.nodes.get(&i.node).map_or(u64::MAX, |n| (n.score() * 10.0) as u64);
-        let worst = function
-            .instances
-            .iter()
-            .filter_map(|i| self.instances.get(i))
-            .filter(|i| i.state == InstanceState::Warm && i.key != but)
-            .max_by_key(|i| (score(i), i.key))
-            .map(|i| i.key);
-        if let Some(worst) = worst {
-            self.retire(worst, out);
-        }
-    }
-
-    /// Lets an instance finish its calls and go; at once when it has none.
-    pub(super) fn retire(&mut self, key: InstanceKey, out: &mut Vec<Event>) {
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        let busy = instance.in_flight > 0;
-        if busy {
-            instance.transition(InstanceState::Draining);
             return;
         }
-        let node = instance.node;
-        self.forget(key);
-        out.push(Event::InstanceStopping { instance: key, node });
-        self.told_drained(node, out);
-    }
-
-    /// To be called after a call ended: an instance that only waited for it goes.
-    pub(super) fn stop_emptied(&mut self, held: &Held, out: &mut Vec<Event>) {
-        let emptied = held.instance.and_then(|key| self.instances.get(&key));
-        match emptied.filter(|i| i.state == InstanceState::Draining && i.in_flight == 0).map(|i| i.key) {
-            Some(key) => self.retire(key, out),
-            None => self.told_drained(held.node, out),
+        let revision = function.current().clone();
+        let elsewhere = function.instances.iter().filter_map(|i| self.instances.get(i)).map(|i| i.node);
+        let not_on: Vec<NodeKey> = function.failed_on.iter().copied().chain(elsewhere).collect();
+        let target = self.place(&revision, &not_on).and_then(|target| self.nodes.get(&target));
+        let better = target.is_some_and(|n| n.score() + self.limits.takeover_margin < here);
+        let moved = better && self.start_instance(now, key, &revision, &not_on, out);
+        if let Some(function) = self.functions.get_mut(&key) {
+            let at = if moved { &mut function.moved_at } else { &mut function.looked_at };
+            *at = Some(now);
         }
     }
 
-    pub(super) fn stop_idle(&mut self, now: Millis, out: &mut Vec<Event>) {
-        let idle: Vec<(InstanceKey, FunctionKey, Arc<Revision>, Millis)> = self
-            .instances
-            .values()
-            .filter(|i| i.state == InstanceState::Warm && i.in_flight == 0)
-            .map(|i| (i.key, i.function, i.revision.clone(), i.idle_since.saturating_add(i.revision.idle_ms)))
-            .collect();
-        for (instance, function, revision, due) in idle {
-            if due > now {
-                self.wake_by(due);
-            } else if self.live_instances(function) > revision.min {
-                self.retire(instance, out);
-                self.pump(now, function, out); // its node was full or out of reach all that time: elsewhere, then
-            }
-        }
-    }
-
-    /// Starts what functions with a minimum lack.
+    /// Starts what functions with a minimum lack, and what takes over from them.
     pub(super) fn keep_minimum(&mut self, now: Millis, out: &mut Vec<Event>) {
-        let lacking: Vec<FunctionKey> = self
-            .functions
-            .values()
-            .filter(|f| f.current().min > 0 && !f.current().is_job() && self.live_instances(f.key) < f.current().min)
-            .map(|f| f.key)
-            .collect();
-        for key in lacking {
-            let Some(function) = self.functions.get(&key) else { continue };
-            let (retry_at, lacks) = (function.retry_at, function.current().min - self.live_instances(key));
-            if retry_at > now {
-                self.wake_by(retry_at);
-                continue;
-            }
-            self.forgive(key);
-            for _ in 0..lacks {
-                if !self.start_instance(now, key, &[], out) {
-                    break; // a joining node wakes us
-                }
-            }
-            self.pump(now, key, out); // what was forgiven may help calls that wait, beyond the minimum
+        for key in self.cared.iter().copied().collect::<Vec<_>>() {
+            self.care(now, key, out);
         }
     }
 
-    /// Takes an instance off the books. Calls that still run on it end by themselves.
-    pub(super) fn forget(&mut self, key: InstanceKey) {
-        let Some(mut instance) = self.instances.remove(&key) else { return };
-        instance.transition(InstanceState::Gone);
-        if let Some(function) = self.functions.get_mut(&instance.function) {
-            function.instances.retain(|i| *i != key);
+    /// The same for one function.
+    pub(super) fn care(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) {
+        self.advance_rollout(now, key, out);
+        let Some(function) = self.functions.get(&key) else { return };
+        match function.wants_care() {
+            true => self.cared.insert(key),
+            false => self.cared.remove(&key),
+        };
+        let (retry_at, lacks) = (function.retry_at, function.floor().saturating_sub(function.tally.live()));
+        if lacks == 0 || function.tally.live() == 0 && function.is_coming() {
+            return;
         }
-    }
-
-    fn count(&self, key: FunctionKey, counts: impl Fn(InstanceState) -> bool) -> u32 {
-        let Some(function) = self.functions.get(&key) else { return 0 };
-        let current = function.current().number;
-        let live = function.instances.iter().filter_map(|i| self.instances.get(i));
-        live.filter(|i| i.revision.number == current && counts(i.state)).count() as u32
+        if retry_at > now {
+            self.wake_by(retry_at);
+            return;
+        }
+        if let Some(function) = self.functions.get_mut(&key) {
+            function.retry_at = 0; // it is now
+        }
+        self.forgive(key);
+        for _ in 0..lacks {
+            let Some(function) = self.functions.get(&key) else { return };
+            let (revision, not_on) = (function.current().clone(), function.failed_on.clone());
+            if !self.start_instance(now, key, &revision, &not_on, out) {
+                break; // a joining node wakes us
+            }
+        }
+        self.pump(now, key, out); // what was forgiven may help calls that wait, beyond the minimum
     }
 }
 
@@ -343,11 +162,17 @@ mod tests {
             isolation: Default::default(),
             concurrency: 80,
             min: 0,
+            ready: 0,
+            freeze_ms: 300_000,
+            fresh: false,
             max: 20,
             idle_ms: 300_000,
             constraints: Constraints::default(),
             labels: BTreeMap::new(),
             description: String::new(),
+            attempts: 3,
+            schedule: None,
+            public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,
         };

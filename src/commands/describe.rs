@@ -31,7 +31,7 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         format!("{} on {} revision {} {} in flight {}", i.id, i.node, i.revision, i.status, i.in_flight)
     };
     let memory = f.memory_mb.map_or("no limit of its own".to_string(), |mb| format!("{mb}MiB"));
-    let revisions = f.revisions.iter().map(|r| format!("{} {} {}", r.revision, r.created_at, r.image));
+    let revisions = f.revisions.iter().map(|r| format!("{} {} {} {}", r.revision, r.status, r.created_at, r.image));
     output::fields(&[
         ("Name", f.name.clone()),
         ("Description", f.description.clone()),
@@ -39,19 +39,21 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Mode", mode(f.mode).to_string()),
         ("Image", f.image.clone()),
         ("Command", f.command.join(" ")),
-        ("Revision", f.revision.to_string()),
+        ("Revision", revision(f)),
         ("Invoke", f.invoke_path.clone()),
         ("Timeout", format!("{}s", f.timeout_s)),
         ("Memory", memory),
         ("CPU", f.cpu.map_or("no limit of its own".to_string(), |cpu| format!("{cpu} cores"))),
         ("Isolation", isolation(f.isolation.unwrap_or_default())),
         ("Concurrency", f.concurrency.to_string()),
-        ("Instances", format!("{} (min {}, max {}, idle {}s)", f.instances.len(), f.min, f.max, f.idle_s)),
+        ("Instances", format!("{} (min {}, ready {}, max {})", f.instances.len(), f.min, f.ready, f.max)),
+        ("Idle", format!("frozen after {}s, stopped after {}s", f.freeze_s, f.idle_s)),
         ("Running", f.instances.iter().map(instance).collect::<Vec<_>>().join("\n")),
         ("Calls", format!("{} ({} failed, {} in flight)", f.calls, f.failures, f.in_flight)),
         ("Half within", f.p50_ms.map_or(String::new(), |ms| format!("{ms:.1}ms"))),
         ("Last calls", calls.iter().map(call).collect::<Vec<_>>().join("\n")),
         ("Last error", f.last_error.clone().unwrap_or_default()),
+        ("Schedule", f.schedule.as_ref().map(schedule).unwrap_or_default()),
         ("Environment", pairs(&f.env)),
         ("Labels", pairs(&f.labels)),
         ("Needs", needs(f)),
@@ -70,6 +72,23 @@ fn isolation(of: Isolation) -> String {
     said.extend(of.pids.map(|pids| format!("{pids} processes")));
     said.extend(of.tmp_mb.map(|mb| format!("{mb}MiB of temporary files")));
     said.join(", ")
+}
+
+fn schedule(s: &crate::types::Schedule) -> String {
+    let or = |time: &Option<String>| time.clone().unwrap_or_else(|| output::NONE.to_string());
+    let call = s.last_call.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
+    let skipped = s.last_skipped.as_ref().map(|why| format!("\nskipped: {why}")).unwrap_or_default();
+    let rules = format!("missed: {}, overlap: {}", s.missed, s.overlap);
+    let runs = format!("last {}{call}\nnext {}", or(&s.last_run_at), or(&s.next_run_at));
+    format!("{} {} ({rules})\n{runs}{skipped}", s.expression, s.zone)
+}
+
+/// The newest, and which one serves if that is another.
+fn revision(f: &Function) -> String {
+    match f.serving == f.revision {
+        true => f.revision.to_string(),
+        false => format!("{} (calls run {})", f.revision, f.serving),
+    }
 }
 
 fn needs(f: &Function) -> String {

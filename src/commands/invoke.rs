@@ -1,8 +1,9 @@
-//! `cares invoke`: calls a function. stdout is the answer's body, byte for byte; must never print anything else there.
+//! `cares invoke` and `cares calls result`: calls a function, now or for later, and shows what it answered. stdout is the
+//! answer's body, byte for byte; must never print anything else there.
 
 use super::{FAILED, Failure, NOT_FOUND, Outcome, connect};
 use crate::cli;
-use crate::client::{Answer, Body, Invoke, guess_type, problem_in};
+use crate::client::{Answer, Body, Invoke, Later, guess_type, problem_in};
 use crate::output;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,7 +12,11 @@ use std::io::{self, Read, Write};
 const MAX_PROBLEM_BYTES: usize = 64 << 10;
 
 pub fn run(flags: &cli::Invoke) -> Outcome {
-    let client = connect(&flags.client())?;
+    if !flags.later && (flags.callback.is_some() || flags.key.is_some()) {
+        return Err(Failure::Usage("--callback and --key are for asynchronous calls: add --async".to_string()));
+    }
+    let options = flags.client();
+    let client = connect(&options)?;
     let mut headers = flags.headers.clone();
     let body = body(flags.data.as_deref())?;
     if let Body::Bytes(bytes) = &body
@@ -26,8 +31,22 @@ pub fn run(flags: &cli::Invoke) -> Outcome {
         body,
         ..Default::default()
     };
-    let answer = client.invoke(&flags.name, call)?;
-    if flags.include {
+    if flags.later {
+        let later = Later { callback: flags.callback.clone(), idempotency_key: flags.key.clone() };
+        let accepted = client.invoke_later(&flags.name, call, later)?;
+        let line = format!("accepted {}. Next: cares calls get {0}, then cares calls result {0}", accepted.id);
+        return Ok(output::print_change(&options, &accepted, &accepted.id, &line)?);
+    }
+    show(client.invoke(&flags.name, call)?, flags.include)
+}
+
+/// `cares calls result`: what an asynchronous call's function answered.
+pub fn result(flags: &cli::CallResult) -> Outcome {
+    show(connect(&flags.client())?.call_result(&flags.id)?, flags.include)
+}
+
+fn show(answer: Answer, include: bool) -> Outcome {
+    if include {
         let headers: String = answer.headers.iter().map(|(key, value)| format!("\n{key}: {value}")).collect();
         output::note(&format!("HTTP {}{headers}\n", answer.status));
     }
@@ -36,7 +55,8 @@ pub fn run(flags: &cli::Invoke) -> Outcome {
     match problem {
         Some(problem) => {
             output::note(&format!("cares: {}", output::printable(&problem.detail)));
-            Err(Failure::Told(if problem.code == "function_not_found" { NOT_FOUND } else { FAILED }))
+            let missing = matches!(problem.code.as_str(), "function_not_found" | "call_not_found");
+            Err(Failure::Told(if missing { NOT_FOUND } else { FAILED }))
         }
         None if status >= 400 => {
             output::note(&format!("cares: the function answered with status {status}."));

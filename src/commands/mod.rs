@@ -2,10 +2,12 @@
 //! reach a cluster but through `client`.
 
 mod backup;
+mod calls;
 mod delete;
 mod demo;
 mod demo_echo;
 mod demo_function;
+mod demo_websocket;
 mod deploy;
 mod describe;
 mod doctor;
@@ -20,14 +22,18 @@ mod node_status;
 mod orchestrator;
 mod register;
 mod restore;
+mod revisions;
 mod role;
+mod saved;
 mod systemd;
+mod token;
 mod tui;
 mod up;
 mod version;
 mod watch;
 mod worker;
 
+use crate::auth::Secret;
 use crate::cli::{ClientOptions, Verb};
 use crate::client::{self, Orchestrator};
 use crate::config::{ConfigError, Env, OrchestratorConfig, UpConfig, WorkerConfig};
@@ -114,11 +120,16 @@ fn dispatch(verb: Verb) -> ExitCode {
         Verb::Deploy(flags) => deploy::run(&flags),
         Verb::List(flags) => list::run(&flags.client(), flags.watch),
         Verb::Describe(flags) => describe::run(&flags),
+        Verb::Scale(flags) => revisions::scale(&flags),
+        Verb::Redeploy(flags) => revisions::redeploy(&flags),
+        Verb::Rollback(flags) => revisions::rollback(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
+        Verb::Calls(flags) => calls::run(&flags.verb),
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Token(flags) => token::run(&flags.verb),
         Verb::Backup(flags) => backup::run(&flags),
         Verb::Restore(flags) => restore::run(&flags),
         Verb::Tui(flags) => tui::run(&flags),
@@ -166,7 +177,10 @@ fn explain(error: &Error) -> String {
             format!("{error}. Start one with 'cares up', or give its address with --url or API_URL.")
         }
         Error::Api(problem) if problem.status == 401 => {
-            format!("{}. Set AUTH_TOKEN to a token the orchestrator knows", error.to_string().trim_end_matches('.'))
+            format!(
+                "{}. Set AUTH_TOKEN, or --token-file, to a token the orchestrator knows",
+                error.to_string().trim_end_matches('.')
+            )
         }
         _ => error.to_string(),
     }
@@ -178,11 +192,20 @@ fn url(options: &ClientOptions) -> String {
     options.url.clone().or_else(variable).unwrap_or_else(|| client::DEFAULT_URL.to_string())
 }
 
+/// From the flag, else the environment.
+fn given_token(options: &ClientOptions) -> Result<Option<Secret>, Error> {
+    let token = Env::process().token("--token-file", options.token_file.as_ref(), "AUTH_TOKEN");
+    token.map_err(|error| Error::BadRequest(error.to_string()))
+}
+
 fn connect(options: &ClientOptions) -> Result<Orchestrator, Error> {
     let client = Orchestrator::new(&url(options))?;
-    Ok(match std::env::var("AUTH_TOKEN") {
-        Ok(token) if !token.trim().is_empty() => client.token(token.trim()),
-        _ => client,
+    let token = given_token(options)?;
+    let saved = || saved::path().map_or(Ok(None), |path| saved::token(&path, client.url()));
+    let token = token.map_or_else(saved, |token| Ok(Some(token))).map_err(Error::BadRequest)?;
+    Ok(match token {
+        Some(token) => client.token(token.reveal()),
+        None => client,
     })
 }
 

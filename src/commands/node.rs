@@ -6,7 +6,7 @@ use crate::cli::{ClientOptions, Format, NodeVerb};
 use crate::client::Orchestrator;
 use crate::errors::Error;
 use crate::output::{self, Column, NONE, age, bytes};
-use crate::types::Node;
+use crate::types::{Function, Node};
 
 const COLUMNS: [Column<Node>; 13] = [
     Column::new("NAME", |n, _| n.name.clone()),
@@ -61,7 +61,7 @@ fn describe(options: &ClientOptions, node: &str) -> Outcome {
     let text = match options.output.unwrap_or_default() {
         Format::Json => output::json(&node)?,
         Format::Name => format!("{}\n", node.name),
-        _ => text(&node),
+        _ => text(&node, &connect(options)?.functions()?),
     };
     Ok(output::print(&text)?)
 }
@@ -82,7 +82,12 @@ fn remove(options: &ClientOptions, node: &str) -> Outcome {
     Ok(output::print_change(options, &answer, node, &format!("removed {node}. Next: cares node list"))?)
 }
 
-fn text(n: &Node) -> String {
+fn text(n: &Node, functions: &[Function]) -> String {
+    let here = |f: &'_ Function| {
+        let own = f.instances.iter().filter(|i| i.node == n.id);
+        own.map(|i| format!("{} of {} revision {} {} in flight {}", i.id, f.name, i.revision, i.status, i.in_flight))
+            .collect::<Vec<_>>()
+    };
     output::fields(&[
         ("Name", n.name.clone()),
         ("ID", n.id.clone()),
@@ -94,6 +99,7 @@ fn text(n: &Node) -> String {
         ("CPU usage", percent(n.cpu_percent)),
         ("Memory usage", percent(n.memory_percent)),
         ("Running", format!("{} of {} slots ({} for jobs)", n.running, n.slots, n.job_slots)),
+        ("Instances", functions.iter().flat_map(here).collect::<Vec<_>>().join("\n")),
         ("Done", format!("{} succeeded, {} failed", n.succeeded, n.failed)),
         ("Engines", n.engines.join(", ")),
         ("Tools", n.tools.join(", ")),

@@ -19,12 +19,15 @@ pub fn run(config: OrchestratorConfig) -> ExitCode {
     role::start_log(config.log, screen);
     let started = match orchestrator::start(&config) {
         Ok(started) => started,
+        Err(StartError::Config(error)) => return super::finish(Err(super::Failure::Usage(format!("{error}.")))),
         Err(error) => return role::failed(error),
     };
     let told = |started: &Running| log::info!("Workers join with: cares worker {}", started.grpc);
     let outcome = if screen {
         told(&started);
-        role::show(Program::Orchestrator, started.http, ROLE)
+        role::client(started.http, &started.own_token())
+            .map_err(Into::into)
+            .and_then(|client| role::show(Program::Orchestrator, client, ROLE))
     } else {
         Stop::listen().and_then(|stop| {
             role::ready(&[("http", started.http.to_string()), ("grpc", started.grpc.to_string())])?;
@@ -67,6 +70,6 @@ pub fn create() -> Result<Started, String> {
         }
     };
     log::info!("Workers join with: cares worker {}", started.grpc);
-    let client = role::client(started.http).map_err(|e| e.to_string())?;
+    let client = role::client(started.http, &started.own_token()).map_err(|e| e.to_string())?;
     Ok(Started { program: Program::Orchestrator, client, role: ROLE, stop: Box::new(|| started.stop()) })
 }

@@ -1,7 +1,7 @@
 //! What starting a role has in common: the log, the ready line, and running until told to stop.
 
 use super::{Failure, Outcome, systemd};
-use crate::cli::ClientOptions;
+use crate::auth::Secret;
 use crate::client::Orchestrator;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::errors::Error;
@@ -44,17 +44,17 @@ pub fn ready(parts: &[(&str, String)]) -> Outcome {
     Ok(())
 }
 
-/// A client of a role that listens in this process.
-pub fn client(mut http: SocketAddr) -> Result<Orchestrator, Error> {
+/// A client of a role that listens in this process, with its own token.
+pub fn client(mut http: SocketAddr, own: &Secret) -> Result<Orchestrator, Error> {
     if http.ip().is_unspecified() {
         http.set_ip(if http.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }
-    super::connect(&ClientOptions { url: Some(format!("http://{http}")), ..Default::default() })
+    Ok(Orchestrator::new(&format!("http://{http}"))?.token(own.reveal()))
 }
 
 /// Shows a role's screen until somebody leaves it; then the role is to be stopped.
-pub fn show(program: Program, http: SocketAddr, role: &'static str) -> Outcome {
-    let closed = tui::show(program, client(http)?, Some(role)).map_err(Failure::Here);
+pub fn show(program: Program, client: Orchestrator, role: &'static str) -> Outcome {
+    let closed = tui::show(program, client, Some(role)).map_err(Failure::Here);
     stopping(role);
     ended(closed?)
 }

@@ -3,6 +3,7 @@
 use super::role::{self, Stop};
 use super::{Failure, Outcome, demo};
 use crate::config::UpConfig;
+use crate::orchestrator::StartError;
 use crate::tui::Program;
 use crate::{client, orchestrator, output, rt, worker};
 use futures_lite::future;
@@ -16,8 +17,10 @@ pub fn run(config: UpConfig) -> ExitCode {
     let UpConfig { orchestrator, worker: mut member, demo } = config;
     let head = match orchestrator::start(&orchestrator) {
         Ok(head) => head,
+        Err(StartError::Config(error)) => return super::finish(Err(Failure::Usage(format!("{error}.")))),
         Err(error) => return role::failed(error),
     };
+    member.join_token = Some(head.own_token());
     if let Some((host, _)) = member.orchestrator.rsplit_once(':') {
         member.orchestrator = format!("{host}:{}", head.grpc.port()); // port 0 has become one
     }
@@ -30,8 +33,11 @@ pub fn run(config: UpConfig) -> ExitCode {
     };
     let outcome = match screen {
         true => {
-            rt::spawn(in_the_log(node.joining(), head.http, demo));
-            role::show(Program::Orchestrator, head.http, "the orchestrator and its worker")
+            let shown = role::client(head.http, &head.own_token());
+            shown.map_err(Failure::from).and_then(|client| {
+                rt::spawn(in_the_log(node.joining(), client.clone(), demo));
+                role::show(Program::Orchestrator, client, "the orchestrator and its worker")
+            })
         }
         false => Stop::listen().and_then(|stop| serve(&head, &node, stop, demo)),
     };
@@ -42,7 +48,7 @@ pub fn run(config: UpConfig) -> ExitCode {
 }
 
 /// With a screen: what goes wrong and what the demo answers is told in its log.
-async fn in_the_log(joined: impl Future<Output = Result<(), String>>, http: SocketAddr, with_demo: bool) {
+async fn in_the_log(joined: impl Future<Output = Result<(), String>>, client: client::Orchestrator, with_demo: bool) {
     if let Err(why) = joined.await {
         return log::error!("{why}");
     }
@@ -50,7 +56,6 @@ async fn in_the_log(joined: impl Future<Output = Result<(), String>>, http: Sock
         return;
     }
     let shown = rt::unblock(move || {
-        let client = role::client(http)?;
         let url = client.url().to_string();
         demo::run(&client, &url, &|text| text.lines().for_each(|line| log::info!("{}", line.trim())))
     });
@@ -75,7 +80,7 @@ fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, with_
     role::ready(&[("http", at(head.http)), ("grpc", at(head.grpc)), ("node", node.id().to_string())])?;
     if with_demo {
         let url = format!("http://{}", head.http);
-        let client = client::Orchestrator::new(&url)?;
+        let client = client::Orchestrator::new(&url)?.token(head.own_token().reveal());
         // That nobody reads it is no reason to end a cluster.
         let tell = |text: &str| drop(output::print(&format!("\n{text}\n")));
         let shown = async { Some(rt::unblock(move || demo::run(&client, &url, &tell)).await) };

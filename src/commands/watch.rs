@@ -3,6 +3,7 @@
 use super::Outcome;
 use crate::cli::{ClientOptions, Format};
 use crate::client::Watch;
+use crate::errors::Error;
 use crate::output::{self, Column};
 use crate::types::Change;
 use serde::Serialize;
@@ -25,7 +26,12 @@ pub fn run<T: Serialize + DeserializeOwned>(
     let mut rows: BTreeMap<String, Shown<T>> = BTreeMap::new();
     let mut synced = false;
     for change in watch {
-        let change = change?;
+        let change = change.map_err(|error| match error {
+            Error::Unreachable { url, .. } => {
+                Error::Unreachable { url, why: "it went away while it was watched".into() }
+            }
+            other => other,
+        })?;
         if options.output == Some(Format::Json) {
             let object = match &change {
                 Change::Put(row) => serde_json::json!({ "change": "put", "row": row }),
@@ -55,6 +61,7 @@ pub fn run<T: Serialize + DeserializeOwned>(
             }
         }
     }
+    output::progress(options, "the orchestrator ended the watch");
     Ok(())
 }
 

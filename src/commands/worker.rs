@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::role::{self, Stop};
+use crate::auth::Secret;
 use crate::config::{Env, WorkerConfig};
 use crate::rt::Receiver;
 use crate::tui::{Program, Started};
@@ -21,7 +22,9 @@ pub fn run(config: WorkerConfig) -> ExitCode {
         Err(error) => return role::failed(error),
     };
     let outcome = match screen {
-        true => role::show(Program::Worker, started.http, ROLE),
+        true => role::client(started.http, &started.own_token())
+            .map_err(Failure::from)
+            .and_then(|client| role::show(Program::Worker, client, ROLE)),
         false => Stop::listen().and_then(|stop| headless(&started, stop)),
     };
     rt::block_on(started.stop());
@@ -48,16 +51,19 @@ fn headless(started: &worker::Running, stop: Stop) -> super::Outcome {
 
 /// Joins for the start screen: fails when the first attempt does, or when `given_up` closes, and leaves nothing behind
 /// then.
-pub fn join(address: &str, given_up: &Receiver<()>) -> Result<Started, String> {
+pub fn join(address: &str, token: &str, given_up: &Receiver<()>) -> Result<Started, String> {
     let flags = cli::Worker { address: address.to_string(), ..Default::default() };
-    let config = WorkerConfig::new(&flags, &Env::process()).map_err(|e| e.to_string())?;
+    let mut config = WorkerConfig::new(&flags, &Env::process()).map_err(|e| e.to_string())?;
+    if !token.trim().is_empty() {
+        config.join_token = Some(Secret::new(token).map_err(|e| e.to_string())?);
+    }
     let started = worker::start(&config).map_err(|e| e.to_string())?;
     let cancelled = async {
         let _ = given_up.recv().await; // closed
         Err("given up".to_string())
     };
     let client = match rt::block_on(future::or(started.first_attempt(), cancelled)) {
-        Ok(()) => role::client(started.http).map_err(|e| e.to_string()),
+        Ok(()) => role::client(started.http, &started.own_token()).map_err(|e| e.to_string()),
         Err(why) => Err(why),
     };
     match client {

@@ -1,10 +1,13 @@
 //! The front door: the only part that takes connections from anyone. Bounds headers, bodies, time and connections, and
 //! hands small requests to the REST handlers behind it.
 
+use super::headers::X_CALL_ID;
 use super::origin;
 use super::problem::Problem;
 use super::rest::Rest;
 use super::route::{self, Face, Streamed};
+use super::upgrade::Tunnel;
+use crate::auth::Needs;
 use crate::body::{self, Body, CollectError};
 use crate::clock;
 use crate::lanes;
@@ -15,11 +18,11 @@ use hyper::body::Incoming;
 use hyper::header;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -123,33 +126,46 @@ impl<S> Door<S> {
 impl<S: Face> Door<S> {
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: Receiver<()>, _pass: Pass<S>) {
         let Ok(socket) = Socket::over(stream) else { return };
+        let tunnel: Mutex<Option<Tunnel>> = Mutex::default();
         let service = service_fn(|request| {
-            let door = self.clone();
-            async move { Ok::<_, Infallible>(door.answer(request, peer).await) }
+            let (door, tunnel) = (self.clone(), &tunnel);
+            async move {
+                let mut answer = door.answer(request, peer).await;
+                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Tunnel::of(&mut answer);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(Timers)
             .header_read_timeout(HEAD_LIMIT)
             .max_buf_size(HEAD_BYTES_HARD)
             .max_headers(HEADERS_HARD)
             .serve_connection(socket, service);
-        let mut connection = pin!(connection);
         let mut stopped = pin!(stop.recv());
         let mut stopping = false;
         let ended = std::future::poll_fn(|cx| {
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
-            connection.as_mut().poll(cx)
+            Pin::new(&mut connection).poll(cx)
         });
         if let Err(error) = ended.await {
-            log::debug!("HTTP: connection of {peer}: {error}");
+            return log::debug!("HTTP: connection of {peer}: {error}");
+        }
+        let parts = connection.into_parts();
+        let begun = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tunnel) = begun {
+            tunnel.run(parts.io, parts.read_buf).await;
         }
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let caller = match check_head(&request).and_then(|()| origin::check(&request, self.face.open())) {
+        let caller = match check_head(&request)
+            .and_then(|()| origin::check(&request, self.face.open() || self.face.gate().closed()))
+        {
             Ok(caller) => caller,
             Err(problem) => return problem.into(),
         };
@@ -162,23 +178,42 @@ impl<S: Face> Door<S> {
         answer
     }
 
-    async fn route(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Problem> {
-        let path = request.uri().path();
-        let (route, params) = route::find::<S>(request.method(), path)?;
+    async fn route(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Result<Response<Body>, Problem> {
+        let found = route::find::<S>(request.method(), request.uri().path());
+        let (needs, function) = match &found {
+            Ok((route, params)) => (route.needs, params.first().cloned().unwrap_or_default()),
+            Err(_) => (Needs::Token, String::new()), // what is not there is not everybody's business either
+        };
+        let function = match needs {
+            Needs::Result | Needs::Cancel => self.face.function_of(&function).unwrap_or_default(),
+            _ => function,
+        };
+        let public = || self.face.public(&function);
+        let by = match self.face.gate().admit(request.headers_mut(), needs, &function, public) {
+            Ok(who) => who.map(|who| who.name.clone()),
+            Err(denied) => {
+                let mut answer = Response::from(Problem::from(denied));
+                if needs == Needs::Invoke {
+                    answer.headers_mut().extend(self.face.refused_call().map(|id| (X_CALL_ID, id)));
+                }
+                return Ok(answer);
+            }
+        };
+        let (route, params) = found?;
         match route.handler.streamed(request.uri().query())? {
             Some(handler) => {
                 let query = match route.path.ends_with('*') {
                     true => Vec::new(), // passed on as it is
                     false => route::query(request.uri().query())?,
                 };
-                handler(self.face.clone(), Streamed { params, query, request, peer }).await
+                handler(self.face.clone(), Streamed { params, query, request, peer, by }).await
             }
             None => {
                 let (head, incoming) = request.into_parts();
                 let body = whole_body(incoming).await?;
                 let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
                 let method = if head.method == Method::HEAD { Method::GET } else { head.method };
-                self.rest.ask(method, path, body).await
+                self.rest.ask(method, path, body, by.as_deref()).await
             }
         }
     }

@@ -37,6 +37,9 @@ pub fn strip(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         .chain(headers.keys().filter(|name| ours(name)).cloned())
         .collect();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH); // it does not count then (RFC 9112, 6.3), and would on a link
+    }
     for name in HOP_BY_HOP.iter().chain(&named) {
         headers.remove(name);
     }
@@ -85,6 +88,17 @@ mod tests {
         }
         strip(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn a_length_beside_chunks_does_not_count() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("3"));
+        strip(&mut headers);
+        assert_eq!(headers.len(), 1);
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        strip(&mut headers);
+        assert!(headers.is_empty());
     }
 
     #[test]

@@ -8,4 +8,7 @@ pub mod origin;
 pub mod problem;
 pub mod rest;
 pub mod route;
+#[cfg(test)]
+pub mod scope_tests;
+pub mod upgrade;
 pub mod watch;

@@ -1,5 +1,6 @@
 //! Errors as everybody outside sees them: RFC 9457, with a stable code. The README lists the codes.
 
+use crate::auth::Denied;
 use crate::body::Body;
 use crate::cluster::{Failure, Refusal};
 use crate::orchestrator::spec::Invalid;
@@ -47,6 +48,12 @@ impl Problem {
         Problem::new(404, "node_not_found", format!("no node '{id}' is known: GET /nodes lists them"))
     }
 
+    /// 404 for an asynchronous call.
+    pub fn no_call(id: &str) -> Self {
+        let detail = format!("no asynchronous call '{id}' is known, or no longer: GET /calls lists them");
+        Problem::new(404, "call_not_found", detail)
+    }
+
     /// 413, naming the limit.
     pub fn too_large(what: &str, limit: u64) -> Self {
         Problem::new(413, "too_large", format!("{what} may have at most {limit} bytes"))
@@ -63,10 +70,7 @@ impl Problem {
         match refusal {
             Refusal::UnknownFunction => Problem::no_function(function),
             Refusal::NoNode { why } => Problem::no_node(function, &why),
-            Refusal::QueueFull { limit } => {
-                let detail = format!("function '{function}': as many calls wait as may ({limit}); try again later");
-                Problem::new(429, "queue_full", detail).retry_after(1)
-            }
+            Refusal::QueueFull { limit } => Problem::queue_full(function, limit),
             other => Problem::new(500, "internal", format!("function '{function}': {other:?}")),
         }
     }
@@ -75,6 +79,7 @@ impl Problem {
     pub fn of_failure(function: &str, failure: Failure) -> Self {
         match failure {
             Failure::NoNode { why } => Problem::no_node(function, &why),
+            Failure::Crowded { limit } => Problem::queue_full(function, limit),
             Failure::NodeLost { node } => Problem::node_lost(function, &format!("node '{node}' is gone")),
             Failure::NotStarted { why } => {
                 Problem::new(502, "function_not_started", format!("function '{function}' could not be started: {why}"))
@@ -85,6 +90,11 @@ impl Problem {
                 format!("function '{function}' was deleted while the call waited"),
             ),
         }
+    }
+
+    fn queue_full(function: &str, limit: usize) -> Self {
+        let detail = format!("function '{function}': as many calls wait as may ({limit}); try again later");
+        Problem::new(429, "queue_full", detail).retry_after(1)
     }
 
     fn no_node(function: &str, why: &str) -> Self {
@@ -121,13 +131,23 @@ impl Problem {
     /// The headers of the answer, beside its type.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let retry = self.retry_after_s.map(|s| ("Retry-After", s.to_string()));
-        retry.into_iter().chain(self.allow.clone().map(|methods| ("Allow", methods))).collect()
+        let authenticate = (self.status == 401).then(|| ("WWW-Authenticate", "Bearer realm=\"cares\"".to_string()));
+        retry.into_iter().chain(self.allow.clone().map(|methods| ("Allow", methods))).chain(authenticate).collect()
     }
 }
 
 impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
         Problem::new(400, "invalid_field", format!("{}: {}", invalid.field, invalid.why))
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied.known() {
+            true => Problem::new(403, "forbidden", denied.to_string()),
+            false => Problem::new(401, "unauthenticated", denied.to_string()),
+        }
     }
 }
 

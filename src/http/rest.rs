@@ -30,8 +30,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Rest {
     server: Arc<tiny_http::Server>,
     path: PathBuf,
+    /// Proves that a request came through the front door: functions may run as this user, and find the socket.
+    pass: String,
     inside: AtomicUsize,
 }
+
+const PASS: &str = "cares-pass";
+const BY: &str = "cares-by";
 
 /// Counts a request out when dropped.
 struct Place(Arc<Rest>);
@@ -53,27 +58,41 @@ impl Rest {
         }
         let listener = UnixListener::bind(&path)?;
         let server = Arc::new(tiny_http::Server::from_listener(listener, None).map_err(io::Error::other)?);
+        let pass = crate::ids::random_hex(16);
         for n in 0..THREADS {
-            let (server, face) = (server.clone(), face.clone());
+            let (server, face, pass) = (server.clone(), face.clone(), pass.clone());
             thread::Builder::new().name(format!("rest-{n}")).spawn(move || {
                 while let Ok(request) = server.recv() {
-                    respond(&*face, request);
+                    respond(&*face, request, &pass);
                 }
             })?;
         }
-        Ok(Arc::new(Rest { server, path, inside: AtomicUsize::new(0) }))
+        Ok(Arc::new(Rest { server, path, pass, inside: AtomicUsize::new(0) }))
     }
 
     /// Asks a handler. What was asked runs to its end, and counts as long, also when nobody waits for it any more.
-    pub async fn ask(self: &Arc<Self>, method: Method, path: &str, body: Bytes) -> Result<Response<Body>, Problem> {
+    /// `by`: the name of the token it came with.
+    pub async fn ask(
+        self: &Arc<Self>,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        by: Option<&str>,
+    ) -> Result<Response<Body>, Problem> {
         let place = self.clone().enter().ok_or_else(|| {
             let detail = format!("{WAITING} requests to the API are waiting, as many as may");
             Problem::new(503, "api_busy", detail).retry_after(1)
         })?;
         let (tell, told) = oneshot::channel();
-        let path = path.to_string();
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", "rest").header("connection", "close");
+        request = request.header(PASS, &self.pass);
+        if let Some(by) = by {
+            request = request.header(BY, by);
+        }
+        let request = request.body(Body::full(body)).map_err(|e| Problem::invalid(e.to_string()))?;
         crate::rt::spawn(async move {
-            let answer = clock::timeout(LIMIT, place.0.exchange(method, &path, body)).await;
+            let answer = clock::timeout(LIMIT, place.0.exchange(request)).await;
             drop(place);
             let _ = tell.send(answer); // the caller may have left
         });
@@ -93,12 +112,10 @@ impl Rest {
         Some(Place(self))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> io::Result<Response<Body>> {
+    async fn exchange(&self, request: Request<Body>) -> io::Result<Response<Body>> {
         let socket = Socket::connect_unix(&self.path).await?;
         let (mut requests, connection) = http1::handshake(socket).await.map_err(io::Error::other)?;
         crate::rt::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "rest").header("connection", "close");
-        let request = request.body(Body::full(body)).map_err(io::Error::other)?;
         let mut answer = requests.send_request(request).await.map_err(io::Error::other)?;
         super::headers::strip(answer.headers_mut());
         answer.headers_mut().remove(hyper::header::SERVER);
@@ -114,7 +131,10 @@ impl Rest {
     }
 }
 
-fn respond<S: Face>(face: &S, mut request: tiny_http::Request) {
+fn respond<S: Face>(face: &S, mut request: tiny_http::Request, pass: &str) {
+    if header(&request, PASS).as_deref() != Some(pass) {
+        return; // no word to whoever found another way in
+    }
     let handled = catch_unwind(AssertUnwindSafe(|| handle(face, &mut request)));
     let reply = match handled {
         Ok(Ok(reply)) => reply,
@@ -129,6 +149,10 @@ fn respond<S: Face>(face: &S, mut request: tiny_http::Request) {
     if let Err(error) = request.respond(response) {
         log::debug!("REST: an answer was not taken: {error}");
     }
+}
+
+fn header(request: &tiny_http::Request, name: &'static str) -> Option<String> {
+    request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.to_string())
 }
 
 fn refusal(problem: &Problem) -> Reply {
@@ -147,7 +171,7 @@ fn handle<S: Face>(face: &S, request: &mut tiny_http::Request) -> Result<Reply, 
     let query = route::query(query)?;
     match route.handler {
         Handler::Rest(handler) | Handler::Watched(handler, _) => {
-            handler(face, &Call { params, query, body, path: path.into() })
+            handler(face, &Call { params, query, body, path: path.into(), by: header(request, BY) })
         }
         Handler::Stream(_) => Err(Problem::new(500, "internal", "a streamed route came to a REST handler")),
     }

@@ -1,9 +1,11 @@
 //! Which path leads where: one table per role, from which matching, 404 and 405 follow.
 
 use super::problem::Problem;
+use crate::auth::{Gate, Needs};
 use crate::body::Body;
 use crate::json::{self, JsonError};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +20,8 @@ pub struct Route<S> {
     pub method: &'static str,
     /// Segments; `{name}` takes one, a last `*` takes the rest and may be empty.
     pub path: &'static str,
+    /// What whoever asks must be allowed.
+    pub needs: Needs,
     pub handler: Handler<S>,
 }
 
@@ -57,6 +61,20 @@ pub trait Face: Sized + Send + Sync + 'static {
     const ROUTES: &'static [Route<Self>];
     /// May be asked under any host name and from any site: the operator said so.
     fn open(&self) -> bool;
+    /// Who may ask.
+    fn gate(&self) -> &Gate;
+    /// Whether anybody may call that function.
+    fn public(&self, _function: &str) -> bool {
+        false
+    }
+    /// The function of a call that was submitted.
+    fn function_of(&self, _call: &str) -> Option<String> {
+        None
+    }
+    /// An id for a call that is refused.
+    fn refused_call(&self) -> Option<HeaderValue> {
+        None
+    }
 }
 
 /// A small request.
@@ -66,6 +84,8 @@ pub struct Call {
     pub body: Vec<u8>,
     /// Path and query, for links to what follows.
     pub path: String,
+    /// The name of the token it came with.
+    pub by: Option<String>,
 }
 
 /// A request whose body streams.
@@ -74,6 +94,8 @@ pub struct Streamed {
     pub query: Vec<(String, String)>,
     pub request: Request<Incoming>,
     pub peer: SocketAddr,
+    /// The name of the token it came with.
+    pub by: Option<Arc<str>>,
 }
 
 /// A small answer.
@@ -98,6 +120,11 @@ impl Reply {
 }
 
 impl Call {
+    /// The name of the token it came with.
+    pub fn by(&self) -> Option<&str> {
+        self.by.as_deref()
+    }
+
     /// A part of the path; the table says how many there are.
     pub fn param(&self, at: usize) -> &str {
         self.params.get(at).map_or("", String::as_str)

@@ -92,6 +92,9 @@ pub async fn send(mut body: Body, mut stream: SendStream<Bytes>) {
             Next::Frame(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => {
                     let last = body.is_end_stream();
+                    if data.is_empty() && !last {
+                        continue; // the other end takes few of those
+                    }
                     let sent = send_data(&mut stream, data, last).await;
                     if last {
                         return;
@@ -121,6 +124,9 @@ enum Next {
 }
 
 async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, last: bool) -> Result<(), h2::Error> {
+    if data.is_empty() && last {
+        return stream.send_data(data, true);
+    }
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
         let room = match stream.capacity() {

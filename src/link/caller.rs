@@ -36,9 +36,11 @@ pub async fn call_over(socket: Socket) -> Result<(Caller, impl Future<Output = S
         .max_header_list_size(super::HEADERS_BYTES)
         .max_send_buffer_size(super::SEND_BUFFER_BYTES)
         .max_concurrent_reset_streams(super::GIVEN_UP)
+        .max_local_error_reset_streams(None) // a stream that breaks the protocol must not end the others
         .handshake(socket)
         .await?;
     let pings = connection.ping_pong();
+    let connection = Box::new(connection); // large, and moved into each future around it
     let connection = async move {
         let ended = async {
             match connection.await {

@@ -26,6 +26,7 @@ where
         .max_header_list_size(super::HEADERS_BYTES)
         .max_send_buffer_size(super::SEND_BUFFER_BYTES)
         .max_concurrent_reset_streams(super::GIVEN_UP)
+        .max_local_error_reset_streams(None) // a stream that breaks the protocol must not end the others
         .max_pending_accept_reset_streams(super::GIVEN_UP)
         .handshake(socket)
         .await?;

@@ -61,7 +61,8 @@ impl From<StoreError> for Failed {
     }
 }
 
-fn turn(app: &Arc<Orchestrator>) -> Result<Turn, Failed> {
+/// Held while bundles are read or changed as one.
+pub fn turn(app: &Arc<Orchestrator>) -> Result<Turn, Failed> {
     match app.backups.0.swap(true, Ordering::AcqRel) {
         true => Err(Failed::Busy),
         false => Ok(Turn(app.clone())),
@@ -159,7 +160,7 @@ impl Write for Chunks {
 }
 
 /// Brings one back.
-pub async fn restore(app: Arc<Orchestrator>, body: Incoming) -> Result<Restored, Failed> {
+pub async fn restore(app: Arc<Orchestrator>, body: Incoming, by: Option<&str>) -> Result<Restored, Failed> {
     let turn = turn(&app)?;
     let spooled = app.bundles.spool(body, backup::MAX_BYTES).await.map_err(Failed::Upload)?;
     let (dir, file) = (app.bundles.dir().to_path_buf(), spooled.path().to_path_buf());
@@ -187,7 +188,8 @@ pub async fn restore(app: Arc<Orchestrator>, body: Incoming) -> Result<Restored,
         Err(refusal) => return Err(BackupError::Damaged(format!("it was refused: {refusal:?}")).into()),
     };
     let message = format!("The backup of {} was restored: {} functions", restored.created_at, restored.functions);
-    app.events.tell(&Told { kind: "cluster.restored", level: "warn", message, node: None, function: None });
+    let told = Told { kind: "cluster.restored", level: "warn", message, node: None, function: None, actor: None };
+    app.events.tell(&told.by(by));
     drop(turn);
     Ok(restored)
 }
@@ -216,7 +218,7 @@ fn check(file: &Path) -> Result<(Head, Kept), BackupError> {
         }
     }
     let known: BTreeSet<&str> = kept.bundles.iter().map(|(digest, _)| digest.as_str()).collect();
-    for revision in kept.functions.iter().flatten() {
+    for revision in kept.functions.iter().flat_map(|function| &function.revisions) {
         if bundle::digest_in(&revision.image).is_some_and(|digest| !known.contains(digest)) {
             let why = format!("it lacks {}, which function '{}' needs", revision.image, revision.function);
             return Err(BackupError::Damaged(why));

@@ -2,13 +2,14 @@
 
 use super::store::{Bundle, Store, StoreError, Write};
 use crate::bundle::{self, BundleError};
+use crate::garbage::Unused;
 use crate::types::FunctionSpec;
 use crate::{clock, ids, rt};
 use bytes::Bytes;
 use futures_lite::Stream;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
@@ -54,32 +55,68 @@ impl Drop for Spooled {
 pub struct Bundles {
     dir: PathBuf,
     store: Arc<Store>,
-    known: Mutex<BTreeMap<String, Bundle>>,
+    inner: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    known: BTreeMap<String, Held>,
+    /// Files in their place whose records are not on disk yet.
+    arriving: Vec<String>,
+}
+
+struct Held {
+    /// `None`: a file without a record, as a crash may leave one.
+    bundle: Option<Bundle>,
+    /// When somebody last had a use for it; by the program's own clock, so that a restart counts as one.
+    used_ms: u64,
+}
+
+impl Held {
+    fn now(bundle: Option<Bundle>) -> Self {
+        Held { bundle, used_ms: clock::now_ms() }
+    }
+}
+
+/// Says that a file is arriving, until dropped.
+struct Arriving<'a>(&'a Bundles, &'a str);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        if let Some(at) = inner.arriving.iter().position(|digest| digest == self.1) {
+            inner.arriving.swap_remove(at);
+        }
+    }
 }
 
 impl Bundles {
     /// Uses `dir`; what a crash left half-written there is removed.
     pub fn open(dir: PathBuf, store: Arc<Store>, known: Vec<(String, Bundle)>) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
+        let mut inner = Shelf::default();
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "part") {
-                fs::remove_file(path)?;
+            match (path.file_stem().and_then(|stem| stem.to_str()), path.extension().and_then(|e| e.to_str())) {
+                (_, Some("part")) => fs::remove_file(path)?,
+                (Some(digest), Some("zip")) if bundle::is_digest(digest) => {
+                    inner.known.insert(digest.into(), Held::now(None));
+                }
+                _ => {}
             }
         }
-        Ok(Bundles { dir, store, known: Mutex::new(known.into_iter().collect()) })
+        inner.known.extend(known.into_iter().map(|(digest, bundle)| (digest, Held::now(Some(bundle)))));
+        Ok(Bundles { dir, store, inner: Mutex::new(inner) })
     }
 
     /// What a stored bundle says it is.
     pub fn manifest(&self, digest: &str) -> Option<FunctionSpec> {
-        self.lock().get(digest).map(|b| b.manifest.clone())
+        self.lock().wanted(digest).map(|b| b.manifest.clone())
     }
 
     /// A stored bundle's bytes, in chunks; `None` when there is none of that digest.
     pub async fn read(&self, digest: &str) -> Option<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
-        if !self.lock().contains_key(digest) {
-            return None;
-        }
+        self.lock().wanted(digest)?;
         let path = self.path(digest);
         let file = rt::unblock(move || File::open(path)).await.ok()?;
         let next = |file: Option<File>| async move {
@@ -113,14 +150,16 @@ impl Bundles {
             Ok((digest, manifest))
         });
         let (digest, manifest) = looked.await?;
+        self.lock().arriving.push(digest.clone());
+        let _arriving = Arriving(self, &digest);
         let (from, to, dir) = (part.clone(), self.path(&digest), self.dir.clone());
         let moved = rt::unblock(move || fs::rename(from, to).and_then(|()| File::open(dir)?.sync_all()));
         moved.await.map_err(|e| disk(part, e))?;
         let record = Bundle { size_bytes: size, unix_ms: clock::unix_ms(), manifest: manifest.clone() };
-        let written = self.store.write(Write::Bundle(digest.clone(), record.clone()), Vec::new());
+        let written = self.store.write(Write::Bundle(digest.clone(), Box::new(record.clone())), Vec::new());
         self.store.kept(written).await.map_err(Rejected::Store)?;
-        self.lock().insert(digest.clone(), record);
-        Ok((digest, manifest))
+        self.lock().known.insert(digest.clone(), Held::now(Some(record)));
+        Ok((digest.clone(), manifest))
     }
 
     /// Takes a body to disk as it comes; the file is gone when what is returned is dropped, unless it was moved.
@@ -151,7 +190,50 @@ impl Bundles {
 
     /// Takes note of bundles that lie in the folder and are recorded with the next write.
     pub fn add(&self, bundles: &[(String, Bundle)]) {
-        self.lock().extend(bundles.iter().cloned());
+        let held = bundles.iter().map(|(digest, bundle)| (digest.clone(), Held::now(Some(bundle.clone()))));
+        self.lock().known.extend(held);
+    }
+
+    /// Those not in use, and since when they were of none.
+    pub fn unused(&self, in_use: &BTreeSet<String>, now_ms: u64) -> Vec<Unused> {
+        let mut inner = self.lock();
+        let mut unused = Vec::new();
+        for (digest, held) in &mut inner.known {
+            if in_use.contains(digest) {
+                held.used_ms = now_ms;
+                continue;
+            }
+            let bytes = held.bundle.as_ref().map_or(0, |bundle| bundle.size_bytes);
+            unused.push(Unused { name: digest.clone(), bytes, since_ms: held.used_ms });
+        }
+        unused
+    }
+
+    /// Forgets a bundle and removes its file, unless somebody had a use for it less than `young_ms` ago. The record goes
+    /// first: a file without one does no harm.
+    pub async fn discard(&self, digest: &str, now_ms: u64, young_ms: u64) -> Result<bool, StoreError> {
+        let (held, written) = {
+            let mut inner = self.lock();
+            let young = inner.known.get(digest).is_none_or(|held| now_ms.saturating_sub(held.used_ms) < young_ms);
+            if young || inner.arriving.iter().any(|arriving| arriving == digest) {
+                return Ok(false);
+            }
+            let Some(held) = inner.known.remove(digest) else { return Ok(false) };
+            // With the lock held: an upload's record comes after it.
+            (held, self.store.write(Write::BundleGone(digest.into()), Vec::new()))
+        };
+        if let Err(error) = self.store.kept(written).await {
+            if let Some(bundle) = held.bundle.clone() {
+                drop(self.store.write(Write::Bundle(digest.into(), Box::new(bundle)), Vec::new())); // if it was written after all
+            }
+            self.lock().known.entry(digest.into()).or_insert(held);
+            return Err(error);
+        }
+        let inner = self.lock();
+        if !inner.known.contains_key(digest) && !inner.arriving.iter().any(|arriving| arriving == digest) {
+            let _ = fs::remove_file(self.path(digest)); // what stays is found at the next start
+        }
+        Ok(true)
     }
 
     /// Where the files are.
@@ -164,7 +246,16 @@ impl Bundles {
         self.dir.join(format!("{digest}.zip"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Bundle>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    /// A bundle somebody asks for: it is of use again.
+    fn wanted(&mut self, digest: &str) -> Option<&Bundle> {
+        let held = self.known.get_mut(digest)?;
+        held.used_ms = clock::now_ms();
+        held.bundle.as_ref()
     }
 }

@@ -3,7 +3,9 @@
 use super::Orchestrator;
 use super::dispatch::link::Session;
 use crate::clock;
-use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision};
+use crate::cluster::{
+    Command, Event, InstanceKey, InstanceState, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision,
+};
 use crate::rt::{self, Receiver};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +14,9 @@ use std::time::Duration;
 /// An http function must answer on its port within this: beyond it a person has given up, and a hung start would hold
 /// waiting calls.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// An image that is to take over must be on its node within this; nobody waits for it but who deployed it.
+const PREPARE_LIMIT: Duration = Duration::from_secs(600);
 
 /// A worker of ours dials its links at once; one that has none by now never will.
 const LINKS_WITHIN: Duration = Duration::from_secs(2);
@@ -31,10 +36,15 @@ pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
                 app.first_generation.close(node, session);
                 rt::spawn(look_for_links(app.clone(), Session { node, session }));
             }
+            Event::FunctionPut { revision, .. } => app.schedules.put(&revision),
+            Event::FunctionDeleted { name } => app.schedules.remove(&name),
             Event::InstanceStarting { instance, node, revision } => {
                 rt::spawn(start(app.clone(), instance, of(node), revision));
             }
             Event::InstanceStopping { instance, node } => rt::spawn(stop(app.clone(), instance, of(node))),
+            Event::InstanceFrozen { instance, node, .. } => rt::spawn(freeze(app.clone(), instance, of(node))),
+            Event::InstanceThawing { instance, node } => rt::spawn(thaw(app.clone(), instance, of(node))),
+            Event::ModeWanted { node, revision } => rt::spawn(ask_mode(app.clone(), node, revision)),
             Event::NodeLost { node, .. } | Event::NodeLeft { node, .. } => {
                 app.links.close(node, of(node).session);
                 app.first_generation.close(node, of(node).session);
@@ -80,6 +90,44 @@ async fn start(app: Arc<Orchestrator>, instance: InstanceKey, to: Session, revis
     };
     if app.state.apply(command).is_err() {
         stop(app, instance, to).await; // no longer wanted
+    }
+}
+
+/// The node freezes it unless it is busy. What changed meanwhile has the last word, for orders may overtake each other.
+async fn freeze(app: Arc<Orchestrator>, instance: InstanceKey, to: Session) {
+    let frozen = || app.state.read(|c| c.instance(instance).is_some_and(|i| i.state == InstanceState::Frozen));
+    if !frozen() {
+        return;
+    }
+    if let Err(why) = app.links.freeze(to, instance).await {
+        log::debug!("instance {instance} could not be frozen: {why}");
+        let _ = app.state.apply(Command::InstanceAwake { instance }); // gone meanwhile
+    } else if !frozen() {
+        thaw(app, instance, to).await;
+    }
+}
+
+async fn thaw(app: Arc<Orchestrator>, instance: InstanceKey, to: Session) {
+    if let Err(why) = app.links.thaw(to, instance).await {
+        log::debug!("instance {instance} could not be woken: {why}"); // the next call wakes it
+    }
+}
+
+/// Has a node look at an image that is to take over, so that one that cannot be had is known before any call needs it.
+async fn ask_mode(app: Arc<Orchestrator>, node: NodeKey, revision: Arc<Revision>) {
+    let (function, number) = (revision.function.clone(), revision.number);
+    let asked = clock::timeout(PREPARE_LIMIT, app.links.prepare(node, &revision)).await;
+    let failed = |why: String| Command::RevisionFailed { function: function.clone(), revision: number, node, why };
+    let command = match asked {
+        Some(Ok(Some(mode))) => Command::ResolveMode { function: function.clone(), revision: number, mode },
+        Some(Ok(None)) => failed("its node does not say how the image is run: give the mode".into()),
+        Some(Err(why)) => failed(why),
+        None => failed(format!("its image was not there within {} s", PREPARE_LIMIT.as_secs())),
+    };
+    if let Ok(applied) = app.state.apply(command)
+        && let Err(error) = applied.kept().await
+    {
+        log::warn!("{error}"); // it is asked again after a restart
     }
 }
 

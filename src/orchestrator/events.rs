@@ -2,7 +2,7 @@
 
 use super::store::{EVENTS_KEPT, Store};
 use crate::clock;
-use crate::cluster::{Cluster, Event as Fact, NodeKey};
+use crate::cluster::{Cluster, Event as Fact, InstanceKey, NodeKey, Revision};
 use crate::ring::{Follower, Ring};
 use crate::types::Event;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ impl EventLog {
             message: told.message.clone(),
             node: told.node.clone(),
             function: told.function.clone(),
+            actor: told.actor.clone(),
         });
         self.store.note(event);
     }
@@ -58,9 +59,20 @@ pub struct Told {
     pub message: String,
     pub node: Option<String>,
     pub function: Option<String>,
+    /// The name of the token it was done with.
+    pub actor: Option<String>,
 }
 
 impl Told {
+    /// Says who did it.
+    pub fn by(mut self, actor: Option<&str>) -> Self {
+        if let Some(actor) = actor {
+            self.message = format!("{} (by {actor})", self.message);
+            self.actor = Some(actor.into());
+        }
+        self
+    }
+
     /// Writes it to the program's log.
     pub fn log(&self) {
         let level = match self.level {
@@ -80,7 +92,15 @@ fn bytes(message: &str) -> usize {
 pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
     let name = |key: NodeKey| cluster.node(key).map_or_else(|| "?".to_string(), |n| n.spec.name.clone());
     let id = |key: NodeKey| cluster.node(key).map(|n| n.spec.id.clone());
-    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None };
+    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None, actor: None };
+    let function = |kind, level, revision: &Revision, message| {
+        let function = Some(revision.function.to_string());
+        Told { kind, level, message, node: None, function, actor: None }
+    };
+    let on_node = |kind, level, key, revision: &Revision, instance: &InstanceKey, what: &str| Told {
+        function: Some(revision.function.to_string()),
+        ..node(kind, level, key, format!("Function '{}': instance {instance} {what}", revision.function))
+    };
     let told = match fact {
         Fact::NodeJoined { node: key, again, .. } => {
             let verb = if *again { "has rejoined" } else { "has joined" };
@@ -119,6 +139,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             message: format!("Node '{name}' was removed"),
             node: Some(id.clone()),
             function: None,
+            actor: None,
         },
         Fact::FunctionPut { revision, first } => Told {
             kind: if *first { "function.registered" } else { "function.updated" },
@@ -131,7 +152,23 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             },
             node: None,
             function: Some(revision.function.to_string()),
+            actor: None,
         },
+        Fact::FunctionScaled { revision: r } => function(
+            "function.scaled",
+            "info",
+            r,
+            format!("Function '{}' has min {}, ready {}, max {}", r.function, r.min, r.ready, r.max),
+        ),
+        Fact::RevisionServing { before: None, .. } => return None,
+        Fact::RevisionServing { revision: r, before: Some(before) } => {
+            let text = format!("Function '{}': revision {} serves in place of {before}", r.function, r.number);
+            function("function.serving", "info", r, text)
+        }
+        Fact::RevisionFailed { revision: r, serving, why } => {
+            let text = format!("Function '{}': revision {} failed, {serving} serves on: {why}", r.function, r.number);
+            function("function.failed", "error", r, text)
+        }
         Fact::ModeResolved { revision } => Told {
             kind: "function.resolved",
             level: "info",
@@ -141,6 +178,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             },
             node: None,
             function: Some(revision.function.to_string()),
+            actor: None,
         },
         Fact::FunctionDeleted { name } => Told {
             kind: "function.deleted",
@@ -148,6 +186,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             message: format!("Function '{name}' is deleted"),
             node: None,
             function: Some(name.to_string()),
+            actor: None,
         },
         Fact::InstanceStarting { instance, node: key, revision } => Told {
             function: Some(revision.function.to_string()),
@@ -170,6 +209,13 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
         Fact::InstanceStopping { instance, node: key } => {
             node("instance.stopping", "info", *key, format!("Stopping instance {instance} on node '{}'", name(*key)))
         }
+        Fact::InstanceFrozen { instance, node: key, revision } => {
+            on_node("instance.frozen", "info", *key, revision, instance, "is idle and frozen: the next call wakes it")
+        }
+        Fact::InstanceEvicted { instance, node: key, revision } => {
+            let what = format!("goes, for its node '{}' is short of memory", name(*key));
+            on_node("instance.evicted", "warn", *key, revision, instance, &what)
+        }
         Fact::InstanceEnded { instance, node: key, revision, started, why } => Told {
             function: Some(revision.function.to_string()),
             ..node(
@@ -179,6 +225,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
                 format!("Function '{}': instance {instance} on node '{}': {why}", revision.function, name(*key)),
             )
         },
+        Fact::ModeWanted { .. } | Fact::InstanceThawing { .. } => return None,
         Fact::InvocationAssigned(_) | Fact::InvocationQueued { .. } | Fact::InvocationFailed { .. } => return None,
     };
     Some(told)

@@ -2,7 +2,9 @@
 
 use super::Orchestrator;
 use super::dispatch::link::Changed;
+use super::events::Told;
 use super::members::Outgoing;
+use crate::auth::{self, Needs};
 use crate::clock;
 use crate::cluster::{Command, Event, InstanceKey, Node, NodeKey, NodeSpec, Reach, Refusal, Reported};
 use crate::lanes;
@@ -12,14 +14,17 @@ use crate::wire::proto::{self, cluster_service_server::ClusterService};
 use crate::{names, rpc, wire};
 use async_io::Async;
 use futures_lite::{Stream, StreamExt};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
 
 /// How often a node tells its metrics: fast enough for a live dashboard, and ten chances within a lease.
 const HEARTBEAT_MS: u32 = 1_000;
+/// Links of all nodes together, beyond one each: a link takes some 30 KB at either end.
+const LINKS_IN_ALL: usize = 128;
 /// A connection must say what it is within this.
 const FIRST_BYTES: Duration = Duration::from_secs(10);
 /// A peer's words are bounded: they end up in listings.
@@ -33,14 +38,17 @@ const FIRST_GENERATION_SLOTS: u32 = 4;
 /// And what it runs them with: images were all it knew.
 const FIRST_GENERATION_ENGINE: &str = "docker";
 
+/// Between two events about workers that were refused.
+const REFUSED_EVERY_MS: u64 = 1_000;
+
 /// Accepts workers until `stop` closes.
 pub async fn listen(app: Arc<Orchestrator>, listener: Async<TcpListener>, stop: Receiver<()>) {
-    while let Some((stream, _)) = net::accept(&listener, &stop).await {
-        rt::spawn(connection(app.clone(), stream, stop.clone()));
+    while let Some((stream, peer)) = net::accept(&listener, &stop).await {
+        rt::spawn(connection(app.clone(), stream, peer, stop.clone()));
     }
 }
 
-async fn connection(app: Arc<Orchestrator>, stream: std::net::TcpStream, stop: Receiver<()>) {
+async fn connection(app: Arc<Orchestrator>, stream: TcpStream, peer: SocketAddr, stop: Receiver<()>) {
     let Ok(socket) = Socket::over(stream) else { return };
     let Some(Ok(Some(first))) = clock::timeout(FIRST_BYTES, socket.peek_first()).await else { return };
     if first == wire::LINK_PREFACE[0] {
@@ -59,8 +67,8 @@ async fn connection(app: Arc<Orchestrator>, stream: std::net::TcpStream, stop: R
         }
         return;
     }
-    let service =
-        proto::cluster_service_server::ClusterServiceServer::new(Service { app }).max_decoding_message_size(1 << 20);
+    let service = proto::cluster_service_server::ClusterServiceServer::new(Service { app, peer })
+        .max_decoding_message_size(1 << 20);
     let stopped = async move {
         let _ = stop.recv().await; // closed
     };
@@ -72,6 +80,7 @@ async fn connection(app: Arc<Orchestrator>, stream: std::net::TcpStream, stop: R
 #[derive(Clone)]
 struct Service {
     app: Arc<Orchestrator>,
+    peer: SocketAddr,
 }
 
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -82,8 +91,10 @@ impl ClusterService for Service {
         &self,
         request: Request<proto::NodeInfo>,
     ) -> Result<Response<proto::Acknowledgement>, Status> {
+        let by = self.admit(&request).inspect_err(|status| self.tell_refused(status.message()))?;
         let info = request.into_inner();
         let refused = |message: String| {
+            self.tell_refused(&message);
             Ok(Response::new(proto::Acknowledgement {
                 success: false,
                 message,
@@ -96,7 +107,7 @@ impl ClusterService for Service {
             Err(why) => return refused(why),
         };
         let name = spec.name.clone();
-        let applied = match self.app.state.apply(Command::Join { spec, instances }) {
+        let applied = match self.app.state.apply_by(Command::Join { spec, instances }, by.as_deref()) {
             Ok(applied) => applied,
             Err(refusal) => return refused(join_refused(&refusal)),
         };
@@ -116,7 +127,7 @@ impl ClusterService for Service {
             link_ticket,
             heartbeat_ms: HEARTBEAT_MS,
             lease_ms: self.app.lease_ms as u32,
-            links: lanes::count().max(1) as u32,
+            links: links(self.app.state.read(|c| c.nodes().count())),
             session,
         }))
     }
@@ -127,12 +138,14 @@ impl ClusterService for Service {
         &self,
         request: Request<Streaming<proto::NodeMetrics>>,
     ) -> Result<Response<Self::HeartbeatStream>, Status> {
+        self.admit(&request)?;
+        let ticket = request.metadata().get(wire::HEADER_TICKET).and_then(|t| t.to_str().ok()).map(str::to_string);
         let mut beats = request.into_inner();
         let first = clock::timeout(FIRST_BYTES, beats.next())
             .await
             .flatten()
             .ok_or_else(|| Status::deadline_exceeded("no first heartbeat"))??;
-        let (node, session) = self.membership(&first)?;
+        let (node, session) = self.membership(&first, ticket.as_deref().unwrap_or_default())?;
         let commands = self.app.members.listen(node, session);
         self.beat(node, session, first)?;
         let service = self.clone();
@@ -160,6 +173,7 @@ impl ClusterService for Service {
         &self,
         request: Request<proto::BundleRequest>,
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
+        self.admit(&request)?;
         let digest = request.into_inner().digest;
         let chunks = self.app.bundles.read(&digest).await.ok_or_else(|| Status::not_found("no such bundle"))?;
         let chunks = chunks.map(|chunk| match chunk {
@@ -171,13 +185,36 @@ impl ClusterService for Service {
 }
 
 impl Service {
-    fn membership(&self, beat: &proto::NodeMetrics) -> Result<(NodeKey, u64), Status> {
+    /// Who sends a request, if they may work here.
+    fn admit<T>(&self, request: &Request<T>) -> Result<Option<Arc<str>>, Status> {
+        let who = self.app.tokens.gate().check(request.metadata().as_ref(), Needs::Worker);
+        who.map(|who| who.map(|who| who.name.clone())).map_err(|denied| match denied.known() {
+            true => Status::permission_denied(denied.to_string()),
+            false => Status::unauthenticated(denied.to_string()),
+        })
+    }
+
+    fn tell_refused(&self, why: &str) {
+        let now = clock::now_ms();
+        let last = self.app.refused_told.swap(now, Ordering::Relaxed);
+        let message = format!("A worker at {} was refused: {why}", self.peer);
+        if now.saturating_sub(last) < REFUSED_EVERY_MS && last > 0 {
+            return log::debug!("{message}"); // whoever tries on and on must not push out what else happened
+        }
+        let (kind, level) = ("node.refused", "warn");
+        self.app.events.tell(&Told { kind, level, message, node: None, function: None, actor: None });
+    }
+
+    fn membership(&self, beat: &proto::NodeMetrics, ticket: &str) -> Result<(NodeKey, u64), Status> {
         let current = |n: &Node| {
             let sessionless = beat.session == 0 && n.spec.first_generation(); // it knows no sessions: the current one is meant
-            (n.key, n.session, sessionless || beat.session == n.session)
+            (n.key, n.session, sessionless || beat.session == n.session, !n.spec.digest.is_empty())
         };
         match self.app.state.read(|c| c.find_node(&beat.node_id).map(current)) {
-            Some((node, session, true)) => Ok((node, session)),
+            Some((node, session, true, proven)) if proven && !self.app.links.is_ticket(node, session, ticket) => {
+                Err(Status::permission_denied("this is not the ticket of that node's session: join first"))
+            }
+            Some((node, session, true, _)) => Ok((node, session)),
             Some(_) => Err(Status::aborted("another join of this node is current: join again")),
             None => Err(Status::not_found("unknown node: join first")),
         }
@@ -228,6 +265,12 @@ impl Service {
     }
 }
 
+/// How many links each node of so many is asked for: one a lane, so that calls need not change lanes, unless all nodes'
+/// links together would cost more than that is worth.
+fn links(nodes: usize) -> u32 {
+    (LINKS_IN_ALL / nodes.max(1)).clamp(1, lanes::count().max(1)) as u32
+}
+
 fn cut(mut text: String, bytes: usize) -> String {
     if text.len() > bytes {
         text.truncate((0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
@@ -246,7 +289,7 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
     if let Err(why) = names::check_name(&name) {
         return Err(format!("name '{}': {why}", cut(name, 80)));
     }
-    let texts = [&info.address, &info.hostname, &info.os, &info.arch, &info.version];
+    let texts = [&info.node_secret, &info.address, &info.hostname, &info.os, &info.arch, &info.version];
     let entries = [info.tools.len(), info.tags.len(), info.engines.len()];
     let words = info.tools.iter().chain(&info.engines).chain(info.tags.iter().flat_map(|(k, v)| [k, v]));
     if texts.into_iter().chain(words).any(|t| t.len() > TEXT_MAX) || entries.iter().any(|n| *n > ENTRIES_MAX) {
@@ -271,6 +314,7 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
         job_slots: info.job_slots.min(info.slots),
         cpus: info.cpus,
         memory_bytes: info.memory_bytes,
+        digest: if info.node_secret.is_empty() { String::new() } else { auth::hash(info.node_secret.as_bytes()) },
         version: info.version,
     };
     if spec.first_generation() && spec.slots == 0 {
@@ -283,13 +327,19 @@ fn read_join(info: proto::NodeInfo) -> Result<(NodeSpec, Vec<Reported>), String>
 }
 
 fn reported(found: proto::InstanceState) -> Option<Reported> {
-    Some(Reported { instance: found.id.parse().ok()?, function: found.function, revision: found.revision })
+    let instance = found.id.parse().ok()?;
+    Some(Reported { instance, function: found.function, revision: found.revision, frozen: found.frozen })
 }
 
 fn join_refused(refusal: &Refusal) -> String {
     match refusal {
         Refusal::NodeNameTaken { name, by } => {
             format!("the name '{name}' is in use by node {by}: give this worker another with --name")
+        }
+        Refusal::NotThatNode => {
+            "a node of this id has joined before, and this worker does not have its secret (node-secret in \
+            its data folder): remove that node with `cares node remove`, or give this worker another data folder"
+                .to_string()
         }
         Refusal::TooManyNodes { limit } => {
             format!("this cluster has its {limit} nodes: remove one that is gone with `cares node remove`")

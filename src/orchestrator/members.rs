@@ -6,8 +6,8 @@ use crate::rt::{self, Receiver, Sender};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Commands that wait for a slow node; one that takes none is as good as gone.
-const QUEUE: usize = 256;
+/// Commands that wait for a slow node; one that takes none is as good as gone. Few, as a queue takes its room at once.
+const QUEUE: usize = 16;
 
 /// A command on its way.
 pub struct Outgoing {

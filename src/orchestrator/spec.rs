@@ -1,7 +1,8 @@
 //! A function's settings, between the JSON people write and the core's revision: checked here, once, with defaults.
 
 use super::isolation;
-use crate::cluster::{Constraints, Mode, Revision};
+use super::schedule::{self, Times};
+use crate::cluster::{Constraints, Mode, Revision, Schedule};
 use crate::{names, types};
 use std::sync::Arc;
 
@@ -10,6 +11,9 @@ const TIMEOUT_S: f64 = 30.0;
 const CONCURRENCY: u32 = 80; // as Cloud Run
 const MAX_INSTANCES: u32 = 20;
 const IDLE_S: f64 = 300.0;
+const ATTEMPTS: u32 = 3;
+const ZONE: &str = "UTC";
+const FREEZE_S: f64 = 30.0;
 
 /// Limits on single fields: far beyond use, well short of overflow.
 const TIMEOUT_MAX_S: f64 = 86_400.0;
@@ -17,7 +21,9 @@ const IDLE_MAX_S: f64 = 604_800.0;
 const MEMORY_MAX_MB: u64 = 1 << 24;
 const CPU_MAX: f64 = 4_096.0;
 const CONCURRENCY_MAX: u32 = 10_000;
-const INSTANCES_MAX: u32 = 10_000;
+pub const INSTANCES_MAX: u32 = 10_000;
+const ATTEMPTS_MAX: u32 = 20;
+const SCHEDULE_MAX: usize = 256;
 const IMAGE_MAX: usize = 512;
 const DESCRIPTION_MAX: usize = 1_024;
 const COMMAND_MAX: usize = 256;
@@ -64,6 +70,10 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
     if min > max {
         return invalid("min", format!("must be at most max, which is {max}"));
     }
+    let ready = ranged("ready", spec.ready, 0, 0, INSTANCES_MAX)?;
+    if ready > max {
+        return invalid("ready", format!("must be at most max, which is {max}"));
+    }
     let memory_mb = match spec.memory_mb {
         Some(mb) if mb == 0 || mb > MEMORY_MAX_MB => {
             return invalid("memory_mb", format!("must be 1 to {MEMORY_MAX_MB}"));
@@ -78,6 +88,14 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
     };
     let isolation = isolation::read(&spec.isolation.unwrap_or_default())?;
     let constraints = spec.constraints.unwrap_or_default();
+    let missed = word("schedule_missed", spec.schedule_missed, "run", "skip")?;
+    let overlap = word("schedule_overlap", spec.schedule_overlap, "skip", "allow")?;
+    let zone = spec.schedule_zone.filter(|zone| !zone.is_empty()).unwrap_or_else(|| ZONE.into());
+    let expression = spec.schedule.filter(|expression| !expression.is_empty());
+    let schedule = expression.map(|expression| Schedule { expression, zone, make_up: missed, overlap: !overlap });
+    if let Some(schedule) = &schedule {
+        check_schedule(schedule)?;
+    }
     Ok(Revision {
         function: Arc::from(spec.name),
         number: 0,
@@ -91,8 +109,11 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
         isolation,
         concurrency: ranged("concurrency", spec.concurrency, CONCURRENCY, 1, CONCURRENCY_MAX)?,
         min,
+        ready,
         max,
         idle_ms: seconds("idle_s", spec.idle_s, IDLE_S, IDLE_MAX_S, true)?,
+        freeze_ms: seconds("freeze_s", spec.freeze_s, FREEZE_S, IDLE_MAX_S, true)?,
+        fresh: false,
         constraints: Constraints {
             os: constraints.os,
             arch: constraints.arch,
@@ -101,9 +122,30 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
         },
         labels,
         description,
+        attempts: ranged("attempts", spec.attempts, ATTEMPTS, 1, ATTEMPTS_MAX)?,
+        schedule,
+        public: spec.public.unwrap_or_default(),
         created_unix_ms: unix_ms,
         updated_unix_ms: unix_ms,
     })
+}
+
+fn check_schedule(schedule: &Schedule) -> Result<(), Invalid> {
+    if schedule.expression.len() > SCHEDULE_MAX {
+        return invalid("schedule", format!("at most {SCHEDULE_MAX} bytes"));
+    }
+    let zone = schedule::zone(&schedule.zone).or_else(|why| invalid("schedule_zone", why))?;
+    Times::parse(&schedule.expression, zone).map(drop).or_else(|why| invalid("schedule", why))
+}
+
+/// True for the first of two words, which is the default.
+fn word(field: &'static str, given: Option<String>, first: &str, second: &str) -> Result<bool, Invalid> {
+    match given.as_deref() {
+        None => Ok(true),
+        Some(word) if word == first => Ok(true),
+        Some(word) if word == second => Ok(false),
+        Some(_) => invalid(field, format!("must be {first} or {second}")),
+    }
 }
 
 fn check_image(image: &str) -> Result<(), Invalid> {
@@ -180,12 +222,30 @@ pub fn settings(revision: &Revision) -> types::FunctionSpec {
         isolation: isolation::shown(&revision.isolation),
         concurrency: Some(revision.concurrency),
         min: Some(revision.min),
+        ready: Some(revision.ready),
         max: Some(revision.max),
         idle_s: Some(revision.idle_ms as f64 / 1_000.0),
+        freeze_s: Some(revision.freeze_ms as f64 / 1_000.0),
         constraints: Some(constraints(&revision.constraints)),
         labels: Some(revision.labels.clone()),
         description: Some(revision.description.clone()),
+        attempts: Some(revision.attempts),
+        schedule: revision.schedule.as_ref().map(|s| s.expression.clone()),
+        schedule_zone: revision.schedule.as_ref().map(|s| s.zone.clone()),
+        schedule_missed: revision.schedule.as_ref().map(|s| missed(s).into()),
+        schedule_overlap: revision.schedule.as_ref().map(|s| overlap(s).into()),
+        public: Some(revision.public),
     }
+}
+
+/// The JSON word for what becomes of missed times.
+pub fn missed(schedule: &Schedule) -> &'static str {
+    if schedule.make_up { "run" } else { "skip" }
+}
+
+/// And of times at which the call before has not ended.
+pub fn overlap(schedule: &Schedule) -> &'static str {
+    if schedule.overlap { "allow" } else { "skip" }
 }
 
 /// The JSON shape of constraints.
@@ -212,11 +272,19 @@ pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::Fu
         isolation: over.isolation.or(base.isolation),
         concurrency: over.concurrency.or(base.concurrency),
         min: over.min.or(base.min),
+        ready: over.ready.or(base.ready),
         max: over.max.or(base.max),
         idle_s: over.idle_s.or(base.idle_s),
+        freeze_s: over.freeze_s.or(base.freeze_s),
         constraints: over.constraints.or(base.constraints),
         labels: over.labels.or(base.labels),
         description: over.description.or(base.description),
+        attempts: over.attempts.or(base.attempts),
+        schedule: over.schedule.or(base.schedule),
+        schedule_zone: over.schedule_zone.or(base.schedule_zone),
+        schedule_missed: over.schedule_missed.or(base.schedule_missed),
+        schedule_overlap: over.schedule_overlap.or(base.schedule_overlap),
+        public: over.public.or(base.public),
     }
 }
 
@@ -237,6 +305,11 @@ mod tests {
             s.memory_mb = Some(64);
             s.min = Some(2);
             s.isolation = Some(types::Isolation { pids: Some(9), ..Default::default() });
+            s.attempts = Some(7);
+            s.schedule = Some("*/5 * * * mon-fri".into());
+            s.schedule_zone = Some("Europe/Berlin".into());
+            s.schedule_missed = Some("skip".into());
+            s.schedule_overlap = Some("allow".into());
             s.env = Some([("A".to_string(), "b=c".to_string())].into());
         });
         let first = revision(one, 7).expect("valid");
@@ -259,7 +332,17 @@ mod tests {
         assert_eq!(field_of(spec(|s| s.isolation = pids(0))), "isolation.pids");
         assert_eq!(field(|s| (s.min, s.max) = (Some(3), Some(2))), "min");
         assert_eq!(field(|s| s.max = Some(0)), "max");
+        assert_eq!(field(|s| (s.ready, s.max) = (Some(3), Some(2))), "ready");
+        assert_eq!(field(|s| s.freeze_s = Some(-1.0)), "freeze_s");
         assert_eq!(field(|s| s.env = Some([("A=B".to_string(), String::new())].into())), "env");
+        assert_eq!(field(|s| s.attempts = Some(0)), "attempts");
+        assert_eq!(field(|s| s.schedule = Some("* * * *".into())), "schedule");
+        assert_eq!(field(|s| s.schedule = Some("0 0 31 2 *".into())), "schedule");
+        let zone =
+            |s: &mut types::FunctionSpec| (s.schedule, s.schedule_zone) = (Some("@daily".into()), Some("Mars".into()));
+        assert_eq!(field(zone), "schedule_zone");
+        assert_eq!(field(|s| s.schedule_missed = Some("maybe".into())), "schedule_missed");
+        assert_eq!(field(|s| s.schedule_overlap = Some("run".into())), "schedule_overlap");
         assert_eq!(field(|s| s.description = Some("x".repeat(2_000))), "description");
     }
 }

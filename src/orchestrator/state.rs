@@ -5,7 +5,7 @@ use super::changes::Changes;
 use super::events::{EventLog, Told, describe};
 use super::store::{Before, Kept, Owner, Store, StoreError, Subject, Write, Written};
 use crate::clock;
-use crate::cluster::{Assigned, Cluster, Command, Event, Failure, InvocationKey, Millis, Refusal, Revision};
+use crate::cluster::{Assigned, Cluster, Command, Event, Failure, Function, InvocationKey, Lasting, Millis, Refusal};
 use crate::rt::{self, Sender};
 use futures_channel::oneshot;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -78,6 +78,11 @@ impl State {
 
     /// Carries a command out. A write is acknowledged only after `Applied::kept`.
     pub fn apply(&self, command: Command) -> Result<Applied, Refusal> {
+        self.apply_by(command, None)
+    }
+
+    /// The same for somebody: the name of their token.
+    pub fn apply_by(&self, command: Command, by: Option<&str>) -> Result<Applied, Refusal> {
         let mut inner = self.lock();
         if command.must_last()
             && let Some(error) = self.store.trouble()
@@ -87,7 +92,7 @@ impl State {
         let before = command.changes_function().map(|name| before(&inner.cluster, name)).into_iter().collect();
         let events = inner.cluster.apply(clock::now_ms(), command)?;
         let writes = events.iter().filter_map(|event| to_write(&inner.cluster, event)).collect();
-        Ok(self.follow_up(inner, events, writes, before))
+        Ok(self.follow_up(inner, events, writes, before, by))
     }
 
     /// Makes the functions those of a backup, and adds its nodes and bundles: all of it or nothing.
@@ -96,9 +101,9 @@ impl State {
         if let Some(error) = self.store.trouble() {
             return Ok(self.refused(error));
         }
-        let named = |revisions: &Vec<Arc<Revision>>| Some((revisions.first()?.function.clone(), revisions.clone()));
-        let mut functions: BTreeMap<Arc<str>, Vec<Arc<Revision>>> =
-            inner.cluster.functions().map(|f| (f.name.clone(), Vec::new())).collect();
+        let named = |kept: &Lasting| Some((kept.name()?.clone(), kept.clone()));
+        let mut functions: BTreeMap<Arc<str>, Lasting> =
+            inner.cluster.functions().map(|f| (f.name.clone(), Lasting::default())).collect();
         functions.extend(kept.functions.iter().filter_map(named));
         let before = functions.keys().map(|name| before(&inner.cluster, name)).collect();
         let functions = functions.into_iter().collect();
@@ -106,16 +111,16 @@ impl State {
         kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.id).is_none());
         kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.name).is_none());
         kept.nodes.iter().for_each(|(spec, cordoned)| inner.cluster.restore_node(spec.clone(), *cordoned));
-        Ok(self.follow_up(inner, events, vec![Write::Restore(Box::new(kept))], before))
+        Ok(self.follow_up(inner, events, vec![Write::Restore(Box::new(kept))], before, None))
     }
 
     fn refused(&self, error: StoreError) -> Applied {
         Applied { events: Vec::new(), written: Vec::new(), refused: Some(error), store: self.store.clone() }
     }
 
-    /// `apply` for code that may block, such as REST handlers.
-    pub fn apply_kept(&self, command: Command) -> Result<Result<Vec<Event>, StoreError>, Refusal> {
-        self.apply(command).map(|applied| rt::block_on(applied.kept()))
+    /// `apply_by` for code that may block, such as REST handlers.
+    pub fn apply_kept(&self, command: Command, by: Option<&str>) -> Result<Result<Vec<Event>, StoreError>, Refusal> {
+        self.apply_by(command, by).map(|applied| rt::block_on(applied.kept()))
     }
 
     /// Takes a call in.
@@ -188,7 +193,7 @@ impl State {
     }
 
     fn follow_up_unkept(&self, inner: MutexGuard<'_, Inner>, events: Vec<Event>) {
-        drop(self.follow_up(inner, events, Vec::new(), Vec::new()));
+        drop(self.follow_up(inner, events, Vec::new(), Vec::new(), None));
     }
 
     /// What follows from facts: writes are queued and facts passed on in the order they happened, waiting calls woken.
@@ -198,9 +203,11 @@ impl State {
         events: Vec<Event>,
         writes: Vec<Write>,
         mut before: Vec<Before>,
+        by: Option<&str>,
     ) -> Applied {
         // An event is told before the write it tells of is queued: where that is on disk, so is the event.
-        let told: Vec<Told> = events.iter().filter_map(|event| describe(event, &inner.cluster)).collect();
+        let told = events.iter().filter_map(|event| describe(event, &inner.cluster)).map(|told| told.by(by));
+        let told: Vec<Told> = told.collect();
         told.iter().for_each(|told| self.events.add(told));
         let mut written = Vec::new();
         for write in writes {
@@ -254,7 +261,7 @@ impl Owner for State {
         let cluster = &inner.cluster;
         let write = |subject: &Subject| match subject {
             Subject::Function(name) => match cluster.function(name) {
-                Some(f) => Write::Function(f.revisions.iter().cloned().collect()),
+                Some(f) => Write::Function(f.lasting()),
                 None => Write::FunctionGone(name.clone()),
             },
             Subject::Node(id) => match cluster.nodes().find(|n| n.spec.id == *id) {
@@ -267,16 +274,19 @@ impl Owner for State {
 }
 
 fn before(cluster: &Cluster, name: &Arc<str>) -> Before {
-    let revisions = cluster.function(name).map(|f| f.revisions.iter().cloned().collect());
-    (name.clone(), revisions.unwrap_or_default())
+    (name.clone(), cluster.function(name).map(Function::lasting).unwrap_or_default())
 }
 
 /// What of a fact must survive a restart.
 fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
     let node = |key| cluster.node(key).map(|n| Write::Node(n.spec.clone(), n.cordoned));
     match event {
-        Event::FunctionPut { revision, .. } | Event::ModeResolved { revision } => {
-            cluster.function(&revision.function).map(|f| Write::Function(f.revisions.iter().cloned().collect()))
+        Event::FunctionPut { revision, .. }
+        | Event::FunctionScaled { revision }
+        | Event::RevisionServing { revision, .. }
+        | Event::RevisionFailed { revision, .. }
+        | Event::ModeResolved { revision } => {
+            cluster.function(&revision.function).map(|f| Write::Function(f.lasting()))
         }
         Event::FunctionDeleted { name } => Some(Write::FunctionGone(name.clone())),
         Event::NodeJoined { node: key, .. }

@@ -7,6 +7,7 @@
 //!
 //! A new kind of record: its table in `schema.rs`, its shape and its `Write` in `records.rs`.
 
+mod calls;
 mod medium;
 mod overlay;
 mod queue;
@@ -16,7 +17,7 @@ mod schema;
 mod tests;
 mod writer;
 
-use crate::cluster::{NodeSpec, Revision};
+use crate::cluster::{Lasting, NodeSpec};
 use crate::types::{Event, FunctionSpec};
 use futures_channel::oneshot;
 use medium::{Medium, OnDisk};
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use writer::Writer;
 
+pub use calls::{CallWrite, Later, LaterWrite, Part};
 pub use queue::Refused;
 pub use records::Kept;
 pub use schema::{Start, VERSION};
@@ -55,15 +57,20 @@ impl std::error::Error for StoreError {}
 
 /// A change to keep.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // few wait, and each is gone with its commit
 pub enum Write {
-    /// All kept revisions, oldest first.
-    Function(Vec<Arc<Revision>>),
+    Function(Lasting),
     FunctionGone(Arc<str>),
     Node(NodeSpec, bool),
     NodeGone(String),
-    Bundle(String, Bundle),
+    Bundle(String, Box<Bundle>),
+    BundleGone(String),
+    Token(String, Token),
+    TokenGone(String),
     /// The functions become these and no others; nodes and bundles are added.
     Restore(Box<Kept>),
+    /// Of asynchronous calls and schedules.
+    Later(LaterWrite),
 }
 
 /// What is known of a stored bundle.
@@ -74,8 +81,19 @@ pub struct Bundle {
     pub manifest: FunctionSpec,
 }
 
-/// A function as it was before a write: its revisions, oldest first; none when there was no such function.
-pub type Before = (Arc<str>, Vec<Arc<Revision>>);
+/// What is kept of a token: nothing that it could be made from again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Token {
+    pub name: String,
+    pub scopes: Vec<String>,
+    pub digest: String,
+    pub created_unix_ms: u64,
+    pub created_by: Option<String>,
+    pub expires_unix_ms: Option<u64>,
+}
+
+/// A function as it was before a write; without a revision when there was no such function.
+pub type Before = (Arc<str>, Lasting);
 
 /// What a write is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! The last row of a screen: its keys, and at its right what is on its way. No behaviour.
 
 use crate::tui::keymap::{self, Place};
+use crate::tui::terminal;
 use crate::tui::text;
 use crate::tui::theme::Tone;
 use cursive::Printer;
@@ -15,6 +16,7 @@ pub fn draw(printer: &Printer, y: usize, place: Place, hint: Option<&str>, busy:
     let width = printer.size.x;
     let said = match (hint, busy) {
         (Some(hint), _) => hint.to_string(),
+        (None, []) if terminal::mouse_is_off() => "mouse off".to_string(),
         (None, []) => String::new(),
         (None, [one]) => format!("… {one}"),
         (None, [.., newest]) => format!("… {newest} (+{})", busy.len() - 1),

@@ -122,6 +122,24 @@ impl Puppet {
         assert!(!text.contains(what), "shows '{what}':\n{text}");
     }
 
+    /// Fails when the README's captures lack something of this screen: `part` says what of a line must be there.
+    #[track_caller]
+    pub fn is_in_the_readme(&mut self, part: impl Fn(&str) -> Option<String>) {
+        let readme = include_str!("../../README.md");
+        let (_, from) = readme.split_once("<!-- captures: ").expect("a beginning");
+        let (captures, _) = from.split_once("<!-- end of captures -->").expect("an end");
+        let there: Vec<String> = captures.lines().filter_map(&part).collect();
+        let text = self.text();
+        let parts: Vec<String> = text.lines().map(str::trim_end).filter_map(&part).collect();
+        assert!(!parts.is_empty(), "nothing to look for in:\n{text}");
+        for part in parts {
+            assert!(
+                there.contains(&part),
+                "the README does not show '{part}': run scripts/captures. The screen:\n{text}"
+            );
+        }
+    }
+
     /// Waits until it does not show `what` any more.
     #[track_caller]
     pub fn gone(&mut self, what: &str) {

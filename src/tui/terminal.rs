@@ -96,6 +96,11 @@ pub fn run(first: impl FnOnce(&mut Cursive, Ui)) -> Result<Closed, String> {
     Ok(if ended.is_ok() { Closed::Quit } else { Closed::Panicked })
 }
 
+/// Whether the mouse has been switched off.
+pub fn mouse_is_off() -> bool {
+    OPEN.load(Ordering::Relaxed) && !MOUSE.load(Ordering::Relaxed)
+}
+
 /// Mouse on or off; off, the terminal itself selects text.
 pub fn toggle_mouse() {
     if !OPEN.load(Ordering::Relaxed) {

@@ -3,17 +3,19 @@
 use super::membership::Standing;
 use super::pool::Notice;
 use super::{Worker, link};
+use crate::auth::JOIN_TOKEN;
 use crate::lanes::{self, Task};
 use crate::net::Socket;
 use crate::rpc::Channel;
 use crate::rt::{self, Receiver, Sender};
-use crate::wire::proto::{self, cluster_service_client::ClusterServiceClient};
+use crate::wire::proto::cluster_service_client::ClusterServiceClient;
+use crate::wire::{self, proto};
 use crate::{clock, ids};
 use futures_lite::{StreamExt, future};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tonic::Streaming;
+use tonic::{Code, Request, Streaming};
 
 /// To connect and to be answered.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -107,7 +109,7 @@ async fn session(
     };
     let here = socket.local_ip();
     let channel = match Channel::over(socket, address).await {
-        Ok(channel) => channel,
+        Ok(channel) => channel.with(worker.join_token.as_ref()),
         Err(status) => return strange(status.message()),
     };
     let mut client = ClusterServiceClient::new(channel);
@@ -115,6 +117,13 @@ async fn session(
     info.address = reachable(info.address, here);
     let ack = match clock::timeout(JOIN_LIMIT, client.join_cluster(info)).await {
         Some(Ok(ack)) => ack.into_inner(),
+        Some(Err(status)) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
+            let why = status.message();
+            return End::Refused(format!(
+                "the orchestrator at {address} refused this worker: {why}. Give it a {JOIN_TOKEN} with the scope worker: \
+                 --join-token-file FILE, or CARES_JOIN_TOKEN"
+            ));
+        }
         Some(Err(status)) => return strange(status.message()),
         None => return strange("no answer"),
     };
@@ -135,7 +144,11 @@ async fn session(
     if beats.try_send(heart.beat(Vec::new()).await).is_err() {
         return End::Broken("the first heartbeat was not taken".into());
     }
-    let commands = match clock::timeout(JOIN_LIMIT, client.heartbeat(outgoing)).await {
+    let mut beating = Request::new(outgoing);
+    if let Ok(ticket) = ack.link_ticket.parse() {
+        beating.metadata_mut().insert(wire::HEADER_TICKET, ticket);
+    }
+    let commands = match clock::timeout(JOIN_LIMIT, client.heartbeat(beating)).await {
         Some(Ok(commands)) => commands.into_inner(),
         Some(Err(status)) => return strange(status.message()),
         None => return strange("no answer to the first heartbeat"),

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A container whose creation was under way when an earlier worker was killed may appear after the first look.
+/// A container whose creation was under way when an earlier worker was killed may appear after the first look. Its engine
+/// tells of it; should that word be lost, this look finds it.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// For a container engine to say whether it is there, before the worker joins without it.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -50,7 +51,9 @@ impl Engines {
         let (docker, now) = match which {
             config::Engine::Process => (None, Now::Unknown),
             config::Engine::Auto | config::Engine::Docker => match DockerEngine::new(node, logs.clone()) {
-                Ok(engine) => (Some(Arc::new(engine) as Arc<dyn Engine>), Now::Unknown),
+                Ok(engine) => {
+                    (Some(Arc::new(engine.remembering(dir.join("pulled.json"))) as Arc<dyn Engine>), Now::Unknown)
+                }
                 Err(error) => (None, Now::Down(error.to_string())),
             },
         };
@@ -122,6 +125,15 @@ impl Engines {
         }
     }
 
+    /// Looks whenever the engine tells of something that nobody here started.
+    pub async fn look_when_told(&self, tell: impl Fn(Change)) {
+        let Some(engine) = &self.docker else { return };
+        loop {
+            engine.appeared().await;
+            self.adopt(engine, &tell).await; // also before it counts as up: the first look may just have missed it
+        }
+    }
+
     /// Waits until what is being removed is gone, but not for ever; for the worker's end.
     pub async fn emptied(&self) {
         if let Ok(engine) = self.containers()
@@ -145,7 +157,9 @@ impl Engines {
 
 /// Keeps watching, on a task of its own.
 pub fn keep_watching(engines: Arc<Engines>, tell: impl Fn(Change) + Clone + Send + Sync + 'static) {
+    let (watched, told) = (engines.clone(), tell.clone());
+    rt::spawn(async move { watched.watch(told).await });
     let (again, told) = (engines.clone(), tell.clone());
-    rt::spawn(async move { engines.watch(tell).await });
     rt::spawn(async move { again.look_again(told).await });
+    rt::spawn(async move { engines.look_when_told(tell).await });
 }

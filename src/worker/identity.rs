@@ -4,7 +4,9 @@ use super::vitals::Gauge;
 use crate::config::WorkerConfig;
 use crate::wire::proto;
 use crate::{clock, ids, names, version};
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::{fs, io};
 
@@ -38,9 +40,11 @@ const TOOLS: [&str; 24] = [
 
 /// Where the id is kept, in the data folder.
 const ID_FILE: &str = "node-id";
+/// And the secret that proves it.
+const SECRET_FILE: &str = "node-secret";
 
 /// What a node says of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Identity {
     pub id: String,
     pub name: String,
@@ -50,7 +54,8 @@ pub struct Identity {
 impl Identity {
     /// Reads the id, or makes one and keeps it; looks at the machine.
     pub fn read(dir: &Path, config: &WorkerConfig, address: SocketAddr) -> io::Result<Self> {
-        let id = read_id(dir)?;
+        let id = read_or(dir, ID_FILE, || format!("n-{}", ids::random_hex(6)))?;
+        let node_secret = read_or(dir, SECRET_FILE, || ids::random_hex(32))?;
         let hostname = sysinfo::System::host_name().unwrap_or_else(|_| "node".into());
         let name = config.name.clone().unwrap_or_else(|| default_name(&hostname, &id));
         let gauge = Gauge::new();
@@ -72,6 +77,7 @@ impl Identity {
             cpus: gauge.cpus(),
             version: version::VERSION.into(),
             instances: Vec::new(),
+            node_secret,
         };
         Ok(Identity { id, name, info })
     }
@@ -89,24 +95,23 @@ impl Identity {
     }
 }
 
-fn read_id(dir: &Path) -> io::Result<String> {
-    let path = dir.join(ID_FILE);
+/// What a file in the folder says, or what is made and kept there.
+fn read_or(dir: &Path, name: &str, make: impl FnOnce() -> String) -> io::Result<String> {
+    let path = dir.join(name);
     match fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => Ok(text.trim().into()),
-        Ok(_) => new_id(dir, &path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => new_id(dir, &path),
-        Err(error) => Err(error),
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().into()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
-}
-
-fn new_id(dir: &Path, path: &Path) -> io::Result<String> {
-    let id = format!("n-{}", ids::random_hex(6));
-    let part = dir.join("node-id.part");
-    fs::write(&part, &id)?;
-    fs::File::open(&part)?.sync_all()?;
+    let text = make();
+    let part = dir.join(format!("{name}.part"));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
     fs::rename(&part, path)?; // whole or not at all
     fs::File::open(dir)?.sync_all()?;
-    Ok(id)
+    Ok(text)
 }
 
 /// HOST-xxxx: the machine's name and the end of the id, so that several workers on one machine differ.

@@ -38,18 +38,21 @@ pub async fn run(
 ) -> Result<Response<Body>, JobError> {
     let job = pool.jobs.note(&call, &revision.function);
     let runnable = pool.runnable(&revision).await.map_err(JobError::NotStarted)?;
+    let (head, body) = request.into_parts();
+    let header = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_string);
     let env = [
-        ("CARES_CALL_ID", call.clone()),
-        ("CARES_METHOD", request.method().to_string()),
-        ("CARES_PATH", request.uri().path().to_string()),
-        ("CARES_QUERY", request.uri().query().unwrap_or("").to_string()),
+        ("CARES_CALL_ID", header("x-call-id").unwrap_or_else(|| call.clone())), // the same at each attempt
+        ("CARES_ATTEMPT", header("x-cares-attempt").unwrap_or_else(|| "1".into())),
+        ("CARES_METHOD", head.method.to_string()),
+        ("CARES_PATH", head.uri.path().to_string()),
+        ("CARES_QUERY", head.uri.query().unwrap_or("").to_string()),
     ];
     let started = pool.launch(&call, &revision, &runnable, Kind::Job, &env).await;
     let Running { stdin, stdout, control, .. } = started.map_err(|e| match e {
         EngineError::Unavailable(why) => JobError::NotStarted(why),
         other => JobError::Failed(other.to_string()),
     })?;
-    let feeding = stdin.map(|stdin| rt::spawn_scoped(feed(request.into_body(), stdin)));
+    let feeding = stdin.map(|stdin| rt::spawn_scoped(feed(body, stdin)));
     let mut output = stdout.unwrap_or_else(|| Box::new(futures_lite::io::empty()));
     let mut held = BytesMut::new();
     let ended = match read_until_end(&mut output, &*control, &mut held).await {

@@ -8,14 +8,14 @@ use super::logs::Line;
 use super::pool::Pool;
 use crate::body::{self, Body};
 use crate::clock;
-use crate::http::headers;
+use crate::http::{headers, upgrade};
 use crate::link;
 use crate::net::Socket;
 use crate::rt;
 use crate::types::LogLine;
 use crate::wire::{self, Outcome, proto};
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use prost::Message;
 use std::sync::Arc;
@@ -67,14 +67,26 @@ async fn to_instance(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> 
     let (mut head, body) = request.into_parts();
     head.version = Version::HTTP_11;
     head.uri = head.uri.path_and_query().map_or_else(Default::default, |p| p.clone().into());
+    let wanted = head.headers.remove(wire::HEADER_UPGRADE);
     headers::strip(&mut head.headers);
     let host = headers::original_host(&head.headers).unwrap_or(HeaderValue::from_static("localhost"));
     head.headers.insert(header::HOST, host);
-    match instance.call(slot, Request::from_parts(head, body)).await {
+    let (body, afterwards) = match &wanted {
+        Some(protocol) => {
+            upgrade::ask(&mut head.headers, protocol.clone());
+            (Body::Empty, Some(body))
+        }
+        None => (body, None),
+    };
+    match instance.call(slot, Request::from_parts(head, body), afterwards).await {
         Ok(mut answer) => {
+            story.end(answer.status().as_str());
+            let switched = upgrade::switched(&answer).or(wanted);
             headers::strip(answer.headers_mut());
             *answer.version_mut() = Version::HTTP_2;
-            story.end(answer.status().as_str());
+            if let (StatusCode::SWITCHING_PROTOCOLS, Some(protocol)) = (answer.status(), switched) {
+                upgrade::over_link(&mut answer, protocol);
+            }
             answer
         }
         Err(CallError::NotTaken(why)) => {
@@ -98,7 +110,9 @@ async fn to_job(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
         return other(Outcome::Refused, "all slots of this node are taken".into());
     };
     let story = Story::of(request.headers(), &function);
-    let call = text(request.headers(), headers::X_CALL_ID.as_str());
+    let name = HeaderName::from_static(wire::HEADER_CALL);
+    let name = if request.headers().contains_key(&name) { name } else { headers::X_CALL_ID };
+    let call = text(request.headers(), name.as_str());
     match job::run(pool, slot, call, revision, request).await {
         Ok(answer) => {
             story.end("200");
@@ -129,6 +143,14 @@ async fn control(pool: Arc<Pool>, request: Request<Body>) -> Response<Body> {
             pool.stop(id);
             Response::new(Body::Empty)
         }
+        (&Method::POST, ["instances", id, "freeze"]) => frozen(match pool.instance(id) {
+            Some(instance) => instance.freeze().await,
+            None => Ok(()), // it is gone, and the orchestrator is told
+        }),
+        (&Method::POST, ["instances", id, "thaw"]) => frozen(match pool.instance(id) {
+            Some(instance) => instance.thaw().await,
+            None => Ok(()),
+        }),
         (&Method::POST, ["revisions"]) => {
             with_revision(request, |revision| async move { pool.prepare(revision).await.map(prepared) }).await
         }
@@ -154,6 +176,13 @@ where
     match then(revision).await {
         Ok(answer) => answer,
         Err(why) => status(StatusCode::INTERNAL_SERVER_ERROR, why),
+    }
+}
+
+fn frozen(done: Result<(), String>) -> Response<Body> {
+    match done {
+        Ok(()) => Response::new(Body::Empty),
+        Err(why) => status(StatusCode::CONFLICT, why),
     }
 }
 

@@ -5,6 +5,7 @@ mod agent;
 mod bundle;
 mod engine;
 mod engines;
+mod freezer;
 mod identity;
 mod instance;
 mod job;
@@ -19,6 +20,7 @@ mod status;
 mod tests;
 mod vitals;
 
+use crate::auth::{Gate, Secret};
 use crate::config::WorkerConfig;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::front;
@@ -48,6 +50,10 @@ pub struct Worker {
     /// Of the orchestrator's gRPC port.
     pub orchestrator: String,
     pub open: bool,
+    /// Who may ask its own REST.
+    pub gate: Gate,
+    /// What it joins with.
+    join_token: Option<Secret>,
     /// Runs images for an orchestrator of the first CARES.
     legacy: bool,
     identity: Identity,
@@ -68,6 +74,7 @@ impl Worker {
                 revision: instance.revision,
                 memory_bytes: usage.map(|u| u.memory_bytes),
                 cpu_seconds: usage.map(|u| u.cpu_time.as_secs_f64()),
+                frozen: instance.is_frozen(),
             });
         }
         all.sort_by(|a, b| a.id.cmp(&b.id));
@@ -135,6 +142,8 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         name: identity.name.clone(),
         orchestrator: config.orchestrator.clone(),
         open: config.open,
+        gate: Gate::new(config.token.as_ref()),
+        join_token: config.join_token.clone(),
         legacy: legacy.is_some(),
         identity,
         pool,
@@ -166,6 +175,11 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
 }
 
 impl Running {
+    /// For the screen in this process.
+    pub fn own_token(&self) -> Secret {
+        self.worker.gate.own().clone()
+    }
+
     pub fn id(&self) -> &str {
         &self.worker.id
     }

@@ -14,7 +14,7 @@ use crate::types::Work;
 use crate::wire::proto::{self, Revision, cluster_service_client::ClusterServiceClient};
 use crate::{bundle, clock, config};
 use futures_lite::{StreamExt, future};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub struct Pool {
     orchestrator: Mutex<Option<Client>>,
     instances: Mutex<HashMap<String, Entry>>,
     revisions: Mutex<HashMap<(String, u64), Arc<Revision>>>,
+    /// Revisions whose image was asked for at its registry because its name may mean another by now.
+    refreshed: Arc<Mutex<HashSet<(String, u64)>>>,
     in_flight: AtomicU32,
     notices: Sender<Notice>,
     /// Each instance being ended holds a clone of the first; the second closes when the last is gone.
@@ -108,6 +110,7 @@ impl Pool {
             orchestrator: Mutex::default(),
             instances: Mutex::default(),
             revisions: Mutex::default(),
+            refreshed: Arc::default(),
             in_flight: AtomicU32::new(0),
             notices,
             ending: (Mutex::new(Some(hold)), ended),
@@ -180,7 +183,10 @@ impl Pool {
         let instance = |(id, entry): (&String, &Entry)| {
             let (function, status, in_flight) = match entry {
                 Entry::Starting(_, function) => (function.clone(), "starting", 0),
-                Entry::Warm(instance) => (instance.function.clone(), "warm", instance.in_flight()),
+                Entry::Warm(instance) => {
+                    let status = if instance.is_frozen() { "frozen" } else { "warm" };
+                    (instance.function.clone(), status, instance.in_flight())
+                }
             };
             Work { id: id.clone(), function, kind: "instance".into(), status: status.into(), in_flight }
         };
@@ -197,6 +203,7 @@ impl Pool {
             id: i.id.clone(),
             function: i.function.clone(),
             revision: i.revision,
+            frozen: i.is_frozen(),
             ..Default::default()
         };
         self.warm().into_iter().map(state).collect()
@@ -214,7 +221,7 @@ impl Pool {
                 drop(self.runnable(&revision).await?);
                 None
             }
-            None => Some(self.pulled(&revision.image).await?),
+            None => Some(self.pulled(&revision).await?),
         };
         let mut known = lock(&self.revisions);
         if known.len() >= REVISIONS {
@@ -225,12 +232,22 @@ impl Pool {
     }
 
     /// Sees that an image is here. Goes on when the caller gives up, so that a long pull ends some time.
-    async fn pulled(&self, image: &str) -> Result<ImageFacts, String> {
+    async fn pulled(&self, revision: &Revision) -> Result<ImageFacts, String> {
         let engine = self.engines.containers()?.clone();
         let (tell, told) = rt::bounded(1);
-        let image = image.to_string();
+        let (image, refreshed) = (revision.image.clone(), self.refreshed.clone());
+        let id = (revision.function.clone(), revision.number);
+        let fresh = revision.fresh && !lock(&refreshed).contains(&id);
         rt::spawn(async move {
-            let facts = engine.prepare(&image).await.map_err(|e| e.to_string());
+            let facts = if fresh { engine.refresh(&image).await } else { engine.prepare(&image).await };
+            if fresh && facts.is_ok() {
+                let mut refreshed = lock(&refreshed);
+                if refreshed.len() >= REVISIONS {
+                    refreshed.clear();
+                }
+                refreshed.insert(id);
+            }
+            let facts = facts.map_err(|e| e.to_string());
             let _ = tell.send(facts).await; // given up
         });
         told.recv().await.unwrap_or_else(|_| Err("the pull was given up".into()))
@@ -335,7 +352,7 @@ impl Pool {
     /// What runs a revision, fetched or pulled if need be.
     pub async fn runnable(&self, revision: &Revision) -> Result<Runnable, String> {
         let Some(digest) = bundle::digest_in(&revision.image) else {
-            self.pulled(&revision.image).await?;
+            self.pulled(revision).await?;
             let engine = self.engines.containers()?.clone();
             return Ok(Runnable { engine, program: Program::Image(revision.image.clone()), _bundle: None });
         };
@@ -423,6 +440,7 @@ impl Pool {
             revision: instance.revision,
             gone: true,
             reason,
+            ..Default::default()
         };
         let _ = self.notices.send(Notice::Instance(state)).await; // nobody listens when the worker ends
     }

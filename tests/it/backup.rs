@@ -118,7 +118,7 @@ fn a_backup_that_is_not_whole_and_ours_changes_nothing() {
         (good[..good.len() - 1].to_vec(), "cut off", "cut off"),
         (patched("first", "fist!"), "damaged", "damaged"),
         (patched("\"form\": 1", "\"form\": 9"), "newer", "newer"),
-        (patched("\"schema\": 2", "\"schema\": 9"), "damaged", "newer"),
+        (patched("\"schema\": 5", "\"schema\": 9"), "damaged", "newer"),
         (b"PK\x03\x04 some zip".to_vec(), "no backup", "no backup"),
         (Vec::new(), "no backup", "no backup"),
     ];

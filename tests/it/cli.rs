@@ -50,11 +50,16 @@ fn help_names_every_verb_and_each_has_help_of_its_own() {
         "deploy",
         "list",
         "describe",
+        "scale",
+        "redeploy",
+        "rollback",
         "delete",
         "invoke",
+        "calls",
         "logs",
         "events",
         "node",
+        "token",
         "backup",
         "restore",
         "tui",
@@ -379,4 +384,41 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = cares().args(["list", "-o", "json", "--url", &cluster.head.url()]).stdout(writer).output();
     let output = output.expect("cares runs");
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn asynchronous_calls_are_made_looked_at_and_cancelled() {
+    let cluster = Cluster::start(1);
+    cluster.deploy_script("shout", "tr a-z A-Z");
+    let said = fine(&cluster, &["invoke", "shout", "--async", "--key", "k1", "-d", "hello", "-o", "name"]);
+    let id = said.trim();
+    let line = fine(&cluster, &["invoke", "shout", "--async", "--key", "k1", "-d", "hello"]);
+    assert_eq!(line, format!("accepted {id}. Next: cares calls get {id}, then cares calls result {id}\n"));
+    wait_for("it has ended", || json(&cluster, &["calls", "get", id, "-o", "json"])["status"] == "succeeded");
+    assert_eq!(fine(&cluster, &["calls", "result", id]), "HELLO");
+    let shown = fine(&cluster, &["calls", "get", id]);
+    for part in [id, "shout", "succeeded", "1 (0 failed of at most 3, 0 cut short)", "k1"] {
+        assert!(shown.contains(part), "no '{part}' in: {shown}");
+    }
+    let rows = fine(&cluster, &["calls", "list", "--async"]);
+    let rows = table(&rows);
+    assert_eq!(&rows[0][..5], ["ID", "FUNCTION", "STATUS", "ASYNC", "ATTEMPTS"]);
+    assert_eq!((rows.len(), &rows[1][..5]), (2, &[id, "shout", "succeeded", "yes", "1"][..]));
+    fine(&cluster, &["node", "cordon", "w1"]);
+    let waiting = fine(&cluster, &["invoke", "shout", "--async", "-o", "name"]);
+    let waiting = waiting.trim();
+    let said = fine(&cluster, &["calls", "cancel", waiting]);
+    assert_eq!(said, format!("cancelled {waiting}. Next: cares calls list\n"));
+    let rows = json(&cluster, &["calls", "list", "--status", "cancelled", "-o", "json"]);
+    assert_eq!((rows.as_array().map(Vec::len), rows[0]["id"].as_str()), (Some(1), Some(waiting)));
+    wrong(verb(&cluster, &["calls", "cancel", id]), 1, &[id, "succeeded"]);
+    wrong(verb(&cluster, &["calls", "get", "a0"]), 4, &["a0"]);
+    let (code, _, err) = verb(&cluster, &["calls", "result", waiting]);
+    assert_eq!((code, err), (1, format!("cares: call {waiting} was cancelled: it has no result\n")));
+    wrong(verb(&cluster, &["invoke", "nobody", "--async"]), 4, &["nobody"]);
+    wrong(verb(&cluster, &["invoke", "shout", "--key", "x"]), 2, &["--async"]);
+    fine(&cluster, &["register", "tick", "hello-world", "--schedule", "0 3 * * *", "--schedule-zone", "Asia/Kolkata"]);
+    let shown = || fine(&cluster, &["describe", "tick"]);
+    let parts = ["0 3 * * * Asia/Kolkata", "last <none>", "T21:30:00.000Z"];
+    wait_for("its schedule is shown", || parts.iter().all(|part| shown().contains(part)));
 }

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 mod byhand;
+mod freezing;
 mod images;
 mod killed;
 mod shared;
@@ -19,7 +20,7 @@ mod trouble;
 const SOON: Duration = Duration::from_secs(2);
 
 /// Makes the test images, once. `false`: there is no engine.
-fn engine_is_there() -> bool {
+pub fn engine_is_there() -> bool {
     static THERE: OnceLock<Result<(), String>> = OnceLock::new();
     let there = THERE.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/images");
@@ -42,10 +43,20 @@ fn docker(arguments: &[&str]) -> String {
 }
 
 /// A node's containers in any state, by id, the oldest last.
-fn containers_of(node: &str) -> Vec<String> {
+pub fn containers_of(node: &str) -> Vec<String> {
     let filter = format!("label=io.cares.node={node}");
     let listed = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]);
     listed.lines().map(str::to_string).collect()
+}
+
+/// Leaves nothing of a node at the engine, which may not be there.
+pub fn remove_containers_of(node: &str) {
+    let filter = format!("label=io.cares.node={node}");
+    let listed = Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &filter]).output();
+    let listed = listed.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
+    for id in listed.lines() {
+        let _ = Command::new("docker").args(["rm", "--force", "--volumes", id]).output();
+    }
 }
 
 /// A cluster whose workers use the engine.
@@ -156,14 +167,7 @@ impl Drop for Docked {
     fn drop(&mut self) {
         // First those that would start more; their logs are shown as they drop.
         self.cluster.workers.iter_mut().for_each(Role::kill);
-        for node in &self.nodes {
-            let filter = format!("label=io.cares.node={node}");
-            let listed = Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &filter]).output();
-            let listed = listed.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
-            for id in listed.lines() {
-                let _ = Command::new("docker").args(["rm", "--force", "--volumes", id]).output();
-            }
-        }
+        self.nodes.iter().for_each(|node| remove_containers_of(node));
     }
 }
 

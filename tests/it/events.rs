@@ -53,14 +53,16 @@ fn what_happens_is_told_in_its_order() {
     assert_eq!(cluster.call("echo", "x").0, 200);
     reader.wait_kinds(&["function.registered", "instance.starting", "instance.warm"]);
     cluster.deploy_echo(r#","idle_s":60"#);
-    reader.wait_kinds(&["instance.warm", "function.updated", "instance.stopping"]);
+    let taking_over =
+        ["function.updated", "instance.starting", "instance.warm", "function.serving", "instance.stopping"];
+    reader.wait_kinds(&taking_over);
     cluster.client.cordon("w1").expect("cordoned");
     cluster.client.cordon("w1").expect("cordoned"); // again is no event
     cluster.client.uncordon("w1").expect("uncordoned");
     reader.wait_kinds(&["instance.stopping", "node.cordoned", "node.uncordoned"]);
     assert_eq!(cluster.call("echo", "x").0, 200);
     cluster.client.drain("w1").expect("draining");
-    reader.wait_kinds(&["instance.warm", "node.draining", "instance.stopping", "node.drained"]);
+    reader.wait_kinds(&["node.uncordoned", "node.draining", "instance.stopping", "node.drained"]);
     cluster.client.uncordon("w1").expect("uncordoned");
     cluster.client.delete_function("echo").expect("deleted");
     reader.wait_kinds(&["node.drained", "node.uncordoned", "function.deleted"]);

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// Says how to misbehave; unset in a test run, where this test has nothing to do.
 const VARIABLE: &str = "CARES_FIXTURE";
 
+const SWITCHED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\nX-Own: kept\r\ncares-own: dropped\r\n\r\n";
+
 /// Connections being answered.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -115,6 +118,33 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             while stream.write_all(&[b'x'; 65_536]).is_ok() {}
             return;
         }
+        // As long as a small piece of work takes.
+        "naps" => {
+            std::thread::sleep(Duration::from_millis(50));
+            stream.write_all(text("200 OK", "", "").as_bytes())
+        }
+        // Goes on in another protocol, asked or not: says what it hears; a word and no more; all that is taken.
+        "switches" => {
+            let _ = stream.write_all(SWITCHED);
+            let mut heard = [0; 4_096];
+            while let Ok(n @ 1..) = stream.read(&mut heard) {
+                let _ = stream.write_all(&heard[..n]);
+            }
+            return;
+        }
+        "switches-and-leaves" => {
+            let _ = stream.write_all(&[SWITCHED, b"bye"].concat());
+            return;
+        }
+        "switches-and-floods" => {
+            let _ = stream.write_all(SWITCHED);
+            while stream.write_all(&[b'x'; 65_536]).is_ok() {}
+            return;
+        }
+        "switches-and-hears-nothing" => {
+            let _ = stream.write_all(SWITCHED);
+            hang()
+        }
         "pid" | "chatters" => stream.write_all(text("200 OK", "", &std::process::id().to_string()).as_bytes()),
         // How many others it is answering.
         "open" => {
@@ -130,6 +160,19 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
         "304" => stream.write_all(
             format!("HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\nContent-Length: 1234\r\n{ends}\r\n").as_bytes(),
         ),
+        // A length that its chunks do not have.
+        "two-lengths" => {
+            let lengths = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n";
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{lengths}{ends}\r\na\r\n0123456789\r\n0\r\n\r\n").as_bytes())
+        }
+        // A head of some hundred KiB.
+        "huge-head" => stream.write_all(text("200 OK", &format!("X-Huge: {}\r\n", "#".repeat(400_000)), "").as_bytes()),
+        "trailers" => {
+            let chunked = "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n";
+            stream.write_all(
+                format!("HTTP/1.1 200 OK\r\n{chunked}{ends}\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\n\r\n").as_bytes(),
+            )
+        }
         "headers" => {
             let headers = "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Own: kept\r\ncares-outcome: failed\r\nX-Call-Id: mine\r\n\
                 Keep-Alive: timeout=5\r\nConnection: x-private\r\nX-Private: 1\r\nContent-Type: application/x-own\r\n";

@@ -18,7 +18,15 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The program under test.
 pub fn cares() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cares"));
-    for variable in ["API_URL", "AUTH_TOKEN", "CARES_HTTP_ADDR", "CARES_GRPC_ADDR", "CARES_DATA_DIR", "NO_COLOR"] {
+    for variable in [
+        "API_URL",
+        "AUTH_TOKEN",
+        "CARES_JOIN_TOKEN",
+        "CARES_HTTP_ADDR",
+        "CARES_GRPC_ADDR",
+        "CARES_DATA_DIR",
+        "NO_COLOR",
+    ] {
         command.env_remove(variable);
     }
     command

@@ -304,3 +304,23 @@ fn a_long_answer_is_read_to_its_end_before_its_job_is_done() {
         assert!(reply.body.ends_with(b"xdone\n"));
     }
 }
+
+#[test]
+fn an_answers_head_beyond_all_measure_is_a_502_and_ends_no_other_call() {
+    let cluster = Cluster::start(1);
+    cluster.deploy("f", &manifest("by-path"), &[]);
+    let to = cluster.head.http();
+    let begin = |_| {
+        let mut other = connect(to);
+        other.write_all((head("GET", "/invoke/f/events", &[]) + "\r\n").as_bytes()).expect("sent");
+        other.read_exact(&mut [0; 20]).expect("its beginning");
+        other
+    };
+    let others: Vec<TcpStream> = (0..8).map(begin).collect();
+    for _ in 0..4 {
+        get(to, "/invoke/f/huge-head").problem(502, "function_failed");
+    }
+    for mut other in others {
+        other.read_exact(&mut [0; 200]).expect("it goes on");
+    }
+}

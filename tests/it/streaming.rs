@@ -2,7 +2,7 @@
 
 use crate::fixture::manifest;
 use crate::harness::{Cluster, Role, wait_for};
-use crate::process::peak_mib;
+use crate::process::{is_alive, peak_mib};
 use crate::wire::{Reply, ask, connect, exchange, get, head};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ const CHUNK: usize = 64 << 10;
 const BOUND: usize = 150;
 
 /// Byte `n` of what is sent: a pattern without a period that a buffer's size could hide.
-fn pattern(at: usize, into: &mut [u8]) {
+pub fn pattern(at: usize, into: &mut [u8]) {
     for (n, byte) in into.iter_mut().enumerate() {
         let at = (at + n) as u32;
         *byte = (at.wrapping_mul(2_654_435_761) >> 24) as u8;
@@ -108,7 +108,7 @@ impl Read for Unchunked {
     }
 }
 
-fn bounded(cluster: &Cluster) {
+pub fn bounded(cluster: &Cluster) {
     let peak = |role: &Role| peak_mib(role.pid());
     let peaks = (peak(&cluster.head), cluster.workers.iter().map(peak).max());
     assert!(peaks.0 < BOUND && peaks.1 < Some(BOUND), "MiB of orchestrator and worker: {peaks:?}");
@@ -343,4 +343,60 @@ fn a_functions_status_and_headers_reach_its_caller_and_ours_are_its_own() {
     assert!(lower.contains("set-cookie: a=1") && lower.contains("set-cookie: b=2"), "{lower}");
     assert_eq!(lower.matches("x-call-id").count(), 1, "{lower}");
     assert_ne!(reply.header("x-call-id"), Some("mine"));
+}
+
+#[test]
+fn chunks_pass_through_whatever_stands_beside_them() {
+    let cluster = Cluster::start(1);
+    cluster.deploy("f", &manifest("by-path"), &[]);
+    let to = cluster.head.http();
+    let reply = get(to, "/invoke/f/two-lengths");
+    assert_eq!((reply.status, reply.text().as_str(), reply.whole), (200, "0123456789", true), "{}", reply.head);
+    assert_eq!(reply.header("content-length"), None, "{}", reply.head);
+    // Fields behind a body are dropped: few callers know them.
+    let reply = get(to, "/invoke/f/trailers");
+    assert_eq!((reply.status, reply.text().as_str(), reply.whole), (200, "abc", true), "{}", reply.head);
+    assert_eq!(reply.header("trailer"), None, "{}", reply.head);
+}
+
+#[test]
+fn a_job_whose_caller_leaves_is_killed() {
+    let cluster = Cluster::start(1);
+    let pid = cluster.dir.path().join("pid");
+    let manifest = format!(r#"{{"mode":"job","command":["./run.sh"],"env":{{"CARES_TEST_PID":"{}"}}}}"#, pid.display());
+    cluster.deploy("stays", &manifest, &[("run.sh", "#!/bin/sh\necho $$ > \"$CARES_TEST_PID\"; exec sleep 1000\n")]);
+    let mut stream = connect(cluster.head.http());
+    stream.write_all((head("GET", "/invoke/stays", &[]) + "\r\n").as_bytes()).expect("sent");
+    let read = || std::fs::read_to_string(&pid).ok()?.trim().parse().ok();
+    let pid = crate::harness::wait_for_some("it runs", read);
+    drop(stream);
+    wait_for("it is gone", || !is_alive(pid));
+    wait_for("nothing is under way", || cluster.client.function("stays").is_ok_and(|f| f.in_flight == 0));
+}
+
+#[test]
+fn calls_given_up_by_the_thousand_cost_the_others_nothing() {
+    let cluster = Cluster::start(1);
+    cluster.deploy("f", &manifest("by-path"), &[]);
+    let to = cluster.head.http();
+    let mut kept = connect(to);
+    kept.write_all((head("GET", "/invoke/f/events", &[]) + "\r\n").as_bytes()).expect("sent");
+    kept.read_exact(&mut [0; 20]).expect("its beginning");
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..150 {
+                    let mut stream = connect(to);
+                    stream.write_all((head("GET", "/invoke/f/floods", &[]) + "\r\n").as_bytes()).expect("sent");
+                    stream.read_exact(&mut [0; 100]).expect("its beginning");
+                }
+            });
+        }
+    });
+    for _ in 0..20 {
+        kept.read_exact(&mut [0; 17]).expect("its stream goes on");
+    }
+    drop(kept);
+    wait_for("all have ended", || cluster.client.function("f").is_ok_and(|f| f.in_flight == 0));
+    bounded(&cluster);
 }

@@ -110,6 +110,14 @@ fn only_the_clock_reads_time() {
 }
 
 #[test]
+fn no_deadline_is_of_the_wall_clock() {
+    // It jumps: what it shows is for people and other machines. (A schedule is of the wall clock; how long is left until
+    // then is asked of the clock again, not kept.)
+    let reckoned = ["unix_ms() +", "unix_ms() <", "unix_ms() >", "+ clock::unix_ms()", "< clock::unix_ms()"];
+    forbid("count time with clock::now", &reckoned, |name| name != "src/clock.rs" && !test_file(name));
+}
+
+#[test]
 fn the_lock_stays_in_its_file() {
     forbid("a guard of the cluster leaves state.rs", &["Mutex<Cluster>", "MutexGuard<'_, Inner>"], |name| {
         name != "src/orchestrator/state.rs"

@@ -56,7 +56,7 @@ impl Terminal {
         {
             command.args(["-e", &format!("{key}={value}")]);
         }
-        for variable in ["API_URL", "AUTH_TOKEN", "CARES_DATA_DIR", "NO_COLOR", "TMUX"] {
+        for variable in ["API_URL", "AUTH_TOKEN", "CARES_JOIN_TOKEN", "CARES_DATA_DIR", "NO_COLOR", "TMUX"] {
             command.env_remove(variable);
         }
         let made = command.arg("env -u NO_COLOR sh").status().expect("tmux runs");

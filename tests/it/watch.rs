@@ -218,7 +218,7 @@ fn a_watcher_that_does_not_read_costs_bounded_memory() {
 
 #[test]
 fn the_command_line_prints_rows_as_they_change() {
-    let cluster = Cluster::start(1);
+    let mut cluster = Cluster::start(1);
     register(&cluster.client, "first");
     let mut command = cares();
     command.args(["list", "--watch", "-o", "name", "--url", &cluster.head.url()]).stdout(Stdio::piped());
@@ -231,13 +231,19 @@ fn the_command_line_prints_rows_as_they_change() {
     child.wait().expect("it ended");
 
     let mut command = cares();
-    command.args(["node", "list", "--watch", "--url", &cluster.head.url()]).stdout(Stdio::piped());
+    command.args(["node", "list", "--watch", "--url", &cluster.head.url()]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("cares runs");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
     assert!(lines.next().is_some_and(|head| head.starts_with("NAME ")));
     assert!(lines.next().is_some_and(|row| row.starts_with("w1 ")));
     cluster.client.cordon("w1").expect("cordoned");
     assert!(lines.any(|row| row.starts_with("w1 ") && row.contains("active,cordoned")));
-    child.kill().expect("it ends");
-    child.wait().expect("it ended");
+    // The orchestrator ends: that is said, and where it was.
+    cluster.head.kill();
+    drop(lines);
+    let out = child.wait_with_output().expect("it ended");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(said.contains(&cluster.head.url()) && said.contains("it went away while it was watched"), "{said}");
 }

@@ -10,7 +10,8 @@ impl World {
         match self.dice.between(0, 99) {
             0..45 => self.invoke(),
             45..50 => (0..self.dice.between(2, 12)).try_for_each(|_| self.invoke()),
-            50..57 => self.put(),
+            50..54 => self.put(),
+            54..57 => self.revise(),
             57..58 => {
                 let name = self.function_name().as_str().into();
                 self.core(None, Command::DeleteFunction { name })
@@ -62,16 +63,45 @@ impl World {
             isolation: Default::default(),
             concurrency: self.dice.one_of(&[0, 1, 1, 2, 4, 16]),
             min: self.dice.one_of(&[0, 0, 0, 1, 2, 7]),
+            ready: self.dice.one_of(&[0, 0, 0, 1, 3]),
+            freeze_ms: self.dice.one_of(&[0, 50, 500, 5_000, 60_000]),
+            fresh: false,
             max: self.dice.one_of(&[0, 1, 1, 1, 2, 3, 5]),
             idle_ms: self.dice.one_of(&[0, 200, 2_000, 10_000]),
             constraints,
             labels: BTreeMap::new(),
             description: format!("put {}", self.put_count),
+            attempts: 3,
+            schedule: None,
+            public: false,
             created_unix_ms: 0,
             updated_unix_ms: 0,
         });
+        let revision = match self.dice.percent(20) {
+            true => Box::new(Revision { image: "registry/image:2".into(), mode: Mode::Auto, max: 3, ..*revision }),
+            false => revision,
+        };
         let put = self.dice.one_of(&[Put::Any, Put::Any, Put::Create, Put::Create, Put::Replace]);
         self.core(None, Command::PutFunction { revision, put })
+    }
+
+    /// The same function, but otherwise: bounds, or a revision of before.
+    fn revise(&mut self) -> Result<(), String> {
+        let known: Vec<Arc<str>> = self.puts.keys().cloned().collect();
+        let function = if known.is_empty() { "f0".into() } else { self.dice.one_of(&known) };
+        let bound = |dice: &mut super::dice::Dice| dice.one_of(&[None, Some(0), Some(1), Some(2), Some(4)]);
+        let command = match self.dice.between(0, 2) {
+            0 => {
+                let [min, max, ready] = [(); 3].map(|()| bound(&mut self.dice));
+                Command::Scale { function, min, max, ready }
+            }
+            _ => {
+                let number = self.dice.between(0, 6);
+                let which = self.dice.one_of(&[Kept::Newest, Kept::Before, Kept::Number(number)]);
+                Command::PutAgain { function, which, unix_ms: 0 }
+            }
+        };
+        self.core(None, command)
     }
 
     fn some_node(&mut self) -> NodeKey {

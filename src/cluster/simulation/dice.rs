@@ -1,7 +1,7 @@
 //! Chance that repeats: the same seed gives the same life.
 
 /// splitmix64.
-pub(super) struct Dice(pub u64);
+pub(in crate::cluster) struct Dice(pub u64);
 
 impl Dice {
     pub fn next(&mut self) -> u64 {

@@ -4,7 +4,7 @@
 //! `CARES_SIM_SEEDS=n` lives that many; `CARES_SIM_SEED=n` lives one and shows its end.
 
 mod chaos;
-mod dice;
+pub(in crate::cluster) mod dice;
 mod shell;
 mod workers;
 mod world;

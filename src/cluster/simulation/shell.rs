@@ -46,6 +46,7 @@ impl World {
                     self.at(after, Happening::GivesUp { invocation });
                 }
             }
+            Command::PutAgain { .. } => self.saw("put again"),
             Command::Finish { invocation, .. } => {
                 ensure!(self.calls.remove(invocation).is_some(), "{invocation} ended twice");
             }
@@ -94,6 +95,7 @@ impl World {
                 }
                 Event::FunctionDeleted { name } => {
                     ensure!(self.puts.remove(&name).is_some(), "{name} deleted twice");
+                    self.answered.retain(|(function, _)| *function != name);
                 }
                 Event::InstanceStarting { instance, node, revision } => {
                     self.may_get(node, &revision, true)?;
@@ -104,7 +106,40 @@ impl World {
                     self.order(node, Order::Start { session, instance, revision });
                     self.at(START_TIMEOUT_MS, Happening::StartTimeout { instance });
                 }
-                Event::InstanceWarm { .. } => {
+                Event::FunctionScaled { revision: r } => {
+                    ensure!(r.min <= r.max && r.ready <= r.max, "{} is scaled to nonsense", r.function);
+                    self.saw("scaled");
+                }
+                Event::RevisionServing { revision, before } => {
+                    let known = (revision.function.clone(), revision.number);
+                    let may = revision.mode == Mode::Job || self.answered.contains(&known);
+                    ensure!(may, "{known:?} serves and has never answered");
+                    if before.is_some() {
+                        self.saw("successor serves");
+                    }
+                }
+                Event::RevisionFailed { .. } => self.saw("revision failed"),
+                Event::ModeWanted { node, revision } => {
+                    self.saw("mode asked");
+                    self.may_get(node, &revision, true)?;
+                    self.order(node, Order::Prepare { revision: revision.clone() });
+                    self.at(START_TIMEOUT_MS, Happening::PrepareTimeout { node, revision });
+                }
+                Event::InstanceFrozen { instance, node, .. } => {
+                    self.saw("frozen");
+                    self.order(node, Order::Freeze { session: self.session(node), instance });
+                }
+                Event::InstanceThawing { instance, node } => {
+                    self.saw("woken for the minimum");
+                    self.order(node, Order::Thaw { session: self.session(node), instance });
+                }
+                Event::InstanceEvicted { revision, .. } => {
+                    self.saw("evicted");
+                    let left = self.cluster.function(&revision.function).map(|f| (f.tally.live(), f.floor()));
+                    ensure!(left.is_none_or(|(live, floor)| live >= floor), "evicted below the floor: {left:?}");
+                }
+                Event::InstanceWarm { ref revision, .. } => {
+                    self.answered.insert((revision.function.clone(), revision.number));
                     if self.cluster.nodes().any(|n| n.last_seen == self.now && n.reach == Reach::None) {
                         self.saw("adopted");
                     }
@@ -126,6 +161,7 @@ impl World {
                         Failure::NodeLost { .. } => "node lost",
                         Failure::NoNode { .. } => "no node",
                         Failure::NotStarted { .. } => "not started",
+                        Failure::Crowded { .. } => "crowded",
                         Failure::FunctionDeleted => "deleted while waiting",
                     });
                     ensure!(self.calls.remove(&invocation).is_some(), "{invocation} ended twice");
@@ -133,6 +169,12 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The shell waits no longer for a node to say how an image is run.
+    pub fn prepare_timeout(&mut self, node: NodeKey, revision: &Revision) -> Result<(), String> {
+        let (function, revision, why) = (revision.function.clone(), revision.number, "no answer".into());
+        self.core(None, Command::RevisionFailed { function, revision, node, why })
     }
 
     fn session(&self, node: NodeKey) -> u64 {
@@ -166,6 +208,11 @@ impl World {
         ensure!(current == Some(revision.number), "{invocation} got revision {} of {current:?}", revision.number);
         ensure!(assigned.instance.is_none() == revision.is_job(), "{invocation} got {:?}", assigned.instance);
         self.saw(if revision.is_job() { "job" } else { "http" });
+        let worker = self.by_node.get(&assigned.node).copied();
+        let at = worker.and_then(|w| self.workers[w].instances.get_mut(&assigned.instance?));
+        if at.is_some_and(|running| std::mem::take(&mut running.frozen)) {
+            self.saw("woken by a call"); // by the worker, in the path of the call
+        }
         let Some(call) = self.calls.get_mut(&invocation) else {
             return Err(format!("{invocation} was assigned after its end"));
         };
@@ -250,6 +297,7 @@ impl World {
                     self.tell_worker(worker, Order::Stop { session, instance: *instance });
                 }
             }
+            (Command::PutAgain { .. }, Refusal::UnknownRevision { .. }) => self.saw("no such revision"),
             (Command::Invoke { function }, refusal) => self.call_refused(function, refusal)?,
             (Command::Finish { invocation, .. }, _) => {
                 ensure!(!self.calls.contains_key(invocation), "the end of {invocation} was not taken");
@@ -270,7 +318,8 @@ impl World {
             (Refusal::QueueFull { .. }, Some(f)) => {
                 let full =
                     f.queue.len() >= self.limits.queue_per_function || self.cluster.queued >= self.limits.queue_total;
-                ensure!(full, "{function} refused a call with room for {} more", f.queue.len());
+                let crowded = f.crowd.is_some() && f.queue.len() >= f.crowd_limit();
+                ensure!(full || crowded, "{function} refused a call with room for {} more", f.queue.len());
                 self.saw("queue full");
             }
             (Refusal::NoNode { .. }, Some(f)) => {

@@ -24,6 +24,19 @@ pub(super) enum Order {
         session: u64,
         instance: InstanceKey,
     },
+    /// Unless the core has woken it meanwhile: the shell looks again.
+    Freeze {
+        session: u64,
+        instance: InstanceKey,
+    },
+    Thaw {
+        session: u64,
+        instance: InstanceKey,
+    },
+    /// Look at the image.
+    Prepare {
+        revision: Arc<Revision>,
+    },
     /// Nothing is left on it; it may go.
     Drained,
 }
@@ -31,6 +44,7 @@ pub(super) enum Order {
 pub(super) struct Running {
     pub revision: Arc<Revision>,
     pub ready: bool,
+    pub frozen: bool,
 }
 
 pub(super) struct Worker {
@@ -145,7 +159,7 @@ impl World {
         let (spec, mut instances) = (w.spec.clone(), Vec::new());
         for (key, i) in &w.instances {
             let (function, revision) = (i.revision.function.to_string(), i.revision.number);
-            instances.push(Reported { instance: *key, function, revision });
+            instances.push(Reported { instance: *key, function, revision, frozen: i.frozen });
         }
         while !self.healed && self.dice.percent(15) {
             instances.push(self.lie()); // stale, or never true
@@ -158,8 +172,11 @@ impl World {
         let instance = InstanceKey(self.first_key + self.dice.between(0, self.cluster.next_key + 5 - self.first_key));
         let really = self.workers.iter().find_map(|w| w.instances.get(&instance)).map(|i| i.revision.clone());
         match really {
-            Some(r) => Reported { instance, function: r.function.to_string(), revision: r.number },
-            None => Reported { instance, function: self.function_name(), revision: self.dice.between(0, 3) },
+            Some(r) => Reported { instance, function: r.function.to_string(), revision: r.number, frozen: false },
+            None => {
+                let (function, revision) = (self.function_name(), self.dice.between(0, 3));
+                Reported { instance, function, revision, frozen: self.dice.percent(30) }
+            }
         }
     }
 
@@ -216,7 +233,7 @@ impl World {
             Order::Start { session, instance, revision } => {
                 let mine = w.session.is_some_and(|(_, known)| known == session);
                 if mine && !w.instances.contains_key(&instance) {
-                    w.instances.insert(instance, Running { revision, ready: false });
+                    w.instances.insert(instance, Running { revision, ready: false, frozen: false });
                     let (takes, luck) = (self.dice.between(0, 2_500), self.dice.between(0, 99));
                     match luck {
                         _ if self.healed => self.at(takes / 10, Happening::Started { worker, instance, well: true }),
@@ -231,6 +248,33 @@ impl World {
                 if w.session.is_some_and(|(_, known)| known == session) {
                     w.instances.remove(&instance);
                 }
+            }
+            Order::Freeze { session, instance } if w.session.is_some_and(|(_, known)| known == session) => {
+                let wanted = self.cluster.instance(instance).is_some_and(|i| i.state == InstanceState::Frozen);
+                let running = w.instances.get_mut(&instance).filter(|i| i.ready && wanted);
+                let can = self.healed || self.dice.percent(90);
+                match running {
+                    Some(running) if can => running.frozen = true,
+                    Some(_) => self.tell_core(worker, Command::InstanceAwake { instance }),
+                    None => {}
+                }
+            }
+            Order::Thaw { session, instance } => {
+                let running = w.instances.get_mut(&instance);
+                if let Some(running) = running.filter(|_| w.session.is_some_and(|(_, known)| known == session)) {
+                    running.frozen = false;
+                }
+            }
+            Order::Freeze { .. } => {}
+            Order::Prepare { revision } => {
+                let Some((node, _)) = w.session else { return Ok(()) };
+                let (function, number) = (revision.function.clone(), revision.number);
+                let command = match self.dice.between(0, 3) {
+                    0 => Command::RevisionFailed { function, revision: number, node, why: "no such image".into() },
+                    1 => Command::ResolveMode { function, revision: number, mode: Mode::Job },
+                    _ => Command::ResolveMode { function, revision: number, mode: Mode::Http },
+                };
+                self.tell_core(worker, command);
             }
             Order::Drained if w.leaving => {
                 if let Some((node, session)) = w.session {

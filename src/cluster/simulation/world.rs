@@ -42,6 +42,10 @@ pub(super) enum Happening {
     StartTimeout {
         instance: InstanceKey,
     },
+    PrepareTimeout {
+        node: NodeKey,
+        revision: Arc<Revision>,
+    },
     /// Somebody does something, and something else later.
     Chaos {
         left: u32,
@@ -80,6 +84,16 @@ pub(super) const WORTH_SEEING: &[&str] = &[
     "call after crash",
     "replaced",
     "take-over",
+    "frozen",
+    "woken by a call",
+    "woken for the minimum",
+    "evicted",
+    "scaled",
+    "put again",
+    "no such revision",
+    "successor serves",
+    "revision failed",
+    "mode asked",
     "restart",
     "job",
     "http",
@@ -91,6 +105,7 @@ const DULL: &[&str] = &[
     "env: {}, ",
     "timeout_ms: 30000, ",
     "memory_bytes: 0, ",
+    "fresh: false, ",
     "cpu: 0.0, ",
     ", labels: {}",
     ", created_unix_ms: 0, updated_unix_ms: 0",
@@ -109,6 +124,10 @@ pub(super) struct World {
     pub sessions: BTreeMap<NodeKey, u64>,
     pub calls: BTreeMap<InvocationKey, Call>,
     pub puts: BTreeMap<Arc<str>, u64>,
+    /// Revisions of which an instance has answered.
+    pub answered: BTreeSet<(Arc<str>, u64)>,
+    /// What each function's calls run, and whether that had answered.
+    serving: BTreeMap<(Arc<str>, FunctionKey), (u64, bool)>,
     pub put_count: u64,
     /// How troubled these times are, percent: in quiet ones other things can grow.
     pub troubled: u64,
@@ -142,6 +161,7 @@ impl World {
             takeover_margin: dice.between(0, 20) as f64,
             takeover_pause_ms: dice.one_of(&[0, 200, 2_000, 10_000]),
             start_attempts: dice.between(1, 3) as usize,
+            memory_high_percent: dice.one_of(&[50.0, 90.0, 99.0]),
         };
         let mut world = World {
             now: 1_000,
@@ -153,6 +173,8 @@ impl World {
             sessions: BTreeMap::new(),
             calls: BTreeMap::new(),
             puts: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            serving: BTreeMap::new(),
             put_count: 0,
             troubled: dice.one_of(&[5, 20, 50, 100]),
             first_key: 0,
@@ -219,6 +241,7 @@ impl World {
             Happening::CallEnds { invocation, attempt } => self.call_ends(invocation, attempt),
             Happening::GivesUp { invocation } => self.gives_up(invocation),
             Happening::StartTimeout { instance } => self.start_timeout(instance),
+            Happening::PrepareTimeout { node, revision } => self.prepare_timeout(node, &revision),
             Happening::Chaos { left: 0 } => Ok(()),
             Happening::Chaos { left } => {
                 let gap = self.dice.one_of(&[0, 5, 50, 300, 1_000]);
@@ -238,7 +261,13 @@ impl World {
     /// Messages under way are lost; the shell's own timers go on.
     pub fn lose_messages(&mut self) {
         self.to_come.retain(|_, h| {
-            matches!(h, Happening::CallEnds { .. } | Happening::GivesUp { .. } | Happening::StartTimeout { .. })
+            matches!(
+                h,
+                Happening::CallEnds { .. }
+                    | Happening::GivesUp { .. }
+                    | Happening::StartTimeout { .. }
+                    | Happening::PrepareTimeout { .. }
+            )
         });
     }
 
@@ -305,9 +334,26 @@ impl World {
         }
         ensure!(c.functions.len() == self.puts.len(), "{} functions of {}", c.functions.len(), self.puts.len());
         for (name, number) in &self.puts {
-            let known = c.function(name).map(|f| f.current().number);
+            let known = c.function(name).map(|f| f.newest().number);
             ensure!(known == Some(*number), "{name} was put as {number} and is {known:?}");
         }
+        self.check_serving()
+    }
+
+    /// What has answered serves until something newer has: no deploy takes a function away.
+    fn check_serving(&mut self) -> Result<(), String> {
+        let mut now = BTreeMap::new();
+        for f in self.cluster.functions() {
+            let (name, number) = (f.name.clone(), f.current().number);
+            let answered = f.current().mode == Mode::Http && self.answered.contains(&(name.clone(), number));
+            let id = (name.clone(), f.key);
+            if let Some((before, true)) = self.serving.get(&id).copied().filter(|(before, _)| *before != number) {
+                let may = answered || f.current().mode != Mode::Http || f.current().max == 0;
+                ensure!(may && number > before, "{name} left {before} for {number}, which has never answered");
+            }
+            now.insert(id, (number, answered));
+        }
+        self.serving = now;
         Ok(())
     }
 
@@ -324,7 +370,8 @@ impl World {
         for (key, i) in &c.instances {
             now.insert(*key, (i.state, i.node));
             let Some((before, _)) = self.states.get(key).copied().filter(|(_, node)| *node == i.node) else { continue };
-            let adopted = i.state == InstanceState::Warm; // by a join, that ended all before it
+            // by a join, that ended all before it
+            let adopted = matches!(i.state, InstanceState::Warm | InstanceState::Frozen);
             let legal = before == i.state || before.may_become(i.state) || adopted;
             ensure!(legal, "{key} went from {before:?} to {:?}", i.state);
         }
@@ -342,12 +389,13 @@ impl World {
             next.restore_node(node.spec.clone(), node.cordoned);
         }
         for function in self.cluster.functions() {
-            next.restore_function(function.revisions.iter().cloned().collect());
+            next.restore_function(function.lasting());
         }
         self.cluster = next;
         self.calls.clear();
         self.by_node.clear();
         self.sessions.clear();
+        self.serving.clear();
         self.status.clear();
         self.states.clear();
     }
@@ -360,11 +408,20 @@ impl World {
             ensure!(node.running == 0, "{:?} has taken slots", node.key);
         }
         for f in c.functions.values() {
-            let (live, revision) = (c.live_instances(f.key), f.current());
-            let min = if !revision.is_job() && c.placeable(revision, &[]) { revision.min } else { 0 };
-            ensure!(live >= min && live <= revision.min, "{} has {live} instances, not {min}", f.name);
+            let (live, revision, floor) = (f.tally.live(), f.current(), f.floor());
+            let placeable = !revision.is_job() && c.placeable(revision, &[]);
+            let least = if placeable { floor } else { 0 };
+            ensure!(live >= least && live <= floor, "{} has {live} instances, not {least}", f.name);
+            let (warm, min) = (f.tally.warm, if placeable { revision.min } else { 0 });
+            ensure!(warm >= min, "{} has {warm} warm instances, not {min}", f.name);
+            let stuck = f.rollout.is_some() && c.placeable(f.newest(), &[]);
+            ensure!(!stuck, "{} is for ever between two revisions", f.name);
         }
         let known: BTreeSet<_> = c.instances.values().map(|i| (i.key, i.node)).collect();
+        for (key, running) in self.workers.iter().filter(|w| w.up && w.session.is_some()).flat_map(|w| &w.instances) {
+            let frozen = c.instances.get(key).map(|i| i.state == InstanceState::Frozen);
+            ensure!(frozen.is_none_or(|known| known == running.frozen), "{key} is frozen: {}", running.frozen);
+        }
         let mut there = BTreeSet::new();
         for worker in self.workers.iter().filter(|w| w.up) {
             let node = c.find_node(&worker.spec.id).map(|n| n.key);

@@ -181,20 +181,3 @@ fn a_minimum_moves_off_a_drained_node_and_returns_with_a_new_one() {
     rig.apply(uncordon(a));
     assert_eq!(rig.instances("h")[0].1, a.node);
 }
-
-#[test]
-fn a_new_revision_takes_all_new_calls() {
-    let mut rig = Rig::new();
-    rig.worker("a", 8);
-    rig.put(http("h"));
-    let (old, _) = rig.warm("h");
-    let (running, waiting) = (rig.invoke("h"), rig.invoke("h"));
-    rig.put(http("h"));
-    assert_eq!(rig.cluster.function("h").unwrap().current().number, 2);
-    assert_eq!(rig.cluster.instance(old).unwrap().state, InstanceState::Draining);
-    rig.ready(rig.starting("h")[0]);
-    let held = rig.cluster.invocations[&waiting].held.unwrap();
-    assert_ne!(held.instance, Some(old));
-    rig.finish(running);
-    assert_eq!(rig.instances("h").len(), 1);
-}

@@ -82,7 +82,8 @@ fn a_returning_node_keeps_instances_that_are_of_use() {
     rig.put(http("h"));
     let (kept, _) = rig.warm("h");
     rig.apply(disconnect(a));
-    let report = |instance, function: &str, revision| Reported { instance, function: function.into(), revision };
+    let report =
+        |instance, function: &str, revision| Reported { instance, function: function.into(), revision, frozen: false };
     let reported = vec![
         report(kept, "h", 1),
         report(kept, "h", 1),           // twice
@@ -105,7 +106,7 @@ fn an_instance_of_a_deleted_namesake_is_not_kept() {
     rig.apply(disconnect(a));
     rig.apply(Command::DeleteFunction { name: "h".into() });
     rig.put(http("h")); // other code, and its revision is 1 again
-    let reported = vec![Reported { instance: stale, function: "h".into(), revision: 1 }];
+    let reported = vec![Reported { instance: stale, function: "h".into(), revision: 1, frozen: false }];
     rig.apply(Command::Join { spec: spec("a", 4), instances: reported });
     assert!(rig.instances("h").is_empty());
 }
@@ -118,9 +119,12 @@ fn a_restarted_orchestrator_takes_its_nodes_instances_back() {
     let (kept, _) = rig.warm("h");
     let mut next = Cluster::new(Limits::default(), 1 << 32);
     next.restore_node(spec("a", 4), true);
-    next.restore_function(rig.cluster.function("h").unwrap().revisions.iter().cloned().collect());
+    let known = rig.cluster.function("h").unwrap();
+    next.restore_function(known.lasting());
     rig.cluster = next;
-    let a = rig.join(spec("a", 4), vec![Reported { instance: kept, function: "h".into(), revision: 1 }]).unwrap();
+    let a = rig
+        .join(spec("a", 4), vec![Reported { instance: kept, function: "h".into(), revision: 1, frozen: false }])
+        .unwrap();
     assert_eq!(rig.instances("h"), [(kept, a.node, InstanceState::Warm)]);
     assert!(rig.cluster.node(a.node).unwrap().cordoned, "outlives a restart");
 }

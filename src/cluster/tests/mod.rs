@@ -1,9 +1,13 @@
 //! What the cluster promises, one test a promise. Every step is followed by a check of the invariants.
 
 mod calls;
+mod crowd;
+mod figures;
+mod idle;
 mod instances;
 mod membership;
 mod placement;
+mod revisions;
 
 use super::invariants::check;
 use super::*;
@@ -205,11 +209,17 @@ fn http(name: &str) -> Revision {
         isolation: Default::default(),
         concurrency: 1,
         min: 0,
+        ready: 0,
+        freeze_ms: 600_000,
+        fresh: false,
         max: 1,
         idle_ms: 60_000,
         constraints: Constraints::default(),
         labels: BTreeMap::new(),
         description: String::new(),
+        attempts: 3,
+        schedule: None,
+        public: false,
         created_unix_ms: 0,
         updated_unix_ms: 0,
     }

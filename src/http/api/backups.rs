@@ -28,7 +28,7 @@ pub async fn make(app: Arc<Orchestrator>, _: Streamed) -> Result<Response<Body>,
 
 /// `POST /restore`
 pub async fn restore(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
-    let restored = backups::restore(app, asked.request.into_body()).await.map_err(failed)?;
+    let restored = backups::restore(app, asked.request.into_body(), asked.by.as_deref()).await.map_err(failed)?;
     let mut response = Response::new(Body::full(Reply::json(200, &restored).body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

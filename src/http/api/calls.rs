@@ -1,82 +1,165 @@
-//! `/calls`: the calls of late. What is kept of each function is bounded, so these are the last 64 of each.
+//! `/calls`: what became of asynchronous calls, their results, and cancelling them.
 
+use super::recent;
+use crate::body::Body;
 use crate::clock;
-use crate::cluster::{Ended, Function};
+use crate::cluster::backlog::{Call, CallKey, CallStatus, CallbackStatus, Refusal};
+use crate::http::headers::X_CALL_ID;
 use crate::http::problem::Problem;
-use crate::http::route::{Call, Reply, value};
+use crate::http::route::{self, Reply, Streamed, value};
 use crate::orchestrator::Orchestrator;
-use crate::types::CallRecord;
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use crate::types;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
 use std::sync::Arc;
 
-/// Functions looked at under the cluster's lock at once.
-const PAGE: usize = 512;
-
-/// `GET /calls?function=&node=&limit=`: newest first over all functions.
-pub fn list(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
+/// `GET /calls`, newest first: `?async=`, `?status=`, `?function=`, `?node=`
+pub fn list(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
     let limit = super::limit(call)?;
-    let node = match value(&call.query, "node") {
+    let invalid = |why: String| Problem::new(400, "invalid_field", why);
+    let status = value(&call.query, "status");
+    if let Some(word) = status.filter(|word| CallStatus::of(word).is_none()) {
+        let words = CallStatus::ALL.map(CallStatus::word).join(", ");
+        return Err(invalid(format!("status: '{}' is none of {words}", word.escape_debug())));
+    }
+    let function = value(&call.query, "function");
+    let asynchronous = match value(&call.query, "async") {
         None => None,
-        Some(id) => {
-            let found = app.state.read(|c| c.find_node(id).map(|n| n.key));
-            Some(found.ok_or_else(|| Problem::no_node_named(id))?)
-        }
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => return Err(invalid("async: must be true or false".into())),
     };
-    let mut newest = Newest { limit, calls: BTreeMap::new() };
-    let wanted = |ended: &Ended| node.is_none_or(|node| ended.node == Some(node));
-    if let Some(name) = value(&call.query, "function") {
-        let found = app.state.read(|c| c.function(name).map(|f| newest.take(f, wanted)));
-        found.ok_or_else(|| Problem::no_function(name))?;
-    } else {
-        let mut behind: Arc<str> = "".into();
-        loop {
-            let (looked_at, last) = app.state.read(|c| {
-                let page = c.functions_behind(&behind).take(PAGE).inspect(|f| newest.take(f, wanted));
-                page.fold((0, None), |(count, _), f| (count + 1, Some(f.name.clone())))
-            });
-            let Some(last) = last.filter(|_| looked_at == PAGE) else { break };
-            behind = last;
+    let after = match value(&call.query, "after").map(CallKey::parse) {
+        None => None,
+        Some(Some(key)) if asynchronous == Some(true) => Some(key),
+        Some(_) => return Err(invalid("after: must be the id of an asynchronous call, with async=true".into())),
+    };
+    let mut found = match asynchronous {
+        Some(true) => Some(Vec::new()),
+        _ => recent::newest(app, call, limit, status)?,
+    };
+    let wanted = |c: &Call| status.is_none_or(|s| s == c.status.word()) && function.is_none_or(|f| f == &*c.function);
+    let mut link = None;
+    if asynchronous != Some(false) && value(&call.query, "node").is_none() {
+        let mut calls = app.queue.newest(after, limit + 1, wanted);
+        let more = calls.len() > limit;
+        calls.truncate(limit);
+        link = calls.last().filter(|_| more && asynchronous == Some(true)).map(|last| last.key.to_string());
+        if found.is_some() || !calls.is_empty() {
+            found.get_or_insert_default().extend(calls.iter().map(record));
         }
     }
-    let ids = app.state.read(|c| {
-        let keys = newest.calls.values().filter_map(|(_, ended)| ended.node);
-        keys.filter_map(|key| Some((key, c.node(key)?.spec.id.clone()))).collect::<BTreeMap<_, _>>()
-    });
-    let record = |(function, ended): &(Arc<str>, Ended)| {
-        let ended_unix_us = clock::unix_ms_at(ended.at) * 1_000;
-        CallRecord {
-            id: ended.invocation.to_string(),
-            function: function.to_string(),
-            node: ended.node.and_then(|key| ids.get(&key).cloned()), // none: it was removed since
-            status: if ended.success { "succeeded" } else { "failed" }.into(),
-            started_at: clock::rfc3339(ended_unix_us.saturating_sub(ended.took_us) / 1_000),
-            duration_ms: ended.took_us as f64 / 1e3,
+    let mut found = found.ok_or_else(|| Problem::no_function(function.unwrap_or_default()))?;
+    found.sort_by(|a, b| b.started_at.cmp(&a.started_at)); // stable: what is of one moment keeps its order
+    found.truncate(limit);
+    let mut reply = Reply::json(200, &found);
+    reply.headers.extend(link.map(|last| ("Link", super::next_link(call, &last))));
+    Ok(reply)
+}
+
+/// A call as the list shows it: from its submission on.
+fn record(call: &Call) -> types::CallRecord {
+    let until = call.ended.unwrap_or_else(clock::steady_unix_ms);
+    types::CallRecord {
+        id: call.key.to_string(),
+        function: call.function.to_string(),
+        node: None,
+        status: call.status.word().into(),
+        started_at: clock::rfc3339(call.submitted),
+        duration_ms: until.saturating_sub(call.submitted) as f64,
+        asynchronous: true,
+        attempts: call.attempts,
+        last_error: call.last_error.clone(),
+    }
+}
+
+/// `GET /calls/ID`
+pub fn get(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
+    Ok(Reply::json(200, &view(app, &known(app, call.param(0))?)))
+}
+
+/// `DELETE /calls/ID`
+pub async fn cancel(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    let id = asked.params.into_iter().next().unwrap_or_default();
+    let key = known(&app, &id)?.key;
+    match app.queue.cancel(&app, key).await {
+        Ok(()) => Ok(json(200, &view(&app, &known(&app, &id)?))),
+        Err(Refusal::Ended { status }) => {
+            let detail = format!("call {id} has {}: there is nothing to cancel", status.word());
+            Err(Problem::new(409, "call_ended", detail))
         }
+        Err(_) => Err(Problem::no_call(&id)),
+    }
+}
+
+/// JSON of a streamed route.
+pub fn json(status: u16, value: &impl serde::Serialize) -> Response<Body> {
+    let mut response = Response::new(Body::full(Reply::json(status, value).body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// `GET /calls/ID/result`
+pub async fn result(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
+    let id = asked.params.into_iter().next().unwrap_or_default();
+    let call = known(&app, &id)?;
+    if call.status == CallStatus::Cancelled {
+        return Err(Problem::new(409, "call_cancelled", format!("call {id} was cancelled: it has no result")));
+    }
+    if !call.status.is_final() {
+        let detail = format!("call {id} is {}: its result is here once it has ended", call.status.word());
+        return Err(Problem::new(409, "call_not_ended", detail).retry_after(1));
+    }
+    let found = app.queue.result(call.key).await;
+    let found = found.map_err(|why| Problem::new(500, "internal", format!("the result of call {id}: {why}")))?;
+    let Some(mut answer) = found else {
+        let why = call.last_error.unwrap_or_default();
+        return Err(Problem::new(502, "call_failed", format!("call {id} ended without an answer: {why}")));
     };
-    Ok(Reply::json(200, &newest.calls.values().map(record).collect::<Vec<_>>()))
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(X_CALL_ID, id); // the function's own word for it means nothing here
+    }
+    Ok(answer)
 }
 
-/// When a call ended, and its number: newest first.
-type Place = Reverse<(u64, u64)>;
-
-/// The newest calls of those it was shown.
-struct Newest {
-    limit: usize,
-    calls: BTreeMap<Place, (Arc<str>, Ended)>,
+/// Whose call it is.
+pub fn function_of(app: &Orchestrator, id: &str) -> Option<String> {
+    known(app, id).ok().map(|call| call.function.to_string())
 }
 
-impl Newest {
-    fn take(&mut self, function: &Function, wanted: impl Fn(&Ended) -> bool) {
-        for ended in function.recent.newest_first().filter(|ended| wanted(ended)) {
-            let place = Reverse((ended.at, ended.invocation.0));
-            if self.calls.len() >= self.limit {
-                match self.calls.last_entry() {
-                    Some(oldest) if *oldest.key() > place => drop(oldest.remove()),
-                    _ => return, // the rest of this function's are older still
-                }
-            }
-            self.calls.insert(place, (function.name.clone(), ended.clone()));
-        }
+fn known(app: &Orchestrator, id: &str) -> Result<Call, Problem> {
+    CallKey::parse(id).and_then(|key| app.queue.call(key)).ok_or_else(|| Problem::no_call(id))
+}
+
+/// A call as everybody sees it.
+pub fn view(app: &Orchestrator, call: &Call) -> types::Call {
+    let callback = call.callback.as_ref().map(|c| types::Callback {
+        url: c.url.to_string(),
+        status: c.status.word().into(),
+        attempts: c.attempts,
+        next_try_at: (c.status == CallbackStatus::Pending).then(|| clock::rfc3339(c.next_try)),
+        last_error: c.last_error.clone(),
+    });
+    let own_key = |key: &str| !key.starts_with("cares:");
+    types::Call {
+        id: call.key.to_string(),
+        function: call.function.to_string(),
+        status: call.status.word().into(),
+        asynchronous: true,
+        attempts: call.attempts,
+        failures: call.failures,
+        max_attempts: call.max_attempts,
+        interruptions: call.interruptions,
+        submitted_at: clock::rfc3339(call.submitted),
+        started_at: call.started.map(clock::rfc3339),
+        ended_at: call.ended.map(clock::rfc3339),
+        next_try_at: (call.status == CallStatus::Queued).then(|| clock::rfc3339(call.next_try)),
+        expires_at: call.ended.map(|at| clock::rfc3339(at + app.queue.retention_ms)),
+        last_error: call.last_error.clone(),
+        result: format!("/calls/{}/result", call.key),
+        callback,
+        idempotency_key: call.idempotency.as_ref().map(|i| i.key.to_string()).filter(|key| own_key(key)),
+        scheduled_for: call.scheduled_for.map(clock::rfc3339),
     }
 }

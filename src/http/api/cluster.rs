@@ -14,7 +14,10 @@ pub fn get(app: &Orchestrator) -> Result<Reply, Problem> {
         id: app.cluster_id.clone(),
         http_addr: app.http.to_string(),
         grpc_addr: app.grpc.to_string(),
-        join_command: format!("cares worker {}", typed(app.grpc)),
+        join_command: match app.tokens.gate().closed() {
+            true => format!("cares worker {} --join-token-file FILE", typed(app.grpc)),
+            false => format!("cares worker {}", typed(app.grpc)),
+        },
         version: VERSION.into(),
         started_at: clock::rfc3339(app.started_unix_ms),
     };

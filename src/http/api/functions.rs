@@ -21,6 +21,7 @@ pub fn list(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
         let (page, next) = super::page(call, cluster.functions(), |f| f.name.to_string())?;
         Ok::<_, Problem>((page.into_iter().map(|f| view(f, cluster)).collect::<Vec<_>>(), next))
     })?;
+    let page: Vec<types::Function> = page.into_iter().map(|shown| with_runs(app, shown)).collect();
     let mut reply = Reply::json(200, &page);
     reply.headers.extend(next.map(|link| ("Link", link)));
     Ok(reply)
@@ -52,7 +53,7 @@ pub fn register(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
             return Err(Problem::new(400, "invalid_field", format!("{field}: is missing or empty")));
         }
     }
-    let revision = put(app, spec, Put::Create)?;
+    let revision = put(app, spec, Put::Create, call.by())?;
     let registered = types::Registered {
         status: "success".into(),
         invoke_path: format!("/invoke/{}", revision.function),
@@ -75,14 +76,14 @@ pub fn replace(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
         let detail = format!("name: is '{}', but the path says '{name}'; a function's name cannot change", spec.name);
         return Err(Problem::new(400, "invalid_field", detail));
     }
-    put(app, spec, Put::Replace)?;
+    put(app, spec, Put::Replace, call.by())?;
     Ok(Reply::json(200, &shown(app, name)?))
 }
 
 /// `DELETE /functions/NAME`
 pub fn delete(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     let name = call.param(0);
-    match app.state.apply_kept(Command::DeleteFunction { name: name.into() }) {
+    match app.state.apply_kept(Command::DeleteFunction { name: name.into() }, call.by()) {
         Ok(kept) => kept.map(|_| Reply::nothing()).map_err(Problem::from),
         Err(_) => Err(Problem::no_function(name)),
     }
@@ -94,13 +95,13 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     names::check_name(&name).map_err(|why| Problem::new(400, "invalid_field", format!("name: {why}")))?;
     let (digest, manifest) = app.bundles.receive(asked.request.into_body()).await.map_err(rejected)?;
     let image = format!("bundle:{digest}");
-    let known = app.state.read(|c| c.function(&name).map(|f| spec::settings(f.current())));
+    let known = app.state.read(|c| c.function(&name).map(|f| spec::settings(f.newest())));
     let base = known.unwrap_or_default();
     let settings = types::FunctionSpec { name: name.clone(), image: image.clone(), ..spec::merged(base, manifest) };
     let revision = checked(settings)?;
     let applied = app
         .state
-        .apply(Command::PutFunction { revision: Box::new(revision), put: Put::Any })
+        .apply_by(Command::PutFunction { revision: Box::new(revision), put: Put::Any }, asked.by.as_deref())
         .map_err(|refusal| refused(&name, &refusal))?;
     let events = applied.kept().await?;
     let revision = made(&events).ok_or_else(|| Problem::new(500, "internal", "the revision was not recorded"))?;
@@ -112,11 +113,11 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     Ok(response)
 }
 
-fn put(app: &Orchestrator, spec: types::FunctionSpec, put: Put) -> Result<Arc<Revision>, Problem> {
+fn put(app: &Orchestrator, spec: types::FunctionSpec, put: Put, by: Option<&str>) -> Result<Arc<Revision>, Problem> {
     let name = spec.name.clone();
     let spec = with_manifest(app, spec)?;
     let revision = Box::new(checked(spec)?);
-    let events = match app.state.apply_kept(Command::PutFunction { revision, put }) {
+    let events = match app.state.apply_kept(Command::PutFunction { revision, put }, by) {
         Ok(kept) => kept?,
         Err(refusal) => return Err(refused(&name, &refusal)),
     };
@@ -184,13 +185,24 @@ pub(super) fn rejected(rejected: Rejected) -> Problem {
     }
 }
 
-fn shown(app: &Orchestrator, name: &str) -> Result<types::Function, Problem> {
+pub(super) fn shown(app: &Orchestrator, name: &str) -> Result<types::Function, Problem> {
     let shown = app.state.read(|cluster| cluster.function(name).map(|f| view(f, cluster)));
-    shown.ok_or_else(|| Problem::no_function(name))
+    shown.map(|shown| with_runs(app, shown)).ok_or_else(|| Problem::no_function(name))
+}
+
+/// Beside its settings, a schedule's last and next run; a schedule that has just been put may not have them yet.
+fn with_runs(app: &Orchestrator, mut shown: types::Function) -> types::Function {
+    let same = |a: &types::Schedule, b: &types::Schedule| a.expression == b.expression && a.zone == b.zone;
+    if let Some(schedule) = &mut shown.schedule
+        && let Some(known) = app.schedules.view(&shown.name).filter(|known| same(known, schedule))
+    {
+        *schedule = known;
+    }
+    shown
 }
 
 fn view(function: &Function, cluster: &Cluster) -> types::Function {
-    let current = function.current();
+    let current = function.newest();
     let instances: Vec<types::Instance> = function
         .instances
         .iter()
@@ -205,7 +217,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         .collect();
     let any = |state: InstanceState| instances.iter().any(|i| i.status == state.word());
     let status = match () {
-        () if any(InstanceState::Warm) || function.running > 0 => "running",
+        () if any(InstanceState::Warm) || any(InstanceState::Frozen) || function.running > 0 => "running",
         () if any(InstanceState::Starting) => "starting",
         () if function.last_error.is_some() => "failing",
         () => "idle",
@@ -216,6 +228,7 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         image: current.image.clone(),
         mode: spec::mode_out(current.mode),
         revision: current.number,
+        serving: function.current().number,
         status: status.into(),
         invoke_path: format!("/invoke/{}", function.name),
         command: current.command.clone(),
@@ -226,11 +239,22 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         isolation: settings.isolation,
         concurrency: current.concurrency,
         min: current.min,
+        ready: current.ready,
         max: current.max,
         idle_s: settings.idle_s.unwrap_or_default(),
+        freeze_s: settings.freeze_s.unwrap_or_default(),
         constraints: settings.constraints.unwrap_or_default(),
         labels: current.labels.clone(),
         description: current.description.clone(),
+        attempts: current.attempts,
+        schedule: current.schedule.as_ref().map(|s| types::Schedule {
+            expression: s.expression.clone(),
+            zone: s.zone.clone(),
+            missed: spec::missed(s).into(),
+            overlap: spec::overlap(s).into(),
+            ..Default::default()
+        }),
+        public: current.public,
         created_at: clock::rfc3339(current.created_unix_ms),
         updated_at: clock::rfc3339(current.updated_unix_ms),
         instances,
@@ -239,14 +263,22 @@ fn view(function: &Function, cluster: &Cluster) -> types::Function {
         failures: function.failures,
         p50_ms: function.recent.median_us().map(|us| us as f64 / 1e3),
         last_error: function.last_error.clone(),
-        revisions: function.revisions.iter().rev().map(revision_view).collect(),
+        revisions: function.revisions.iter().rev().map(|r| revision_view(r, function)).collect(),
     }
 }
 
-fn revision_view(revision: &Arc<Revision>) -> types::Revision {
+fn revision_view(revision: &Arc<Revision>, function: &Function) -> types::Revision {
+    let newest = revision.number == function.newest().number;
+    let status = match () {
+        () if revision.number == function.current().number => "serving",
+        () if newest && function.rolling_out() => "starting",
+        () if newest && function.failed.is_some() => "failed",
+        () => "kept",
+    };
     types::Revision {
         revision: revision.number,
         image: revision.image.clone(),
         created_at: clock::rfc3339(revision.updated_unix_ms),
+        status: status.into(),
     }
 }

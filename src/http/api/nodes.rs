@@ -64,7 +64,7 @@ pub fn drain(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
 fn command(app: &Orchestrator, call: &Call, command: impl Fn(NodeKey) -> Command) -> Result<(), Problem> {
     let id = call.param(0);
     let node = app.state.read(|c| c.find_node(id).map(|n| n.key)).ok_or_else(|| Problem::no_node_named(id))?;
-    match app.state.apply_kept(command(node)) {
+    match app.state.apply_kept(command(node), call.by()) {
         Ok(kept) => kept.map(drop).map_err(Problem::from),
         Err(Refusal::NodeConnected) => {
             let detail =

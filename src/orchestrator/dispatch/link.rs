@@ -96,6 +96,12 @@ impl Links {
         ticket
     }
 
+    /// Whether this is the ticket of a node's session.
+    pub fn is_ticket(&self, node: NodeKey, session: u64, ticket: &str) -> bool {
+        let digest = |text: &str| crate::auth::hash(text.as_bytes());
+        self.of(node).is_some_and(|links| links.session == session && digest(&links.ticket) == digest(ticket))
+    }
+
     /// Ends the links of a node's session, and of those before it, and the calls on them.
     pub fn close(&self, node: NodeKey, session: u64) {
         let mut all = self.write();
@@ -156,6 +162,18 @@ impl Links {
     pub async fn stop(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
         self.in_session(to)?;
         self.control(to.node, Method::POST, &format!("/instances/{instance}/stop"), Body::Empty).await.map(drop)
+    }
+
+    /// Has an idle instance frozen; `Err` when it cannot be. One that is busy is left as it is.
+    pub async fn freeze(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/freeze"), Body::Empty).await.map(drop)
+    }
+
+    /// Has a frozen instance woken.
+    pub async fn thaw(&self, to: Session, instance: InstanceKey) -> Result<(), String> {
+        self.in_session(to)?;
+        self.control(to.node, Method::POST, &format!("/instances/{instance}/thaw"), Body::Empty).await.map(drop)
     }
 
     /// Sees that the worker knows a revision, so that jobs of it may be sent; for an image, how it is run.
@@ -343,6 +361,7 @@ fn to_proto(revision: &Revision) -> proto::Revision {
         all_syscalls: revision.isolation.all_syscalls,
         pids: revision.isolation.pids,
         tmp_bytes: revision.isolation.tmp_bytes,
+        fresh: revision.fresh,
     }
 }
 

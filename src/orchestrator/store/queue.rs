@@ -66,11 +66,13 @@ impl Queue {
 fn subjects(queued: &Queued) -> Vec<Subject> {
     let mut subjects: Vec<Subject> = queued.before.iter().map(|(name, _)| Subject::Function(name.clone())).collect();
     match &queued.write {
-        Write::Function(revisions) => subjects.extend(revisions.first().map(|r| Subject::Function(r.function.clone()))),
+        Write::Function(kept) => subjects.extend(kept.name().cloned().map(Subject::Function)),
         Write::FunctionGone(name) => subjects.push(Subject::Function(name.clone())),
         Write::Node(spec, _) => subjects.push(Subject::Node(spec.id.clone())),
         Write::NodeGone(id) => subjects.push(Subject::Node(id.clone())),
-        Write::Bundle(..) => {} // a record more than needed does no harm
+        Write::Bundle(..) | Write::BundleGone(_) => {} // a record more than needed does no harm
+        Write::Later(_) => {}                          // its owner hears of it, and tries again
+        Write::Token(..) | Write::TokenGone(_) => {}   // in memory only once they are on disk
         Write::Restore(kept) => subjects.extend(kept.nodes.iter().map(|(spec, _)| Subject::Node(spec.id.clone()))),
     }
     subjects
@@ -158,6 +160,9 @@ impl Shared {
 
     /// Not to be called with the lock of what `Owner` guards held: it is taken.
     pub fn have_refused_undone(self: &Arc<Self>) {
+        if self.lock().refused.is_empty() {
+            return;
+        }
         match self.owner.get().and_then(Weak::upgrade) {
             Some(owner) => owner.undo(),
             None => drop(self.refused()),

@@ -15,6 +15,11 @@ pub const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 pub const FUNCTIONS: Records = Records::new("functions");
 pub const NODES: Records = Records::new("nodes");
 pub const BUNDLES: Records = Records::new("bundles");
+pub const CALLS: Records = Records::new("calls");
+pub const REQUESTS: Records = Records::new("requests");
+pub const RESULTS: Records = Records::new("results");
+pub const SCHEDULES: Records = Records::new("schedules");
+pub const TOKENS: Records = Records::new("tokens");
 
 /// By id, which increases.
 pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -23,7 +28,7 @@ pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events
 pub const RECORDS: [Records; 3] = [FUNCTIONS, NODES, BUNDLES];
 
 /// Of the tables above and the records in them.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 5;
 
 /// Makes one version of the one before it.
 pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
@@ -31,6 +36,9 @@ pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
 /// The first makes version 2 of version 1.
 const STEPS: [Step; VERSION as usize - 1] = [
     |_| Ok(()), // 2: events, none at first
+    |_| Ok(()), // 3: which revision serves, `ready`, `freeze_s`: what was not kept has its default
+    |_| Ok(()), // 4: calls and schedules, none at first
+    |_| Ok(()), // 5: tokens, none at first
 ];
 
 /// Why a database is not, or cannot be made, this version's store.
@@ -190,7 +198,7 @@ pub fn migrate(transaction: &WriteTransaction, found: u64, steps: &[Step]) -> Re
 fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?;
     transaction.open_table(EVENTS)?;
-    for table in RECORDS {
+    for table in RECORDS.into_iter().chain([CALLS, REQUESTS, RESULTS, SCHEDULES, TOKENS]) {
         transaction.open_table(table)?;
     }
     Ok(())

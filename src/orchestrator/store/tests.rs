@@ -6,12 +6,13 @@ mod faults;
 mod versions;
 
 use super::*;
+use crate::cluster::Revision;
 use crate::orchestrator::spec;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// A function's revisions, each with a description.
-fn function(name: &str, descriptions: &[&str]) -> Vec<Arc<Revision>> {
+/// A function with revisions, each with a description.
+fn function(name: &str, descriptions: &[&str]) -> Lasting {
     let revision = |(number, text): (u64, &&str)| {
         let spec = FunctionSpec {
             name: name.into(),
@@ -21,15 +22,16 @@ fn function(name: &str, descriptions: &[&str]) -> Vec<Arc<Revision>> {
         };
         Arc::new(Revision { number, ..spec::revision(spec, 1_700_000_000_000).expect("valid") })
     };
-    (1..).zip(descriptions).map(revision).collect()
+    Lasting { revisions: (1..).zip(descriptions).map(revision).collect(), ..Lasting::default() }
 }
 
 /// What a store says, in short: each function's descriptions, each node's flag.
 type Said = BTreeMap<String, Vec<String>>;
 
 fn said(kept: &Kept) -> Said {
-    let functions = kept.functions.iter().map(|revisions| {
-        (revisions[0].function.to_string(), revisions.iter().map(|r| r.description.clone()).collect())
+    let functions = kept.functions.iter().map(|function| {
+        let descriptions = function.revisions.iter().map(|r| r.description.clone());
+        (function.revisions[0].function.to_string(), descriptions.collect())
     });
     let nodes = kept.nodes.iter().map(|(spec, cordoned)| (format!("node {}", spec.id), vec![cordoned.to_string()]));
     functions.chain(nodes).collect()

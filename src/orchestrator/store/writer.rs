@@ -107,6 +107,7 @@ impl Writer {
     }
 
     fn recover(&mut self) {
+        self.shared.have_refused_undone(); // what came in between
         let renew = self.sync_failed.load(Ordering::Acquire);
         match medium::reopen(&*self.medium, renew) {
             Ok((database, sync_failed)) => (self.database, self.sync_failed) = (Some(database), sync_failed),

@@ -55,7 +55,7 @@ fn form(session: &Session, id: &str) -> Form {
         Item::Button("Register"),
     ];
     let (submit, close) = ((session.clone(), id.to_string()), (session.clone(), id.to_string()));
-    Form::new("Add a function", "enter register  tab next  esc close", items)
+    Form::new("Add a function", "register", items)
         .on_submit(move |siv| register(siv, &submit.0, &submit.1))
         .on_close(move |siv| leave(siv, &close.0, &close.1))
 }
@@ -90,11 +90,12 @@ fn register(siv: &mut Cursive, session: &Session, id: &str) {
         move |siv, answer| match answer {
             Ok(registered) => {
                 after.note("info", format!("Successfully registered '{}'", registered.name));
+                after.update(|model| model.wanted = Some(registered.name));
                 after.memory().forget(DRAFT);
                 frame::close(siv, &form);
             }
             Err(error) => {
-                after.note("error", format!("'{name}' was not registered: {error}"));
+                after.note("warn", format!("'{name}' was not registered: {error}"));
                 siv.call_on_name(&form, |form: &mut Form| form.failed(error.to_string()));
             }
         },
@@ -201,6 +202,13 @@ mod tests {
         println!("{}", puppet.text());
         puppet.types("my-test-func\tnginx?q:");
         puppet.shows("nginx?q:");
+        puppet.types("\t");
+        puppet.shows("enter unfold  ctrl-s register");
+        puppet.types("\n\t\t");
+        puppet.shows("ctrl-s register  enter new line");
+        for _ in 0..3 {
+            puppet.press(Event::Shift(Key::Tab));
+        }
         puppet.types("\x7f\x7f\x7f\n");
         puppet.gone("Add a function");
         assert_eq!(log(&session), "[info] Successfully registered 'my-test-func'\n");
@@ -321,6 +329,17 @@ mod tests {
         let asked = server.join().expect("the server");
         let sent = r#"{"name":"f","image":"img","mode":"job","env":{"A":"1,2","B":"x y","C":""},"timeout_s":1.5,"memory_mb":64,"concurrency":8,"min":1,"max":3}"#;
         assert!(asked[0].ends_with(sent), "{}", asked[0]);
+    }
+
+    #[test]
+    fn the_readme_shows_it() {
+        let (mut puppet, _session) = opened(80, 16, "http://127.0.0.1:1");
+        puppet.types("web\tnginx:1.27");
+        // A row of the box, without what stands beside it.
+        puppet.is_in_the_readme(|line| {
+            let (from, to) = (line.find(['┌', '│'])?, line.rfind(['┐', '│'])?);
+            (from < to).then(|| line[from..to].to_string())
+        });
     }
 
     #[test]

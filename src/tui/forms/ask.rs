@@ -139,8 +139,13 @@ pub fn cordon(siv: &mut Cursive, session: &Session, node: &Node) {
 /// screen.
 pub fn quit(siv: &mut Cursive, what: Option<&str>) {
     let Some(what) = what else { return siv.quit() };
-    let rows = vec![plain(format!("Stop {what}?")), plain(""), plain("It runs in this program and ends with it.")];
-    Sheet::of("Quit", rows).button("Yes", Cursive::quit).button("No", |_| {}).open(siv);
+    let rows = vec![
+        plain(format!("Stop {what}?")),
+        plain(""),
+        plain("What runs here ends; calls under way are answered first."),
+        (Tone::Dim, "Started with --headless it goes on; `cares tui` then only looks.".into()),
+    ];
+    Sheet::of("Quit", rows).button("Yes, stop", Cursive::quit).button("No", |_| {}).open(siv);
 }
 
 /// Says what went wrong, over what is shown.

@@ -201,6 +201,33 @@ mod tests {
     }
 
     #[test]
+    fn a_function_is_scaled_redeployed_and_rolled_back() {
+        let answer = canned::json("200 OK", &serde_json::to_string(&puppet::function("hello")).expect("JSON"));
+        let (url, server) = canned::serve(vec![answer; 3]);
+        let (mut puppet, session) = opened(80, 24, &url);
+        for (line, says) in [
+            ("scale hello --min 1 --max 5", "Successfully scaled 'hello': revision "),
+            ("redeploy hello", "Successfully redeployed 'hello': revision "),
+            ("rollback hello --to 1", "Successfully rolled back 'hello': revision "),
+        ] {
+            puppet.types(line);
+            puppet.types("\n");
+            puppet.until(|| log(&session).contains(says));
+            open(&mut puppet.runner, &session);
+        }
+        let asked = server.join().expect("the server");
+        for (asked, (path, body)) in asked.iter().zip([
+            ("/functions/hello/scale", r#"{"min":1,"max":5}"#),
+            ("/functions/hello/redeploy", ""),
+            ("/functions/hello/rollback", r#"{"revision":1}"#),
+        ]) {
+            assert!(asked.starts_with(&format!("POST {path} ")) && asked.ends_with(body), "{asked}");
+        }
+        puppet.types("scale hello\n");
+        puppet.shows("give --min, --ready or --max");
+    }
+
+    #[test]
     fn mistakes_are_said_in_place_and_the_text_stays() {
         for (columns, rows) in [(80, 24), (60, 20), (40, 10)] {
             let (mut puppet, _session) = opened(columns, rows, "http://127.0.0.1:1");

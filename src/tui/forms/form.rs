@@ -32,7 +32,8 @@ pub struct Form {
     title: String,
     items: Vec<Item>,
     focus: usize,
-    hint: &'static str,
+    /// What submitting does, in a word.
+    verb: &'static str,
     /// What is being done, or what went wrong.
     message: Option<(Tone, String)>,
     busy: bool,
@@ -42,13 +43,13 @@ pub struct Form {
 }
 
 impl Form {
-    pub fn new(title: impl Into<String>, hint: &'static str, items: Vec<Item>) -> Form {
+    pub fn new(title: impl Into<String>, verb: &'static str, items: Vec<Item>) -> Form {
         let nothing: Callback = Arc::new(|_| {});
         Form {
             title: title.into(),
             items,
             focus: 0,
-            hint,
+            verb,
             message: None,
             busy: false,
             submit: nothing.clone(),
@@ -198,6 +199,19 @@ impl Form {
         places
     }
 
+    /// Which keys there are for the item that has the focus, as many as have room; the last leads out.
+    fn hint(&self, width: usize) -> Option<String> {
+        let verb = self.verb;
+        let first = match &self.items[self.focus] {
+            Item::Field(_, field) if field.rows() > 1 => format!("ctrl-s {verb}  enter new line"),
+            Item::Fold(_, open) => format!("enter {}  ctrl-s {verb}", if *open { "fold" } else { "unfold" }),
+            Item::Choice(..) => format!("enter {verb}  left right choose"),
+            Item::Field(..) | Item::Button(_) => format!("enter {verb}"),
+        };
+        let hints = [format!("{first}  tab next  esc close"), format!("{first}  esc close")];
+        hints.into_iter().find(|hint| text::width(hint) <= width)
+    }
+
     /// What is said below: what went wrong, what had no room, and which keys there are.
     fn foot(&self, width: usize, height: usize) -> Vec<(Tone, String)> {
         let mut foot = Vec::new();
@@ -212,7 +226,7 @@ impl Form {
         }
         // A label and its field stay in sight.
         let room = height.saturating_sub(2);
-        let hint = text::width(self.hint) <= width && foot.len() < room;
+        let hint = self.hint(width).filter(|_| foot.len() < room);
         let cut = foot.len() > room;
         foot.truncate(room);
         if cut && let Some((_, last)) = foot.last_mut() {
@@ -221,9 +235,7 @@ impl Form {
                 last.push('…');
             }
         }
-        if hint {
-            foot.push((Tone::Dim, self.hint.to_string()));
-        }
+        foot.extend(hint.map(|hint| (Tone::Dim, hint)));
         foot
     }
 

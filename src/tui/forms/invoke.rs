@@ -29,7 +29,7 @@ pub fn open(siv: &mut Cursive, session: &Session, function: &str) {
     ];
     let (submit, close) = ((session.clone(), id.clone()), (session.clone(), id.clone()));
     let (name, same) = (function.to_string(), function.to_string());
-    let mut form = Form::new(format!("Invoke {function}"), "enter or ctrl-s send  esc close", items)
+    let mut form = Form::new(format!("Invoke {function}"), "send", items)
         .on_submit(move |siv| send(siv, &submit.0, &submit.1, &name))
         .on_close(move |siv| {
             keep(siv, &close.0, &close.1, &same);

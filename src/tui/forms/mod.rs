@@ -3,6 +3,7 @@
 pub mod add;
 pub mod answer;
 pub mod ask;
+mod calls;
 pub mod command_line;
 pub mod field;
 pub mod form;

@@ -3,16 +3,17 @@
 
 use super::answer::{self, Call};
 use super::ask::{self, Turn};
+use super::calls;
 use super::sheet::{Row, Sheet};
 use super::viewer;
-use crate::cli::{self, Cli, ClientOptions, Format, NodeVerb};
+use crate::cli::{self, CallsVerb, Cli, ClientOptions, Format, NodeVerb, TokenVerb};
 use crate::client::Orchestrator;
 use crate::errors::Error;
 use crate::settings;
 use crate::tui::session::{Model, Session};
 use crate::tui::text;
 use crate::tui::theme::Tone;
-use crate::types::{Function, Node};
+use crate::types::{Function, Node, Token};
 use crate::usage::{self, Instead};
 use argh::ArgsInfo;
 use cursive::Cursive;
@@ -57,9 +58,14 @@ pub fn read(line: &str) -> Result<Verb, String> {
         Err(Instead::Usage(text)) => Err(text.replace("See 'cares ", "See '")),
         Ok(Cli { version: true, .. }) => Ok(Verb::Text(format!("cares {}", crate::version::long()))),
         Ok(Cli { verb: None, .. }) => Ok(Verb::Help),
-        Ok(Cli { verb: Some(verb), .. }) => match options(&verb).is_some_and(|options| options.url.is_some()) {
-            true => Err("--url means nothing here: this screen shows one orchestrator. Use 'cares tui --url'.".into()),
-            false => Ok(Verb::Cli(Box::new(verb))),
+        Ok(Cli { verb: Some(verb), .. }) => match options(&verb) {
+            Some(options) if options.url.is_some() => {
+                Err("--url means nothing here: this screen shows one orchestrator. Use 'cares tui --url'.".into())
+            }
+            Some(options) if options.token_file.is_some() => {
+                Err("--token-file means nothing here: this screen has a token. Use 'cares tui --token-file'.".into())
+            }
+            _ => Ok(Verb::Cli(Box::new(verb))),
         },
     }
 }
@@ -91,6 +97,7 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
         cli::Verb::Delete(flags) if flags.yes => ask::delete_function_now(siv, session, &flags.name),
         cli::Verb::Delete(flags) => ask::delete_function(siv, session, &flags.name),
         cli::Verb::Invoke(flags) => return invoke(siv, session, flags),
+        cli::Verb::Calls(flags) => return calls::run(session, flags.verb),
         cli::Verb::Logs(flags) => match &flags.name {
             Some(name) => viewer::open_function(siv, session, name),
             None => viewer::open_log(siv, session, None),
@@ -101,6 +108,16 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
         cli::Verb::Describe(flags) => {
             let name = flags.name.clone();
             answer_to(session, &flags.name, move |c| c.function(&name), move |found| one(&found, &found.name, format));
+        }
+        cli::Verb::Scale(flags) => match settings::scale(&flags) {
+            Ok(scale) => changed(session, "scaled", &flags.name.clone(), move |c| c.scale(&flags.name, &scale)),
+            Err(why) => return Outcome::Refused(why),
+        },
+        cli::Verb::Redeploy(flags) => {
+            changed(session, "redeployed", &flags.name.clone(), move |client| client.redeploy(&flags.name));
+        }
+        cli::Verb::Rollback(flags) => {
+            changed(session, "rolled back", &flags.name.clone(), move |client| client.rollback(&flags.name, flags.to));
         }
         cli::Verb::Version(_) => {
             answer_to(session, "Version", Orchestrator::version, move |v| one(&v, &v.version, format))
@@ -125,6 +142,12 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
                 }
             }
         },
+        cli::Verb::Token(flags) => match flags.verb {
+            TokenVerb::List(_) => {
+                answer_to(session, "Tokens", Orchestrator::tokens, move |found| tokens(&found, format));
+            }
+            TokenVerb::Create(_) | TokenVerb::Revoke(_) | TokenVerb::Save(_) => return shell(), // a secret is not for a screen
+        },
         cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) | cli::Verb::Deploy(_) => return shell(),
         cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) => return shell(),
         cli::Verb::Backup(_) | cli::Verb::Restore(_) => return shell(),
@@ -142,10 +165,19 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
         cli::Verb::Register(flags) => flags.client(),
         cli::Verb::List(flags) => flags.client(),
         cli::Verb::Describe(flags) => flags.client(),
+        cli::Verb::Scale(flags) => flags.client(),
+        cli::Verb::Redeploy(flags) => flags.client(),
+        cli::Verb::Rollback(flags) => flags.client(),
         cli::Verb::Delete(flags) => flags.client(),
         cli::Verb::Invoke(flags) => flags.client(),
         cli::Verb::Logs(flags) => flags.client(),
         cli::Verb::Version(flags) => flags.client(),
+        cli::Verb::Calls(calls) => match &calls.verb {
+            CallsVerb::List(flags) => flags.client(),
+            CallsVerb::Get(flags) => flags.client(),
+            CallsVerb::Result(flags) => flags.client(),
+            CallsVerb::Cancel(flags) => flags.client(),
+        },
         cli::Verb::Node(node) => match &node.verb {
             NodeVerb::List(flags) => flags.client(),
             NodeVerb::Describe(flags) => flags.client(),
@@ -154,6 +186,12 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
             NodeVerb::Uncordon(flags) => flags.client(),
             NodeVerb::Drain(flags) => flags.client(),
             NodeVerb::Remove(flags) => flags.client(),
+        },
+        cli::Verb::Token(token) => match &token.verb {
+            TokenVerb::List(flags) => flags.client(),
+            TokenVerb::Create(flags) => flags.client(),
+            TokenVerb::Revoke(flags) => flags.client(),
+            TokenVerb::Save(flags) => flags.client(),
         },
         _ => return None,
     })
@@ -180,10 +218,36 @@ fn register(session: &Session, flags: &cli::Register) -> Outcome {
     Outcome::Done
 }
 
+/// Changes a function; its row shows the rest.
+fn changed(
+    session: &Session,
+    what: &'static str,
+    name: &str,
+    job: impl FnOnce(&Orchestrator) -> Result<Function, Error> + Send + 'static,
+) {
+    let (after, name) = (session.clone(), name.to_string());
+    session.act(format!("{name} is being {what}"), job, move |siv, answer| match answer {
+        Ok(f) => {
+            let now = format!("revision {}, min {}, ready {}, max {}", f.revision, f.min, f.ready, f.max);
+            after.note("info", format!("Successfully {what} '{name}': {now}"));
+        }
+        Err(error) => {
+            after.note("error", format!("'{name}' was not {what}: {error}"));
+            ask::failure(siv, &format!("{name} was not {what}"), &error.to_string());
+        }
+    });
+}
+
 fn invoke(siv: &mut Cursive, session: &Session, flags: cli::Invoke) -> Outcome {
-    let body = flags.data.unwrap_or_default();
+    let body = flags.data.clone().unwrap_or_default();
     if body == "-" || body.starts_with('@') {
         return Outcome::Refused(format!("-d {body} is for a shell; here a body is typed: -d TEXT, or the key i."));
+    }
+    if flags.later {
+        return calls::invoke_later(session, cli::Invoke { data: Some(body), ..flags });
+    }
+    if flags.callback.is_some() || flags.key.is_some() {
+        return Outcome::Refused("--callback and --key are for asynchronous calls: add --async.".into());
     }
     let usual = if body.is_empty() { "GET" } else { "POST" };
     let method = flags.method.map_or(usual.to_string(), |method| method.to_uppercase());
@@ -193,7 +257,7 @@ fn invoke(siv: &mut Cursive, session: &Session, flags: cli::Invoke) -> Outcome {
 }
 
 /// Asks, and shows the answer in a box.
-fn answer_to<T: Send + 'static>(
+pub fn answer_to<T: Send + 'static>(
     session: &Session,
     title: &str,
     job: impl FnOnce(&Orchestrator) -> Result<T, Error> + Send + 'static,
@@ -241,7 +305,15 @@ fn nodes(found: &[Node], format: Format) -> Vec<Row> {
     list(found, format, head, row)
 }
 
-fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn(&T) -> [String; 5]) -> Vec<Row> {
+fn tokens(found: &[Token], format: Format) -> Vec<Row> {
+    let head = ["NAME", "SCOPES", "STATUS", "EXPIRES", "CREATED"];
+    let expires = |t: &Token| t.expires_at.clone().unwrap_or_else(|| "never".into());
+    let row = |t: &Token| [t.name.clone(), t.scopes.join(","), t.status.clone(), expires(t), t.created_at.clone()];
+    list(found, format, head, row)
+}
+
+/// Rows under a head, or as the format says.
+pub fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn(&T) -> [String; 5]) -> Vec<Row> {
     if format == Format::Json {
         return lines(&serde_json::to_string_pretty(found).unwrap_or_default());
     }
@@ -264,7 +336,7 @@ fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn
 }
 
 /// All fields of one thing, so that a field that is new is shown too.
-fn one<T: Serialize>(found: &T, name: &str, format: Format) -> Vec<Row> {
+pub fn one<T: Serialize>(found: &T, name: &str, format: Format) -> Vec<Row> {
     let json = serde_json::to_string_pretty(found).unwrap_or_default();
     match format {
         Format::Json => lines(&json),
@@ -406,7 +478,7 @@ mod tests {
         for sub in Cli::get_args_info().commands {
             let needs: String = sub.command.positionals.iter().map(|_| " x").collect();
             let line = match sub.name {
-                "node" => "node list".to_string(),
+                "node" | "calls" | "token" => format!("{} list", sub.name),
                 verb => format!("{verb}{needs}"),
             };
             assert_eq!(read(&line).is_err(), SHELL.contains(&sub.name), "{line}");

@@ -56,7 +56,7 @@ impl Frame<'_> {
         whole.with_style(if self.focused { Tone::Title } else { Tone::Plain }.style(), |p| p.print((2, 0), &title));
         if !self.note.is_empty() {
             let used = text::width(&title);
-            let note = text::cut(&format!("{} ", self.note), room.saturating_sub(used));
+            let note = text::cut(&format!("· {} ", self.note), room.saturating_sub(used));
             whole.with_style(self.tone.style(), |p| p.print((2 + used, 0), &note));
         }
         inside(area, self.boxed).printer(printer)

@@ -29,6 +29,8 @@ const INSTANCES: usize = 1;
 const CALLS: usize = 2;
 const LOG: usize = 3;
 const PANES: usize = 4;
+/// Rows the log wants at least, its title included.
+const LOG_LEAST: usize = 3;
 
 /// Opens it over what is shown. `role` is what ends with the program, as in `orchestrator::open`.
 pub fn open(siv: &mut Cursive, session: &Session, subject: Subject, role: Option<&'static str>) {
@@ -150,7 +152,7 @@ impl Detail {
             ];
         } else {
             let wants = self.lists.each_ref().map(|list| list.lines.len() + 1);
-            let wants = [wants[0], wants[1], wants[2], usize::MAX];
+            let wants = [wants[0], wants[1], wants[2], (self.log.lines().len() + 1).max(LOG_LEAST)];
             let mut y = top;
             for (pane, rows) in layout::stack(height, &wants, self.focus).into_iter().enumerate() {
                 self.panes[pane] = area(0, y, width, rows);

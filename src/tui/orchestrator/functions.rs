@@ -43,6 +43,11 @@ pub fn p50(function: &Function) -> String {
     function.p50_ms.map_or("-".into(), milliseconds)
 }
 
+/// Instances that the next call wakes.
+fn frozen(function: &Function) -> usize {
+    function.instances.iter().filter(|i| i.status == "frozen").count()
+}
+
 impl Row for Function {
     const COLUMNS: &'static [Column] = &[
         column("NAME", 10, 26, Kind::Text),
@@ -53,6 +58,7 @@ impl Row for Function {
         column("P50", 6, 8, Kind::Figure),
         extra("FAIL", 4, 6, Kind::Figure),
         extra("STATUS", 8, 10, Kind::Text),
+        extra("FROZEN", 6, 6, Kind::Figure),
     ];
 
     fn cell(&self, column: usize) -> Cell<'_> {
@@ -66,7 +72,8 @@ impl Row for Function {
             4 => text(count(self.calls), Tone::Plain),
             5 => text(p50(self), Tone::Plain),
             6 => text(count(self.failures), if self.failures == 0 { Tone::Dim } else { Tone::Bad }),
-            _ => Cell::Text(self.status.as_str().into(), tone),
+            7 => Cell::Text(self.status.as_str().into(), tone),
+            _ => text(frozen(self).to_string(), if frozen(self) == 0 { Tone::Dim } else { Tone::Plain }),
         }
     }
 }
@@ -81,7 +88,8 @@ impl Sortable for Function {
             4 => Value::Number(Some(self.calls as f64)),
             5 => Value::Number(self.p50_ms),
             6 => Value::Number(Some(self.failures as f64)),
-            _ => Value::Text(self.status.as_str().into()),
+            7 => Value::Text(self.status.as_str().into()),
+            _ => Value::Number(Some(frozen(self) as f64)),
         }
     }
 

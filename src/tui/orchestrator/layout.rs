@@ -18,7 +18,7 @@ pub struct Screen {
 
 /// Title at the top, footer at the bottom.
 pub fn screen(size: Vec2, title: usize) -> Screen {
-    let title = if size.y < TALL { title.min(1) } else { title }.min(size.y);
+    let title = if low(size) { title.min(1) } else { title }.min(size.y);
     let footer = (size.y > title + 1).then(|| size.y - 1);
     let rows = footer.unwrap_or(size.y) - title;
     Screen { title, body: area(0, title, size.x, rows), footer }
@@ -50,6 +50,11 @@ impl Area {
 /// Whether there is room for boxes side by side.
 pub fn wide(size: Vec2) -> bool {
     size.x >= WIDE && size.y >= TALL
+}
+
+/// Whether each row counts.
+pub fn low(size: Vec2) -> bool {
+    size.y < TALL
 }
 
 /// Rows for panes above each other, their titles included. `wants` is what each could use; the one with the focus is

@@ -37,6 +37,7 @@ use feed::Feeds;
 use fetch::Subject;
 use layout::{Area, area};
 use model::{Connection, Model, Source};
+use std::net::SocketAddr;
 use table::{Row, Table};
 
 /// Rows of the title where there is room.
@@ -111,8 +112,10 @@ impl Dashboard {
                 area(0, top + height - log, width, log),
             ];
         } else {
-            let nodes = model.nodes.len().max(4) + 2;
-            let functions = model.functions.len().max(3) + 2;
+            // Room for the first rows to come, where there is some to spare.
+            let least = if layout::low(size) { [2, 2] } else { [4, 3] };
+            let nodes = model.nodes.len().max(least[0]) + 2;
+            let functions = model.functions.len().max(least[1]) + 2;
             let rows = layout::stack(height, &[nodes, functions, usize::MAX], self.focus as usize);
             let mut y = top;
             for (pane, rows) in rows.into_iter().enumerate() {
@@ -336,7 +339,17 @@ fn why_not(pane: Pane, action: Action) -> Option<&'static str> {
 fn nodes_hint(model: &Model, url: &str) -> Vec<String> {
     match (&model.connection, &model.cluster) {
         (Connection::Live, Some(cluster)) => {
-            vec!["No nodes yet. Join one, on this or another machine:".into(), format!("  {}", cluster.join_command)]
+            let join = format!("  {}", cluster.join_command);
+            let here: Result<SocketAddr, _> = cluster.grpc_addr.parse();
+            match here.is_ok_and(|address| address.ip().is_loopback()) {
+                true => vec![
+                    "No nodes yet. Join one on this machine:".into(),
+                    join,
+                    "Others can join where one listens wider:".into(),
+                    "  cares orchestrator --grpc-addr 0.0.0.0:50051 --open".into(),
+                ],
+                false => vec!["No nodes yet. Join one, on this or another machine:".into(), join],
+            }
         }
         (Connection::Live, None) => vec!["No nodes yet. Join one with `cares`.".into()],
         (Connection::Connecting, _) => vec![format!("Connecting to {url} …")],
@@ -356,7 +369,13 @@ fn functions_hint(model: &Model) -> Vec<String> {
 impl View for Dashboard {
     fn layout(&mut self, size: Vec2) {
         let session = self.session.clone();
-        let model = session.model();
+        let mut model = session.model();
+        // So that the next key, such as `i`, is for it.
+        self.functions.arrange(&model.functions);
+        if model.wanted.as_deref().is_some_and(|name| self.functions.select_key(name)) {
+            model.wanted = None;
+            self.focus = Pane::Functions;
+        }
         self.place_panes(&model, size);
         self.nodes.layout(&model.nodes, self.inside(Pane::Nodes).size);
         self.functions.layout(&model.functions, self.inside(Pane::Functions).size);
@@ -388,7 +407,8 @@ impl View for Dashboard {
     fn on_event(&mut self, event: Event) -> EventResult {
         // Several keys may come between two frames: each must act on the rows that the one before it left.
         {
-            let model = self.session.model();
+            let mut model = self.session.model();
+            model.wanted = None; // whoever goes on by hand keeps where they are
             self.nodes.arrange(&model.nodes);
             self.functions.arrange(&model.functions);
         }

@@ -75,6 +75,8 @@ pub struct Model {
     pub functions: Rows<Function>,
     /// The orchestrator's own log, and what this screen did.
     pub log: Log,
+    /// A function that was just registered here: to be selected once its row is there.
+    pub wanted: Option<String>,
     /// What is on its way, for the status line; the newest last.
     pub busy: Vec<String>,
 }

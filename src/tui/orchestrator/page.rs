@@ -90,8 +90,10 @@ pub fn function(function: &Function) -> Vec<Spans> {
     field(
         &mut lines,
         "instances",
-        format!("{} to {}, idle ones for {} s", function.min, function.max, function.idle_s),
+        format!("{} to {}, {} kept ready", function.min, function.max, function.ready.max(function.min)),
     );
+    let (freeze_s, idle_s) = (function.freeze_s, function.idle_s);
+    field(&mut lines, "idle", format!("frozen after {freeze_s} s, stopped after {idle_s} s"));
     let wanted = &function.constraints;
     let wants = [
         wanted.os.clone().map(|os| format!("os={os}")),
@@ -103,10 +105,26 @@ pub fn function(function: &Function) -> Vec<Spans> {
     field(&mut lines, "labels", pairs(&function.labels));
     field(&mut lines, "created", &function.created_at);
     field(&mut lines, "updated", &function.updated_at);
+    field(&mut lines, "attempts", format!("at most {} of an asynchronous call", function.attempts));
+    if let Some(schedule) = &function.schedule {
+        let or = |time: &Option<String>| time.clone().unwrap_or("none".into());
+        field(&mut lines, "schedule", format!("{} {}", schedule.expression, schedule.zone));
+        field(&mut lines, "last run", or(&schedule.last_run_at));
+        field(&mut lines, "next run", or(&schedule.next_run_at));
+        if let Some(why) = &schedule.last_skipped {
+            toned(&mut lines, "skipped", why, Tone::Warn);
+        }
+    }
     for (at, revision) in function.revisions.iter().enumerate() {
         let label = if at == 0 { "revisions" } else { "" };
         let image = functions::image(&revision.image);
-        field(&mut lines, label, format!("{}  {}  {image}", revision.revision, revision.created_at));
+        let tone = match revision.status.as_str() {
+            "starting" => Tone::Warn,
+            "failed" => Tone::Bad,
+            _ => Tone::Plain,
+        };
+        let shown = format!("{}  {:8}  {image}  {}", revision.revision, revision.status, revision.created_at);
+        toned(&mut lines, label, shown, tone);
     }
     lines
 }
@@ -126,6 +144,7 @@ fn instances<'a>(head: &str, found: impl Iterator<Item = (String, &'a Instance)>
     let row = |(name, instance): (String, &Instance)| {
         let (glyph, tone) = match instance.status.as_str() {
             "warm" => ("●", Tone::Good),
+            "frozen" => ("◌", Tone::Plain),
             "starting" => ("◐", Tone::Warn),
             "draining" => ("◑", Tone::Warn),
             _ => ("○", Tone::Plain),
@@ -148,15 +167,17 @@ fn instances<'a>(head: &str, found: impl Iterator<Item = (String, &'a Instance)>
 /// Calls of late; `of_node`: those of one node, which names the functions.
 pub fn calls(model: &Model, calls: &[CallRecord], of_node: bool) -> Vec<Spans> {
     let row = |call: &CallRecord| {
-        let (glyph, tone) = if call.status == "succeeded" { ("✓", Tone::Good) } else { ("✗", Tone::Bad) };
+        let (glyph, tone) = call_status(&call.status);
+        let tries = if call.attempts > 1 { format!(" x{}", call.attempts) } else { String::new() };
         let other = match (&call.node, of_node) {
             (_, true) => call.function.clone(),
             (Some(node), false) => node_name(model, node),
+            (None, false) if call.asynchronous => "(async)".into(),
             (None, false) => "no node".into(),
         };
         vec![
             (clock(&call.started_at).to_string(), Tone::Dim),
-            (format!("{glyph} {}", call.status), tone),
+            (format!("{glyph} {}{tries}", call.status), tone),
             (milliseconds(call.duration_ms), Tone::Plain),
             (other, Tone::Plain),
             (call.id.clone(), Tone::Dim),
@@ -166,6 +187,17 @@ pub fn calls(model: &Model, calls: &[CallRecord], of_node: bool) -> Vec<Spans> {
     match rows.is_empty() {
         true => vec![vec![("No invocations of late.".into(), Tone::Dim)]],
         false => columns(&["STARTED", "STATUS", "TOOK", if of_node { "FUNCTION" } else { "NODE" }, "ID"], &rows),
+    }
+}
+
+/// Also of calls that wait, run, or were cancelled.
+fn call_status(status: &str) -> (&'static str, Tone) {
+    match status {
+        "succeeded" => ("✓", Tone::Good),
+        "queued" => ("○", Tone::Plain),
+        "running" => ("◐", Tone::Warn),
+        "cancelled" => ("–", Tone::Dim),
+        _ => ("✗", Tone::Bad),
     }
 }
 

@@ -5,6 +5,7 @@ use super::model::Rows;
 use super::order::{Sort, Sortable, arrange};
 use crate::tui::bars;
 use crate::tui::keymap::Action;
+use crate::tui::paste;
 use crate::tui::text;
 use crate::tui::theme::Tone;
 use cursive::event::{Event, Key};
@@ -157,6 +158,12 @@ impl<T: Row> Table<T> {
         true
     }
 
+    /// Selects a row by its key, if it is there to be seen.
+    pub fn select_key(&mut self, key: &str) -> bool {
+        let at = self.order.iter().position(|shown| shown == key);
+        at.inspect(|at| self.select(*at)).is_some()
+    }
+
     fn select(&mut self, at: usize) {
         self.selected = self.order.get(at).cloned();
         self.chosen = self.selected.is_some();
@@ -180,12 +187,15 @@ impl<T: Row> Table<T> {
         self.pinned = true;
     }
 
+    fn extend_filter(&mut self, text: &str) {
+        self.set_filter(self.filter.chars().chain(text.chars()).take(FILTER_MAX).collect());
+    }
+
     /// A key while the filter is typed: all of them are text, or end it.
     pub fn type_filter(&mut self, event: &Event) {
         match event {
-            Event::Char(c) if self.filter.chars().count() < FILTER_MAX && !c.is_control() => {
-                self.set_filter(format!("{}{c}", self.filter));
-            }
+            Event::Char(c) if !c.is_control() => self.extend_filter(&c.to_string()),
+            Event::Unknown(pasted) => self.extend_filter(&paste::text(pasted, true)),
             Event::Key(Key::Backspace) => {
                 let mut filter = self.filter.clone();
                 filter.pop();
@@ -371,6 +381,20 @@ mod tests {
         table.act(Action::Sort, 1);
         table.layout(&rows, SIZE);
         assert_eq!(table.order.len(), 1);
+    }
+
+    #[test]
+    fn a_paste_goes_into_the_filter_as_text() {
+        let rows = rows(&[("q-1", 1.0), ("b", 2.0)]);
+        let mut table = Table::default();
+        table.layout(&rows, SIZE);
+        table.act(Action::Filter, 0);
+        table.type_filter(&Event::Unknown(b"q-\r\n".to_vec()));
+        table.type_filter(&Event::Char('1'));
+        table.layout(&rows, SIZE);
+        assert_eq!((table.filter(), table.order.join("")), ("q-1", "q-1".into()));
+        table.type_filter(&Event::Unknown("日".repeat(5_000).into_bytes()));
+        assert_eq!(table.filter().chars().count(), FILTER_MAX);
     }
 
     #[test]

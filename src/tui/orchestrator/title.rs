@@ -23,7 +23,7 @@ pub fn draw(printer: &Printer, rows: usize, model: &Model, url: &str, heading: &
         {
             counts = short.to_string();
         }
-        line(printer, 0, &[(heading.into(), Tone::Title), (word, tone), (counts, Tone::Plain), (id, Tone::Dim)]);
+        line(printer, 0, &[(heading.into(), Tone::Title), (word, tone), (counts, Tone::Plain), (id, Tone::Dim)], 2);
     }
     if rows > 1 {
         let parts = match cluster {
@@ -35,14 +35,19 @@ pub fn draw(printer: &Printer, rows: usize, model: &Model, url: &str, heading: &
             ],
             None => vec![(url.to_string(), Tone::Plain)],
         };
-        line(printer, 1, &parts);
+        line(printer, 1, &parts, 1);
     }
 }
 
-fn line(printer: &Printer, y: usize, parts: &[(String, Tone)]) {
+/// Where there is no room, the first `cut` parts are cut; those behind them are there whole or not at all.
+fn line(printer: &Printer, y: usize, parts: &[(String, Tone)], cut: usize) {
     let mut x = 1;
-    for (part, tone) in parts.iter().filter(|(part, _)| !part.is_empty()) {
-        let part = text::cut(part, printer.size.x.saturating_sub(x));
+    for (at, (part, tone)) in parts.iter().enumerate().filter(|(_, (part, _))| !part.is_empty()) {
+        let room = printer.size.x.saturating_sub(x);
+        if at >= cut && text::width(part) > room {
+            break;
+        }
+        let part = text::cut(part, room);
         printer.with_style(tone.style(), |p| p.print((x, y), &part));
         x += text::width(&part) + GAP;
     }

@@ -138,7 +138,7 @@ mod tests {
         let mut puppet = Puppet::new(columns, rows);
         let roles = Roles {
             orchestrator: || Err("the data folder /x is in use by process 7. End that one".into()),
-            worker: |_, _| Err("never asked".into()),
+            worker: |_, _, _| Err("never asked".into()),
         };
         let ui = puppet.ui();
         open(&mut puppet.runner, &ui, &Starting::new(roles));
@@ -180,6 +180,11 @@ mod tests {
         let event = MouseEvent::Press(MouseButton::Left);
         puppet.press(Event::Mouse { event, position: Vec2::new(30, row), offset: Vec2::zero() });
         puppet.shows("Orchestrator address");
+    }
+
+    #[test]
+    fn the_readme_shows_it() {
+        start(80, 16).is_in_the_readme(|line| (!line.is_empty()).then(|| line.to_string()));
     }
 
     #[test]

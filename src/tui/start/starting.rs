@@ -16,8 +16,8 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy)]
 pub struct Roles {
     pub orchestrator: fn() -> Result<Started, String>,
-    /// At an address as somebody typed it; fails when the first attempt to join does.
-    pub worker: fn(&str, &Receiver<()>) -> Result<Started, String>,
+    /// At an address, with a token or an empty text, as somebody typed them; fails when the first attempt to join does.
+    pub worker: fn(&str, &str, &Receiver<()>) -> Result<Started, String>,
 }
 
 /// A role that runs in this process.
@@ -60,9 +60,14 @@ impl Starting {
     }
 
     /// Joins a cluster and opens the worker's screen; the same.
-    pub fn worker(&self, ui: &Ui, address: String, failed: impl FnOnce(&mut Cursive, String) + Send + 'static) {
+    pub fn worker(
+        &self,
+        ui: &Ui,
+        (address, token): (String, String),
+        failed: impl FnOnce(&mut Cursive, String) + Send + 'static,
+    ) {
         let join = self.roles.worker;
-        self.begin(ui, move |given_up| join(&address, given_up), failed);
+        self.begin(ui, move |given_up| join(&address, &token, given_up), failed);
     }
 
     /// Whoever waited no longer does.

@@ -24,6 +24,8 @@ const WIDE: usize = 80;
 /// Rows of the vitals: CPU, memory, slots; and the engines from this height on.
 const VITALS: usize = 3;
 const TALL: usize = 14;
+/// Cells right of the labels from which on bars leave a third to their history.
+const HISTORY_FROM: usize = 24;
 /// Cells of `Memory Usage: `.
 const LABEL: usize = 14;
 
@@ -129,7 +131,7 @@ impl Screen {
         ];
         // The history takes a third, where there is room for one.
         let room = width.saturating_sub(LABEL + 1);
-        let history = if room >= 30 { room / 3 } else { 0 };
+        let history = if room >= HISTORY_FROM { room / 3 } else { 0 };
         for (y, (label, percent, past)) in rows.into_iter().enumerate() {
             printer.print((1, y), label);
             bars::bar(printer, (1 + LABEL, y), room - history - usize::from(history > 0), percent);
@@ -157,9 +159,14 @@ impl Screen {
         for (y, work) in member.work.iter().skip(self.work_top).take(rows).enumerate() {
             let (glyph, tone) = match work.status.as_str() {
                 "warm" | "running" => ("●", Tone::Good),
+                "frozen" => ("◌", Tone::Plain),
                 _ => ("◐", Tone::Warn),
             };
-            let calls = if work.kind == "job" { "job".into() } else { format!("{} calls", work.in_flight) };
+            let calls = match (work.kind.as_str(), work.in_flight) {
+                ("job", _) => "job".into(),
+                (_, 1) => "1 call".into(),
+                (_, calls) => format!("{calls} calls"),
+            };
             printer.with_style(tone.style(), |p| p.print((1, y), glyph));
             let status = text::left(&format!("{} {}", work.status, calls), 18);
             printer.print((3, y), &text::cut(&status, width.saturating_sub(3)));
@@ -281,6 +288,16 @@ mod tests {
     fn say(session: &Session, text: &str) {
         let line = Line { time: "2026-01-01T12:34:56.000Z".into(), level: "info".into(), text: text.into() };
         session.update(|model| model.log.push(line));
+    }
+
+    #[test]
+    fn the_readme_shows_it() {
+        let (mut puppet, _session, _model) = screen(80, 16);
+        // Its keys and headings as they are, and its labels.
+        puppet.is_in_the_readme(|line| match line.split_once(':') {
+            Some((label, _)) if !line.contains('[') => Some(label.to_string()),
+            _ => ["── ", "q quit"].iter().any(|part| line.contains(part)).then(|| line.to_string()),
+        });
     }
 
     #[test]

@@ -4,8 +4,10 @@
 mod answers;
 mod container;
 mod frames;
+mod freeze;
 mod held;
 mod image;
+mod pulled;
 mod reach;
 mod request;
 mod start;
@@ -14,8 +16,9 @@ mod watch;
 mod wire;
 
 use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
+use crate::clock;
+use crate::rt::{self, Receiver, Sender};
 use crate::worker::logs::LogBook;
-use crate::{clock, rt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,6 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub struct DockerEngine {
     shared: Arc<Shared>,
     _watching: rt::Scoped,
+    _sweeping: Option<rt::Scoped>,
 }
 
 /// What the parts share.
@@ -40,6 +44,8 @@ struct Shared {
     logs: Arc<LogBook>,
     shelf: Arc<held::Shelf>,
     bell: watch::Bell,
+    /// Rung when a container of this node appears that nobody here is starting.
+    strays: (Sender<()>, Receiver<()>),
     /// The engine's kind of processor, as images name it.
     arch: Mutex<String>,
     images: image::Images,
@@ -73,12 +79,20 @@ impl DockerEngine {
             logs,
             shelf: Arc::default(),
             bell: watch::Bell::default(),
+            strays: rt::bounded(1),
             arch: Mutex::default(),
             images: image::Images::default(),
             reach: reach::Reach::default(),
         });
         let watching = rt::spawn_scoped(watch::watch(shared.clone()));
-        Ok(DockerEngine { shared, _watching: watching })
+        Ok(DockerEngine { shared, _watching: watching, _sweeping: None })
+    }
+
+    /// Images that this worker pulls are noted in this file, and removed when they have not been used for long. Blocks.
+    pub fn remembering(mut self, file: PathBuf) -> DockerEngine {
+        self.shared.images.pulled.remember_in(file);
+        self._sweeping = Some(rt::spawn_scoped(pulled::run(self.shared.clone())));
+        self
     }
 }
 
@@ -106,6 +120,10 @@ impl Engine for DockerEngine {
         image::prepare(&self.shared, &request::ImageName::parse(image)?).await
     }
 
+    async fn refresh(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        image::refresh(&self.shared, &request::ImageName::parse(image)?).await
+    }
+
     async fn start(&self, launch: Launch) -> Result<Running, EngineError> {
         let (reply, answer) = rt::bounded(1);
         let shared = self.shared.clone();
@@ -123,6 +141,10 @@ impl Engine for DockerEngine {
 
     async fn changed(&self) -> Availability {
         self.shared.bell.changed().await
+    }
+
+    async fn appeared(&self) {
+        let _ = self.shared.strays.1.recv().await; // its other end is in here too
     }
 
     async fn emptied(&self) {

@@ -101,6 +101,14 @@ pub trait Control: Send + Sync {
     async fn stop(&self, grace: Duration) -> Exit;
     /// The last lines it wrote to stderr (for http: or stdout), newest last; at most 4 KiB.
     fn last_words(&self) -> String;
+    /// Takes the processor from it; what it holds in memory stays.
+    async fn freeze(&self) -> Result<(), String> {
+        Err("its engine cannot freeze what it runs".into())
+    }
+    /// Undoes that. No failure when it was not frozen.
+    async fn thaw(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// What it uses now, where its engine can tell.
     async fn usage(&self) -> Option<Usage> {
         None
@@ -244,6 +252,10 @@ pub trait Engine: Send + Sync {
     fn name(&self) -> &'static str;
     /// Sees that the image is on this node, pulling it if need be, and tells what it says of itself.
     async fn prepare(&self, image: &str) -> Result<ImageFacts, EngineError>;
+    /// The same, with what the image's registry has now; without a registry, what is here.
+    async fn refresh(&self, image: &str) -> Result<ImageFacts, EngineError> {
+        self.prepare(image).await
+    }
     /// Starts it. An http function may not yet be listening when this returns. Given up when dropped.
     async fn start(&self, launch: Launch) -> Result<Running, EngineError>;
     /// Whatever earlier workers of this node left and this one does not hold: http instances that serve are handed over,
@@ -251,6 +263,11 @@ pub trait Engine: Send + Sync {
     async fn adopt(&self) -> Result<Vec<Adopted>, EngineError>;
     /// Waits until it can be used or cannot any more; the first call answers as soon as that is known. For one waiter.
     async fn changed(&self) -> Availability;
+    /// Waits until something of this node's appears that `adopt` would see to: what the engine was still making when an
+    /// earlier worker ended. For one waiter.
+    async fn appeared(&self) {
+        std::future::pending().await
+    }
     /// Waits until nothing of it runs or is being started or removed any more.
     async fn emptied(&self) {}
 }

@@ -1,3 +1,5 @@
 //! What a worker does as a whole, over real sockets.
 
 mod first_generation;
+mod herd;
+mod scopes;

@@ -13,7 +13,7 @@ fn write_until_refused(store: &Store, from: usize) -> Vec<String> {
     let mut kept = Vec::new();
     for n in from..from + 1_000 {
         let name = format!("f{n}");
-        let before = vec![(Arc::from(&*name), Vec::new())];
+        let before = vec![(Arc::from(&*name), Lasting::default())];
         match wait(store, store.write(Write::Function(function(&name, &["x"])), before)) {
             Ok(()) => kept.push(name),
             Err(error) => {
@@ -108,7 +108,7 @@ fn while_it_fails_nothing_is_taken_and_its_owner_undoes_and_says_what_to_keep() 
     assert!(wait(&store, store.write(Write::NodeGone("m".into()), Vec::new())).is_err());
     assert!(crate::rt::block_on(store.snapshot()).is_err());
     let undone = memory.undone.lock().expect("no panic").clone();
-    assert_eq!(undone[0].1[0].description, "as it was", "the first's, though another followed");
+    assert_eq!(undone[0].1.revisions[0].description, "as it was", "the first's, though another followed");
     disk.fail(None);
     wait_until_it_works(&store);
     let said = found(&disk.after_power_cut()).expect("a store").1;

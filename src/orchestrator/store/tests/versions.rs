@@ -8,6 +8,7 @@ const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const FUNCTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("functions");
 const NODES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("nodes");
 const BUNDLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("bundles");
+const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 
 /// A store as version 1 wrote it, byte for byte where it counts: these texts are frozen.
 fn version_1(path: &Path) {
@@ -46,15 +47,55 @@ fn a_store_of_version_1_opens_with_all_that_is_in_it() {
     store.close();
     assert_eq!((start.epoch, start.cluster_id.as_str()), (8, "c0ffee"));
     assert_eq!(said(&kept)["hello"], ["old", "new"]);
-    let hello = &kept.functions[0];
+    let hello = &kept.functions[0].revisions;
     assert_eq!((hello[0].number, hello[1].number, hello[0].timeout_ms), (3, 4, 1_500));
     assert_eq!((hello[1].created_unix_ms, hello[1].updated_unix_ms), (1_700_000_000_000, 1_700_000_001_000));
     assert_eq!(hello[0].constraints.os.as_deref(), Some("linux"));
     assert_eq!((kept.nodes[0].0.id.as_str(), kept.nodes[0].1), ("n-1", true));
     assert_eq!(kept.bundles[0].0, "ab");
+    // What was not kept then: nothing is known to have answered, and no floor was asked for.
+    assert_eq!((kept.functions[0].serving, &kept.functions[0].failed), (None, &None));
+    assert_eq!((hello[1].ready, hello[1].freeze_ms, hello[1].fresh), (0, 30_000, false));
     let (store, start, again) = Store::open(dir.path()).expect("opened again");
     store.close();
     assert_eq!((start.epoch, said(&again)), (9, said(&kept)));
+}
+
+/// The same as version 2 wrote it: with events.
+#[test]
+fn a_store_of_version_2_opens_with_its_events() {
+    let (dir, path) = folder();
+    version_1(&path);
+    let database = Database::open(&path).expect("a database");
+    let transaction = database.begin_write().expect("a transaction");
+    transaction.open_table(META).expect("a table").insert("schema", "2").expect("inserted");
+    let event = br#"{"id":5,"time":"2026-01-01T00:00:00.000Z","kind":"node.joined","level":"info","message":"m","node":"n-1","function":null}"#;
+    transaction.open_table(EVENTS).expect("a table").insert(5, &event[..]).expect("inserted");
+    transaction.commit().expect("committed");
+    drop(database);
+    let (store, _, kept) = Store::open(dir.path()).expect("opened");
+    store.close();
+    assert_eq!(said(&kept)["hello"], ["old", "new"]);
+    assert_eq!(kept.events.iter().map(|e| (e.id, e.message.as_str())).collect::<Vec<_>>(), [(5, "m")]);
+}
+
+#[test]
+fn which_revision_serves_and_what_failed_is_kept_with_all_settings() {
+    let (dir, _) = folder();
+    let (store, ..) = Store::open(dir.path()).expect("opened");
+    let mut f = function("f", &["serves", "failed"]);
+    let changed =
+        |r: &Arc<Revision>| Revision { min: 1, ready: 3, max: 5, freeze_ms: 1_500, fresh: true, ..(**r).clone() };
+    let revisions = f.revisions.iter().map(|r| Arc::new(changed(r)));
+    f = Lasting { revisions: revisions.collect(), serving: Some(1), failed: Some("exit code 3".into()) };
+    // created when its first revision was
+    let created = f.revisions[0].created_unix_ms;
+    assert!(f.revisions.iter().all(|r| r.created_unix_ms == created));
+    wait(&store, store.write(Write::Function(f.clone()), Vec::new())).expect("kept");
+    store.close();
+    let (store, _, kept) = Store::open(dir.path()).expect("opened again");
+    store.close();
+    assert_eq!(kept.functions, [f]);
 }
 
 fn refused(dir: &Path) -> String {

@@ -1,6 +1,6 @@
 //! Tests of the orchestrator's dashboard on the puppet screen.
 
-use super::samples::{live, node, put_node, small};
+use super::samples::{function, live, node, put_node, small};
 use crate::clock;
 use crate::tui::log::Line;
 use crate::tui::orchestrator::Dashboard;
@@ -53,6 +53,11 @@ fn an_empty_cluster_says_what_to_do() {
     session.update(live);
     puppet.shows("No nodes yet.");
     puppet.shows("  cares worker 192.168.1.5:50051");
+    puppet.shows("listens wider");
+    session.update(|model| model.cluster.iter_mut().for_each(|c| c.grpc_addr = "192.168.1.5:50051".into()));
+    puppet.shows("on this or another machine");
+    puppet.lacks("listens wider");
+    session.update(live);
     puppet.shows("─ Registered Functions ─");
     puppet.shows("a registers one");
     for part in ["CARES orchestrator", "● live", "cluster c-7f3a91", "http 127.0.0.1:8080", "grpc 127.0.0.1:50051"] {
@@ -110,7 +115,7 @@ fn while_a_filter_is_typed_every_key_is_text() {
     puppet.shows("/web-2 adm?:▏");
     puppet.press(Event::CtrlChar('u'));
     puppet.types("WEB\n");
-    puppet.shows("Nodes (2 of 4) /WEB esc clears");
+    puppet.shows("Nodes (2 of 4) · /WEB esc clears");
     puppet.lacks("db-9");
     session.update(|model| put_node(model, node("web-3")));
     puppet.shows("web-3");
@@ -120,7 +125,7 @@ fn while_a_filter_is_typed_every_key_is_text() {
     puppet.types("/zzz\x1b");
     puppet.shows("db-9");
     puppet.types("/cellar");
-    puppet.shows("Nodes (5) /cellar▏"); // tags count
+    puppet.shows("Nodes (5) · /cellar▏"); // tags count
 }
 
 #[test]
@@ -143,7 +148,7 @@ fn two_hundred_nodes_scroll() {
         small(model);
         (0..200).for_each(|n| put_node(model, node(&format!("rack-{n}"))));
     });
-    puppet.shows("Nodes (204) 1-");
+    puppet.shows("Nodes (204) · 1-");
     puppet.types("G");
     puppet.shows("of 204");
     puppet.shows("web-2");
@@ -190,7 +195,7 @@ fn the_log_follows_unless_scrolled_up() {
     (0..100).for_each(|n| log(&session, "info", &format!("line {n} of the log")));
     puppet.shows("12:34:56 [INFO] line 99 of the log");
     puppet.types("\t\tk");
-    puppet.shows("Log paused, G follows");
+    puppet.shows("Log · paused, G follows");
     log(&session, "warn", "line 100 of the log");
     puppet.lacks("line 100 of");
     puppet.types("G");
@@ -215,8 +220,8 @@ fn a_lost_connection_is_told_and_counted_down() {
     session.update(|model| model.set_source(Source::Nodes, lost(3_000)));
     puppet.shows("✗ lost, again in 3 s (connection refused); rows are old");
     println!("{}", puppet.text());
-    puppet.shows("Nodes (4) old");
-    puppet.shows("Functions (2) old");
+    puppet.shows("Nodes (4) · old");
+    puppet.shows("Functions (2) · old");
     puppet.shows("again in 2 s");
     session.update(|model| model.set_source(Source::Nodes, lost(0)));
     puppet.shows("✗ lost, trying again");
@@ -225,7 +230,7 @@ fn a_lost_connection_is_told_and_counted_down() {
     puppet.lacks("old");
     session.update(|model| model.set_source(Source::Log, lost(0)));
     puppet.shows("● live");
-    puppet.shows("Log not followed: connection refused");
+    puppet.shows("Log · not followed: connection refused");
 }
 
 #[test]
@@ -233,8 +238,8 @@ fn what_is_busy_stands_in_the_footer() {
     let (mut puppet, session) = dashboard(80, 24);
     session.update(|model| model.busy = vec!["deleting hello".into(), "registering x".into()]);
     puppet.shows("… registering x (+1)");
-    puppet.shows("enter open  a add");
-    puppet.shows("d delete  ? help  q quit"); // always there
+    puppet.shows("enter open  tab pane");
+    puppet.shows("i invoke  ? help  q quit"); // always there
 }
 
 #[test]
@@ -260,4 +265,43 @@ fn every_size_is_drawn_and_shows_what_matters() {
         let widest = text.lines().map(crate::tui::text::width).max().unwrap_or(0);
         assert!(widest <= columns, "{widest} of {columns}:\n{text}");
     }
+}
+
+#[test]
+fn a_function_just_registered_is_selected_once_its_row_is_there() {
+    let (mut puppet, session) = dashboard(80, 24);
+    session.update(small);
+    puppet.shows("━ Nodes");
+    session.update(|model| model.wanted = Some("new".into()));
+    puppet.shows("━ Nodes");
+    session.update(|model| drop(model.functions.insert("new".into(), crate::tui::puppet::function("new"))));
+    puppet.shows("━ Registered Functions");
+    puppet.types("i");
+    puppet.shows("Invoke new");
+    puppet.types("\x1b\t");
+    session.update(|model| {
+        model.wanted = Some("late".into());
+    });
+    puppet.types("\t"); // someone has gone elsewhere
+    session.update(|model| drop(model.functions.insert("late".into(), crate::tui::puppet::function("late"))));
+    puppet.shows("late");
+    puppet.shows("━ Nodes");
+}
+
+#[test]
+fn the_readme_shows_it() {
+    let (mut puppet, session) = dashboard(120, 22);
+    session.update(|model| {
+        live(model);
+        ["attic", "cellar", "desk"].into_iter().for_each(|name| put_node(model, node(name)));
+        model.functions.extend(["echo", "greet", "web"].map(|name| (name.to_string(), function(name))));
+    });
+    puppet.shows("web");
+    // Its keys, and the heads of its panes and columns, however wide those are.
+    puppet.is_in_the_readme(|line| {
+        let heads = ["enter open", "NAME▲", " Nodes (3)", "─ Log ─"].iter().any(|head| line.contains(head));
+        let words =
+            || line.split(|c: char| c.is_whitespace() || "─━┃│┏┓┌┐".contains(c)).filter(|word| !word.is_empty());
+        heads.then(|| words().collect::<Vec<_>>().join(" "))
+    });
 }

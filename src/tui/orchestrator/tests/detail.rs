@@ -85,9 +85,16 @@ fn a_function_shows_its_settings_instances_calls_and_what_it_printed() {
     let printed = r#"{"time":"2026-01-01T12:34:56.000Z","node":"n","source":"i-1","stream":"stdout","line":"hello \u001b[31mworld"}"#;
     let answers = vec![calls(&["call-1"]), canned::json("200 OK", printed)];
     let (mut puppet, session, server) = detail(120, 40, Subject::Function("hello".into()), answers);
-    for part in
-        ["Function hello", "nginx:1.27", "128 MiB", "0 to 20, idle ones for 300 s", "bundle:01234567", "● running"]
-    {
+    for part in [
+        "Function hello",
+        "nginx:1.27",
+        "128 MiB",
+        "0 to 20, 0 kept ready",
+        "stopped after 300 s",
+        "2  serving ",
+        "bundle:01234567",
+        "● running",
+    ] {
         puppet.shows(part);
     }
     puppet.shows("web-1"); // where its instance is, by name
@@ -95,6 +102,12 @@ fn a_function_shows_its_settings_instances_calls_and_what_it_printed() {
     puppet.shows("hello  [31mworld");
     println!("{}", puppet.text());
     assert_eq!(server.join().unwrap().len(), 2);
+    session.update(|model| {
+        let mut idle = function("hello");
+        idle.instances[0].status = "frozen".into();
+        put_function(model, idle);
+    });
+    puppet.shows("◌ frozen");
     session.update(|model| {
         let failing = crate::types::Function {
             status: "failing".into(),

@@ -49,6 +49,7 @@ pub fn function(name: &str) -> Function {
         image: "nginx:1.27".into(),
         mode: Mode::Http,
         revision: 2,
+        serving: 2,
         status: "running".into(),
         invoke_path: format!("/invoke/{name}"),
         command: Vec::new(),
@@ -59,11 +60,16 @@ pub fn function(name: &str) -> Function {
         isolation: None,
         concurrency: 80,
         min: 0,
+        ready: 0,
         max: 20,
         idle_s: 300.0,
+        freeze_s: 30.0,
         constraints: Default::default(),
         labels: Default::default(),
+        public: false,
         description: String::new(),
+        attempts: 3,
+        schedule: None,
         created_at: "2026-01-01T10:00:00.000Z".into(),
         updated_at: "2026-01-01T11:00:00.000Z".into(),
         instances: vec![instance("i-1", "id-of-web-1")],
@@ -72,15 +78,13 @@ pub fn function(name: &str) -> Function {
         failures: 0,
         p50_ms: Some(12.3),
         last_error: None,
-        revisions: vec![
-            Revision { revision: 2, image: "nginx:1.27".into(), created_at: "2026-01-01T11:00:00.000Z".into() },
-            Revision {
-                revision: 1,
-                image: "bundle:0123456789abcdef".into(),
-                created_at: "2026-01-01T10:00:00.000Z".into(),
-            },
-        ],
+        revisions: vec![revision(2, "nginx:1.27", "serving"), revision(1, "bundle:0123456789abcdef", "kept")],
     }
+}
+
+fn revision(revision: u64, image: &str, status: &str) -> Revision {
+    let created_at = format!("2026-01-01T1{}:00:00.000Z", revision - 1);
+    Revision { revision, image: image.into(), created_at, status: status.into() }
 }
 
 pub fn instance(id: &str, node: &str) -> Instance {
@@ -95,6 +99,9 @@ pub fn call(id: &str) -> CallRecord {
         status: "succeeded".into(),
         started_at: "2026-01-01T12:34:56.000Z".into(),
         duration_ms: 12.3,
+        asynchronous: false,
+        attempts: 1,
+        last_error: None,
     }
 }
 

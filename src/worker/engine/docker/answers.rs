@@ -28,7 +28,7 @@ answer!(
 );
 answer!(
     /// `/images/NAME/json`
-    Image { id: String, architecture: String, os: String, config: ImageConfig, }
+    Image { id: String, size: u64, architecture: String, os: String, config: ImageConfig, }
 );
 answer!(ImageConfig { exposed_ports: BTreeMap<String, serde_json::Value>, env: Vec<String>, });
 answer!(
@@ -42,6 +42,7 @@ answer!(State {
     #[serde(rename = "OOMKilled")]
     oom_killed: bool,
     exit_code: i64,
+    pid: i64,
 });
 answer!(Networking {
     #[serde(rename = "IPAddress")]
@@ -56,7 +57,7 @@ answer!(Network {
 answer!(Published { host_ip: String, host_port: String });
 answer!(
     /// One of `/containers/json`
-    Summary { id: String, state: String, labels: Texts, }
+    Summary { id: String, #[serde(rename = "ImageID")] image_id: String, state: String, labels: Texts, }
 );
 answer!(
     /// One of `/events`

@@ -6,6 +6,7 @@ use super::super::{Control, Exit, Usage};
 use super::Shared;
 use super::answers::Stats;
 use super::frames::{Frames, Log};
+use super::freeze;
 use super::held::{Claim, Held};
 use super::request::container_path;
 use super::wire::{Verb, WireError};
@@ -52,6 +53,7 @@ impl Drop for Kept {
         self.held.is_ours();
         let (shared, held, claim) = (self.shared.clone(), self.held.clone(), self.claim.take());
         rt::spawn(async move {
+            let _ = freeze::thaw(&shared, &held).await; // what is frozen cannot end
             let until = clock::now() + REMOVE_FOR;
             while let Err(error) = remove(&shared, &held.container).await {
                 if clock::now() > until {
@@ -129,6 +131,9 @@ impl Control for ContainerControl {
             return exit; // its removal need not be waited for
         }
         held.is_ours();
+        if let Err(why) = self.thaw().await {
+            log::warn!("container {} cannot be woken to end: {why}", held.container);
+        }
         if !grace.is_zero() {
             // The image's own stop signal, SIGTERM unless it says otherwise; then SIGKILL.
             let seconds = grace.as_secs_f64().ceil();
@@ -155,6 +160,14 @@ impl Control for ContainerControl {
 
     fn last_words(&self) -> String {
         self.last_words.text()
+    }
+
+    async fn freeze(&self) -> Result<(), String> {
+        freeze::freeze(&self.kept.shared, &self.kept.held).await
+    }
+
+    async fn thaw(&self) -> Result<(), String> {
+        freeze::thaw(&self.kept.shared, &self.kept.held).await
     }
 
     async fn usage(&self) -> Option<Usage> {

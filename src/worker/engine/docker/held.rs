@@ -3,9 +3,12 @@
 
 use super::super::Exit;
 use super::answers::Event;
+use super::freeze::Way;
+use crate::clock;
 use crate::rt::{self, Receiver, Sender};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// All of them, and the launches under way.
 #[derive(Default)]
@@ -80,6 +83,11 @@ struct State {
     /// Someone else sent it a signal.
     signalled: bool,
     out_of_memory: bool,
+    /// How it is frozen, once that was found out; and whether it is.
+    way: Option<Way>,
+    frozen: bool,
+    /// Until then a word of its being paused may be of this worker's doing.
+    pauses_until: Option<Instant>,
     /// It has died with this code; why is not yet clear.
     died: Option<i32>,
 }
@@ -108,6 +116,38 @@ impl Held {
         lock(&self.state).ours = true;
     }
 
+    /// How it is frozen, if that is known.
+    pub fn way(&self) -> Option<Way> {
+        lock(&self.state).way.clone()
+    }
+
+    /// How it was frozen, if it is.
+    pub fn frozen(&self) -> Option<Way> {
+        let state = lock(&self.state);
+        state.way.clone().filter(|_| state.frozen)
+    }
+
+    /// To be called before it is.
+    pub fn frozen_by(&self, way: Way) {
+        let mut state = lock(&self.state);
+        state.way = Some(way);
+        state.frozen = true;
+    }
+
+    pub fn is_thawed(&self) {
+        let mut state = lock(&self.state);
+        state.frozen = false;
+        if state.way == Some(Way::Pause) {
+            state.pauses_until = Some(clock::now() + PAUSE_WORD);
+        }
+    }
+
+    /// Whether a pause is, or may still be told of, that this worker asked for.
+    pub fn is_paused_by_us(&self) -> bool {
+        let state = lock(&self.state);
+        (state.frozen && state.way == Some(Way::Pause)) || state.pauses_until.is_some_and(|end| clock::now() < end)
+    }
+
     /// It has ended like this; the first to say so is right.
     pub fn settle(&self, exit: Exit) {
         let mut state = lock(&self.state);
@@ -117,6 +157,7 @@ impl Held {
 
     /// Takes note of what the engine says happened to it.
     pub fn note(&self, event: &Event) -> Next {
+        let by_us = self.is_paused_by_us();
         let mut state = lock(&self.state);
         let exit = match event.action.as_str() {
             "kill" => {
@@ -138,7 +179,7 @@ impl Held {
                 Exit::Code(code)
             }
             "destroy" => Exit::Removed,
-            "pause" if !state.ours => Exit::Paused,
+            "pause" if !state.ours && !by_us => Exit::Paused,
             _ => return Next::Nothing,
         };
         drop(state);
@@ -161,6 +202,9 @@ impl Held {
         self.settle(exit);
     }
 }
+
+/// A pause that this worker ended may be told of this much later.
+const PAUSE_WORD: Duration = Duration::from_secs(5);
 
 /// The code of what SIGKILL ended.
 pub const KILLED: i32 = 137;
@@ -204,6 +248,22 @@ mod tests {
         assert_eq!(told(true, false, &[("kill", ""), ("die", "143"), ("destroy", "")]), Some(Exit::Code(143)));
         assert_eq!(told(false, false, &[("kill", ""), ("start", ""), ("exec_create", "")]), None);
         assert_eq!(told(false, false, &[("destroy", "")]), Some(Exit::Removed));
+    }
+
+    #[test]
+    fn a_pause_of_our_own_is_no_end() {
+        let held = Shelf::default().hold("c");
+        held.frozen_by(Way::Pause);
+        held.note(&event("pause", ""));
+        assert_eq!((held.exit(), held.frozen()), (None, Some(Way::Pause)));
+        held.is_thawed();
+        held.note(&event("pause", "")); // heard late
+        assert_eq!((held.exit(), held.frozen()), (None, None));
+        let way = Way::Cgroup { file: "/x".into(), freeze: "1", thaw: "0" };
+        let other = Shelf::default().hold("d");
+        other.frozen_by(way);
+        other.note(&event("pause", ""));
+        assert_eq!(other.exit(), Some(Exit::Paused), "that was not us");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::super::{EngineError, ImageFacts};
 use super::Shared;
 use super::answers::{Image, Progress};
 use super::frames::Objects;
+use super::pulled::Pulled;
 use super::request::{self, ImageName};
 use super::trouble;
 use super::wire::{Verb, WireError};
@@ -25,15 +26,23 @@ const REMEMBERED: usize = 1_000;
 
 /// What is known of images that were prepared.
 #[derive(Default)]
-pub struct Images(Mutex<HashMap<String, ImageFacts>>);
+pub struct Images {
+    facts: Mutex<HashMap<String, ImageFacts>>,
+    pub pulled: Pulled,
+}
 
 impl Images {
     pub fn get(&self, image: &ImageName) -> Option<ImageFacts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(image.as_str()).cloned()
+        self.pulled.used(image.as_str());
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).get(image.as_str()).cloned()
+    }
+
+    pub fn forget(&self, image: &ImageName) {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner).remove(image.as_str());
     }
 
     fn put(&self, image: &ImageName, facts: ImageFacts) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED {
             all.clear();
         }
@@ -48,6 +57,8 @@ pub async fn prepare(shared: &Shared, image: &ImageName) -> Result<ImageFacts, E
         Some(found) => found,
         None => {
             pull(shared, image).await?;
+            shared.images.pulled.came(image);
+            shared.images.pulled.save();
             let gone = || EngineError::Image(format!("the image {} was pulled and is gone again", image.as_str()));
             inspect(shared, image).await?.ok_or_else(gone)?
         }
@@ -62,8 +73,22 @@ pub async fn prepare(shared: &Shared, image: &ImageName) -> Result<ImageFacts, E
         )));
     }
     let facts = facts(&found);
+    shared.images.pulled.used(image.as_str());
     shared.images.put(image, facts.clone());
     Ok(facts)
+}
+
+/// Asks its registry for it although it may be here: the name may mean another image by now. One that no registry has
+/// is used as it is.
+pub async fn refresh(shared: &Shared, image: &ImageName) -> Result<ImageFacts, EngineError> {
+    shared.usable()?;
+    if let Err(error) = pull(shared, image).await {
+        if inspect(shared, image).await?.is_none() {
+            return Err(error);
+        }
+        log::warn!("The image {} is used as it is here: {error}", image.as_str());
+    }
+    prepare(shared, image).await
 }
 
 /// An engine that does not say is believed to run it.

@@ -67,6 +67,10 @@ impl ImageName {
         }
     }
 
+    pub fn path(&self) -> String {
+        format!("/images/{}", self.text)
+    }
+
     pub fn inspect_path(&self) -> String {
         format!("/images/{}/json", self.text)
     }

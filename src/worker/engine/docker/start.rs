@@ -9,7 +9,7 @@ use super::container::{self, ContainerControl, Kept};
 use super::frames::{Log, Stdout};
 use super::request::{self, ImageName, container_path};
 use super::wire::{Verb, WireError};
-use super::{image, reach, trouble};
+use super::{freeze, image, reach, trouble};
 use crate::clock;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -215,13 +215,16 @@ pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Adopted>, EngineError> {
         let function = label(request::LABEL_FUNCTION).unwrap_or_default();
         let number = |name: &str| label(name).and_then(|value| value.parse().ok());
         let port = number(request::LABEL_PORT).and_then(|port: u64| u16::try_from(port).ok());
-        let (Some(port), Some(revision), "running") = (port, number(request::LABEL_REVISION), &*leftover.state) else {
+        let (Some(port), Some(revision), "running" | "paused") =
+            (port, number(request::LABEL_REVISION), &*leftover.state)
+        else {
             log::info!("Removing container {id} of function '{function}' that an earlier worker left");
             continue; // dropping it removes it
         };
         let Ok(found) = inspect(shared, &leftover.id).await else { continue };
+        freeze::thaw_leftover(shared, &kept.held, &found).await;
         let at = address(&found, port, found.published(port).is_some());
-        let Some(at) = at.filter(|_| found.state.running && !found.state.paused) else { continue };
+        let Some(at) = at.filter(|_| found.state.running) else { continue };
         if !reach::listens(at, ADOPT_KNOCK).await {
             log::info!("Removing container {id} of function '{function}', which takes no connections");
             continue;

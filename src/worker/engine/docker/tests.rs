@@ -401,6 +401,12 @@ fn the_next_worker_takes_over_what_serves_and_removes_the_rest() {
     assert!(get(at, "/again").contains("/again"));
     until(|| next.logs.tail("f", 9).iter().any(|line| line.text.contains("/again")));
     assert!(block_on(next.engine.adopt()).unwrap().is_empty(), "none is adopted twice");
+    // What the engine makes only now for the worker before is told of.
+    docker(&["create", "--name", &created, "--label", &label, "--label", "io.cares.id=i-9", "cares-test/echo:1"]);
+    block_on(clock::timeout(SOON, next.engine.appeared())).expect("nothing was told");
+    assert!(block_on(next.engine.adopt()).unwrap().is_empty());
+    until(|| next.containers().len() == 1);
+    assert_eq!(block_on(clock::timeout(SOON, next.engine.appeared())), None, "its own starts and ends are no news");
     docker(&["stop", "-t", "0", &bench.name(1)]);
     assert_eq!(ends_soon(&one.running), Exit::Stopped);
     drop(one);
@@ -431,4 +437,56 @@ fn only_sockets_of_this_machine_are_used() {
     for odd in ["tcp://1.2.3.4:2375", "unix://x", "ssh://me@host", "/run/x.sock"] {
         assert!(matches!(socket(Some(odd)), Err(EngineError::Unavailable(text)) if text.contains("unix:///")), "{odd}");
     }
+}
+
+/// An image of our own, as if this worker had pulled it: no other test makes containers of it. Removed when dropped.
+struct Tag(String);
+
+impl Tag {
+    fn of(image: &str, name: &str) -> Tag {
+        let tag = format!("cares-test/pulled-{}-{name}:1", std::process::id());
+        let dir = tempfile::TempDir::new().unwrap();
+        std::fs::write(dir.path().join("Dockerfile"), format!("FROM cares-test/{image}:1\nLABEL own={tag}\n")).unwrap();
+        docker(&["build", "-q", "-t", &tag, dir.path().to_str().unwrap()]);
+        Tag(tag)
+    }
+
+    fn is_there(&self) -> bool {
+        !docker(&["images", "-q", &self.0]).is_empty()
+    }
+}
+
+impl Drop for Tag {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rmi", &self.0]).output(); // it may be gone
+    }
+}
+
+#[test]
+fn images_pulled_here_go_when_they_are_of_no_use_and_no_others() {
+    let Some(bench) = Bench::new() else { return };
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("pulled.json");
+    let [idle, busy, recent, strange] =
+        [("upper", "idle"), ("sleeper", "busy"), ("upper", "recent"), ("upper", "strange")]
+            .map(|(image, name)| Tag::of(image, name));
+    let now = clock::unix_ms();
+    let noted = serde_json::json!({ &idle.0: 5, &busy.0: 5, &recent.0: now, "cares-test/never-there:1": 5 });
+    std::fs::write(&file, noted.to_string()).unwrap();
+    bench.engine.shared.images.pulled.remember_in(file.clone());
+    let launch = Launch { program: Program::Image(busy.0.clone()), ..bench.launch("sleeper", Kind::Job) };
+    let running = block_on(bench.engine.start(launch)).unwrap();
+    let rules = crate::garbage::Rules { unused_ms: 3_600_000, ..pulled::RULES };
+    block_on(pulled::sweep(&bench.engine.shared, &rules)).unwrap();
+    assert_eq!([&idle, &busy, &recent, &strange].map(Tag::is_there), [false, true, true, true]);
+    bench.engine.shared.images.pulled.save();
+    let kept: std::collections::BTreeMap<String, u64> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(kept.keys().collect::<Vec<_>>(), [&busy.0, &recent.0]);
+    assert!(kept[&busy.0] >= now, "what a container is made of is in use");
+    drop(running);
+    bench.wait_until_empty();
+    // Little space: the one used longest ago goes first, though it is not old.
+    let rules = crate::garbage::Rules { young_ms: 0, bytes: 0, ..pulled::RULES };
+    block_on(pulled::sweep(&bench.engine.shared, &rules)).unwrap();
+    assert_eq!([&busy, &recent, &strange].map(Tag::is_there), [false, false, true]);
 }

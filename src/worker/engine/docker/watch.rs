@@ -5,7 +5,8 @@ use super::super::{Availability, Exit};
 use super::Shared;
 use super::answers::{Container, Event, Version};
 use super::frames::Objects;
-use super::held::{Held, Next};
+use super::freeze;
+use super::held::{Held, Next, Shelf};
 use super::request;
 use super::trouble;
 use super::wire::{Verb, WireError};
@@ -179,7 +180,17 @@ async fn listen(shared: &Arc<Shared>, since_ms: u64) -> WireError {
 }
 
 fn take(shared: &Arc<Shared>, event: &Event) {
-    let Some(held) = shared.shelf.get(&event.actor.id) else { return };
+    let Some(held) = shared.shelf.get(&event.actor.id) else {
+        if is_stray(&shared.shelf, event) {
+            let _ = shared.strays.0.try_send(()); // rung already: all is looked at
+        }
+        return;
+    };
+    if event.action == "kill" && held.frozen().is_some() {
+        let (shared, held) = (shared.clone(), held.clone());
+        // What is frozen takes no signal, and whoever sent it waits.
+        rt::spawn(async move { freeze::thaw(&shared, &held).await.unwrap_or_else(|why| log::warn!("{why}")) });
+    }
     if held.note(event) == Next::SettleSoon {
         let shared = shared.clone();
         rt::spawn(async move {
@@ -195,13 +206,20 @@ fn take(shared: &Arc<Shared>, event: &Event) {
     }
 }
 
+/// Whether something has come to be here that nobody here asked for: an engine makes what it was asked for even when who
+/// asked was killed meanwhile.
+fn is_stray(shelf: &Shelf, event: &Event) -> bool {
+    let id = event.actor.attributes.get(request::LABEL_ID).and_then(|id| id.as_deref());
+    ["create", "start"].contains(&event.action.as_str()) && id.is_none_or(|id| !shelf.is_claimed(id))
+}
+
 /// Looks at all that is held: what happened while nobody listened.
 async fn recheck(shared: &Shared) {
     for held in shared.shelf.all() {
         match inspect(shared, &held).await {
             Err(WireError::Refused(404, _)) => held.settle(Exit::Removed),
             Err(_) => {} // the next round will tell
-            Ok(container) if container.state.paused => held.settle(Exit::Paused),
+            Ok(container) if container.state.paused && !held.is_paused_by_us() => held.settle(Exit::Paused),
             Ok(container) if ["exited", "dead"].contains(&container.state.status.as_str()) => {
                 let code = i32::try_from(container.state.exit_code).unwrap_or(-1);
                 held.settle(if container.state.oom_killed { Exit::OutOfMemory } else { Exit::Code(code) });
@@ -232,6 +250,21 @@ mod tests {
         assert_eq!(choose("1.41", "").as_deref(), Ok("1.41"));
         assert_eq!(choose("1.39", "1.12"), Err("1.39".into()));
         assert!(choose("", "").is_err() && choose("new", "").is_err());
+    }
+
+    #[test]
+    fn only_what_nobody_here_starts_is_a_stray() {
+        let shelf = Arc::new(Shelf::default());
+        let stray = |action: &str, id: &str| {
+            let attributes = serde_json::json!({request::LABEL_ID: id});
+            let event = serde_json::json!({"Action": action, "Actor": {"ID": "c", "Attributes": attributes}});
+            is_stray(&shelf, &serde_json::from_value(event).unwrap())
+        };
+        let claim = shelf.claim("i-1");
+        assert!(!stray("create", "i-1") && !stray("start", "i-1"));
+        assert!(stray("create", "i-2") && stray("start", "i-2") && !stray("destroy", "i-2"));
+        drop(claim);
+        assert!(stray("start", "i-1"));
     }
 
     #[test]

@@ -164,6 +164,17 @@ impl Control for ProcessControl {
         self.ended().await
     }
 
+    /// By signal: a cgroup of its own would cost every start more than any freeze saves.
+    async fn freeze(&self) -> Result<(), String> {
+        self.group.signal(Signal::STOP);
+        Ok(())
+    }
+
+    async fn thaw(&self) -> Result<(), String> {
+        self.group.signal(Signal::CONT);
+        Ok(())
+    }
+
     fn last_words(&self) -> String {
         self.last_words.text()
     }
