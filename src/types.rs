@@ -1,9 +1,11 @@
 //! The public JSON: what the REST API takes and answers, shared by server, client library and CLI. No behaviour.
 
 mod calls;
+mod isolation;
 mod tokens;
 
 pub use calls::{Call, CallRecord, Callback, Schedule};
+pub use isolation::{Files, Isolation, Syscalls};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,45 +41,6 @@ pub struct Constraints {
     /// Tags that must be set to just these values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-}
-
-/// Whether a function is kept from the node's files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Files {
-    /// It sees its own and the system's; a container's root cannot be written.
-    #[default]
-    Private,
-    /// It sees what the worker's user sees; a container's root can be written.
-    Open,
-}
-
-/// Whether a function is kept from system calls that functions have no use for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Syscalls {
-    #[default]
-    Filtered,
-    /// It may make all that its user may make.
-    All,
-}
-
-/// How far a function is kept apart from its node and from other functions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Isolation {
-    /// Default `private`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub files: Option<Files>,
-    /// Default `filtered`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub syscalls: Option<Syscalls>,
-    /// Processes and threads at once; 1 to 65,536. Default 2,048.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pids: Option<u32>,
-    /// MiB of temporary files; 1 to 1,048,576. Default 512.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tmp_mb: Option<u64>,
 }
 
 /// Settings of a function: the body of `POST /functions` and `PUT /functions/NAME`, and (with `command`) `function.json`.

@@ -103,6 +103,15 @@ impl Gate {
         self.admit(&mut headers.clone(), needs, "", || false)
     }
 
+    /// Whether whoever was admitted under that name may also do this; nobody by name: nobody was asked.
+    pub fn check_name(&self, by: Option<&str>, needs: Needs) -> Result<(), Denied> {
+        let Some(by) = by else { return Ok(()) };
+        let named = |who: &&Arc<Who>| *who.name == *by;
+        let fixed = self.fixed.iter().map(|(_, who)| who).find(named).cloned();
+        let made = || self.made.read().unwrap_or_else(PoisonError::into_inner).values().find(named).cloned();
+        fixed.or_else(made).ok_or(Denied::Unknown)?.check(needs, "")
+    }
+
     fn take(&self, headers: &mut HeaderMap) -> Result<Arc<Who>, Denied> {
         let mut found = Err(Denied::Missing);
         let mut known = Vec::new();

@@ -145,7 +145,7 @@ fn a_function_that_fails_is_tried_again_and_ends_as_a_dead_letter() {
         "#!/bin/sh\necho \"$CARES_CALL_ID $CARES_ATTEMPT\" >> '{}'\necho no luck >&2\nexit 3\n",
         runs.display()
     );
-    let manifest = r#"{"mode":"job","command":["./run.sh"],"attempts":2}"#;
+    let manifest = r#"{"mode":"job","command":["./run.sh"],"isolation":{"files":"open"},"attempts":2}"#;
     cluster.deploy("bad", manifest, &[("run.sh", &script)]);
     let accepted = later(&cluster, "bad", "");
     let dead = wait_status(&cluster, &accepted.id, "failed");
@@ -397,7 +397,7 @@ fn a_schedule_calls_its_function_and_shows_it() {
     let mut cluster = Cluster::start(1);
     let runs = cluster.dir.path().join("runs");
     let script = format!("#!/bin/sh\necho \"$CARES_METHOD $CARES_PATH\" >> '{}'\n", runs.display());
-    let manifest = r#"{"mode":"job","command":["./run.sh"],"schedule":"* * * * *","schedule_zone":"Europe/Berlin"}"#;
+    let manifest = r#"{"mode":"job","command":["./run.sh"],"isolation":{"files":"open"},"schedule":"* * * * *","schedule_zone":"Europe/Berlin"}"#;
     cluster.deploy("tick", manifest, &[("run.sh", &script)]);
     cluster.restart_head(); // it lasts
     let schedule = |cluster: &Cluster| {

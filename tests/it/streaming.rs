@@ -363,8 +363,9 @@ fn chunks_pass_through_whatever_stands_beside_them() {
 fn a_job_whose_caller_leaves_is_killed() {
     let cluster = Cluster::start(1);
     let pid = cluster.dir.path().join("pid");
-    let manifest = format!(r#"{{"mode":"job","command":["./run.sh"],"env":{{"CARES_TEST_PID":"{}"}}}}"#, pid.display());
-    cluster.deploy("stays", &manifest, &[("run.sh", "#!/bin/sh\necho $$ > \"$CARES_TEST_PID\"; exec sleep 1000\n")]);
+    let shell = format!("#!/bin/sh\necho $$ > '{}'; exec sleep 1000\n", pid.display());
+    let manifest = r#"{"mode":"job","command":["./run.sh"],"isolation":{"files":"open"}}"#;
+    cluster.deploy("stays", manifest, &[("run.sh", &shell)]);
     let mut stream = connect(cluster.head.http());
     stream.write_all((head("GET", "/invoke/stays", &[]) + "\r\n").as_bytes()).expect("sent");
     let read = || std::fs::read_to_string(&pid).ok()?.trim().parse().ok();

@@ -4,7 +4,7 @@ use crate::fixture;
 use crate::harness::{Cluster, Role, cares, invoke, own_ip, run, wait_for};
 use crate::wire::{ask, get};
 use cares::client::Orchestrator;
-use cares::types::{TokenMade, TokenSpec};
+use cares::types::{FunctionSpec, TokenMade, TokenSpec};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -294,6 +294,30 @@ fn a_function_gets_calls_of_those_who_may_and_never_their_tokens() {
     assert_eq!(ask(worker.http(), "GET", "/status", &[("X-API-Key", "of-the-worker")], b"").status, 200);
     assert_eq!(get(worker.http(), "/healthz").status, 200);
     cluster.workers.push(worker);
+}
+
+#[test]
+fn only_an_admin_opens_what_keeps_functions_apart() {
+    let cluster = guarded(0);
+    let http = cluster.head.http();
+    let deployer = make(&cluster.client, "ci", &["deploy"], None).secret;
+    let post = |token: &str, isolation: &str| {
+        let key = format!("Bearer {token}");
+        let body = format!(r#"{{"name":"f","image":"some/image","isolation":{isolation}}}"#);
+        ask(http, "PUT", "/functions/f", &[("Authorization", &key)], body.as_bytes())
+    };
+    let closed = r#"{"files":"private","pids":9}"#;
+    cluster
+        .client
+        .register(&FunctionSpec { name: "f".into(), image: "some/image".into(), ..Default::default() })
+        .expect("registered");
+    for open in [r#"{"files":"open"}"#, r#"{"syscalls":"all"}"#] {
+        let refused = post(&deployer, open).problem(403, "forbidden");
+        assert!(refused.starts_with("isolation."), "{}", refused);
+        assert!(refused.contains("lacks the scope admin"), "{}", refused);
+        assert_eq!(post(ADMIN, open).status, 200);
+        assert_eq!(post(&deployer, closed).status, 200);
+    }
 }
 
 #[test]

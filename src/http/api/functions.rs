@@ -1,5 +1,6 @@
 //! `/functions`: register, look, replace, delete, and the upload of bundles.
 
+use crate::auth::Needs;
 use crate::bundle::{self, BundleError};
 use crate::clock;
 use crate::cluster::{Cluster, Command, Event, Function, InstanceState, Put, Refusal, Revision};
@@ -98,7 +99,7 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     let known = app.state.read(|c| c.function(&name).map(|f| spec::settings(f.newest())));
     let base = known.unwrap_or_default();
     let settings = types::FunctionSpec { name: name.clone(), image: image.clone(), ..spec::merged(base, manifest) };
-    let revision = checked(settings)?;
+    let revision = checked(&app, settings, asked.by.as_deref())?;
     let applied = app
         .state
         .apply_by(Command::PutFunction { revision: Box::new(revision), put: Put::Any }, asked.by.as_deref())
@@ -116,7 +117,7 @@ pub async fn upload(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
 fn put(app: &Orchestrator, spec: types::FunctionSpec, put: Put, by: Option<&str>) -> Result<Arc<Revision>, Problem> {
     let name = spec.name.clone();
     let spec = with_manifest(app, spec)?;
-    let revision = Box::new(checked(spec)?);
+    let revision = Box::new(checked(app, spec, by)?);
     let events = match app.state.apply_kept(Command::PutFunction { revision, put }, by) {
         Ok(kept) => kept?,
         Err(refusal) => return Err(refused(&name, &refusal)),
@@ -126,8 +127,12 @@ fn put(app: &Orchestrator, spec: types::FunctionSpec, put: Put, by: Option<&str>
 
 /// The revision that settings make, however they came. The one place to ask whether who sent them may open what is
 /// shut by default.
-fn checked(settings: types::FunctionSpec) -> Result<Revision, Problem> {
+fn checked(app: &Orchestrator, settings: types::FunctionSpec, by: Option<&str>) -> Result<Revision, Problem> {
     if let Some(field) = settings.isolation.as_ref().and_then(isolation::opens) {
+        app.tokens.gate().check_name(by, Needs::Admin).map_err(|denied| {
+            let problem = Problem::from(denied);
+            Problem { detail: format!("{field}: opens what is shut by default: {}", problem.detail), ..problem }
+        })?;
         log::warn!("Function '{}': {field} opens what is shut by default", settings.name);
     }
     Ok(spec::revision(settings, clock::unix_ms())?)
