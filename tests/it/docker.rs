@@ -80,7 +80,7 @@ impl Docked {
     }
 
     fn add_worker(&mut self, name: &str) {
-        let worker = self.cluster.start_worker(name, &[]);
+        let worker = self.cluster.start_worker(name, &["--tag", &format!("name={name}")]);
         self.nodes.push(worker.ready("node").to_string());
         self.cluster.workers.push(worker);
         self.wait_docked(name);
@@ -96,7 +96,7 @@ impl Docked {
     /// Starts a worker that was killed again, with the same folder.
     fn start_again(&mut self, at: usize) {
         let name = format!("w{}", at + 1);
-        self.cluster.workers[at] = self.cluster.start_worker(&name, &[]);
+        self.cluster.workers[at] = self.cluster.start_worker(&name, &["--tag", &format!("name={name}")]);
         assert_eq!(self.cluster.workers[at].ready("node"), self.nodes[at], "it is the same node");
         self.wait_docked(&name);
     }

@@ -184,7 +184,7 @@ fn all_that_was_accepted_ends_once_although_the_orchestrator_is_killed() {
     let mut cluster = Cluster::start(2);
     let runs = cluster.dir.path().join("runs");
     let script = format!("read n; echo $n >> '{}'; sleep 0.05; echo done $n", runs.display());
-    cluster.deploy_script("work", &script);
+    cluster.deploy_open_script("work", &script);
     let gate = Gate::deploy(&cluster, "gate", r#","timeout_s":600"#);
     let held = later(&cluster, "gate", "");
     let mut accepted = vec![];
@@ -309,7 +309,7 @@ fn the_orchestrator_itself_is_called_back_for_functions_only() {
     let cluster = Cluster::start(1);
     cluster.deploy_script("hello", "echo hello");
     let seen = cluster.dir.path().join("seen");
-    cluster.deploy_script("next", &format!("cat > '{0}.part'; mv '{0}.part' '{0}'", seen.display()));
+    cluster.deploy_open_script("next", &format!("cat > '{0}.part'; mv '{0}.part' '{0}'", seen.display()));
     let url = |path: &str| Later { callback: Some(format!("{}{path}", cluster.head.url())), ..Later::default() };
     let refused = later_with(&cluster, "hello", "", url("/restore")).expect("accepted");
     let told = |id: &str| call(&cluster, id).callback.expect("a callback");
