@@ -11,14 +11,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".cluster.BundleChunk.data")
         .compile_fds(descriptors)?;
 
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/index");
-    let commit = Command::new("git")
-        .args(["rev-parse", "--short=12", "HEAD"])
-        .output()
-        .ok()
-        .filter(|out| out.status.success())
-        .and_then(|out| String::from_utf8(out.stdout).ok());
-    println!("cargo:rustc-env=CARES_COMMIT={}", commit.as_deref().map_or("unknown", str::trim));
+    for file in ["HEAD", "index"] {
+        // asked for, since a worktree keeps them elsewhere: a file that is not there would have every build run anew
+        if let Some(path) = git(&["--git-path", file]) {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
+    println!("cargo:rustc-env=CARES_COMMIT={}", git(&["--short=12", "HEAD"]).as_deref().unwrap_or("unknown"));
     Ok(())
+}
+
+/// What `git rev-parse` answers; nothing without git, or outside a repository.
+fn git(asked: &[&str]) -> Option<String> {
+    let out = Command::new("git").arg("rev-parse").args(asked).output().ok()?;
+    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
 }

@@ -17,7 +17,6 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// After a connection could not be taken.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -230,7 +229,7 @@ impl Socket {
     }
 
     /// Reads without asking again for what is known not to be there.
-    fn poll_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let drained = &mut self.drained;
         match &self.stream {
             Stream::Wired(wired) => wired.poll_read(cx, into.len(), |mut stream| stream.read(into)),
@@ -309,44 +308,6 @@ impl Write for Socket {
             Stream::Unix(stream) => FuturesWrite::poll_write_vectored(Pin::new(stream), cx, bytes),
         });
         Poll::Ready(self.written(result, bytes.iter().map(|b| b.len()).sum()))
-    }
-}
-
-/// h2 reads and writes by tokio's traits.
-impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let want = into.remaining().min(scratch.len());
-            let n = ready!(self.poll_into(cx, &mut scratch[..want]))?;
-            into.put_slice(&scratch[..n]);
-            Poll::Ready(Ok(()))
-        })
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Write::poll_write(self, cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_flush(self, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_shutdown(self, cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Write::poll_write_vectored(self, cx, bytes)
     }
 }
 

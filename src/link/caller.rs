@@ -1,6 +1,7 @@
 //! The asking end of a link.
 
 use super::body::{self, Received};
+use super::pipe::Pipe;
 use crate::body::Body;
 use crate::lanes;
 use crate::net::Socket;
@@ -28,7 +29,9 @@ pub enum Unanswered {
 
 /// Speaks over a connected socket. The future is the connection, and ends with it.
 pub async fn call_over(socket: Socket) -> Result<(Caller, impl Future<Output = String> + Send), h2::Error> {
-    let (requests, mut connection) = h2::client::Builder::new()
+    let pipe = Pipe::over(socket);
+    let mut builder = h2::client::Builder::new();
+    let handshake = builder
         .enable_push(false)
         .initial_window_size(wire::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
@@ -37,13 +40,13 @@ pub async fn call_over(socket: Socket) -> Result<(Caller, impl Future<Output = S
         .max_send_buffer_size(super::SEND_BUFFER_BYTES)
         .max_concurrent_reset_streams(super::GIVEN_UP)
         .max_local_error_reset_streams(None) // a stream that breaks the protocol must not end the others
-        .handshake(socket)
-        .await?;
+        .handshake(pipe.clone());
+    let (requests, mut connection) = pipe.turns(handshake).await?;
     let pings = connection.ping_pong();
     let connection = Box::new(connection); // large, and moved into each future around it
     let connection = async move {
         let ended = async {
-            match connection.await {
+            match pipe.turns(connection).await {
                 Ok(()) => "it was closed".to_string(),
                 Err(error) => error.to_string(),
             }

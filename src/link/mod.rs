@@ -3,6 +3,7 @@
 
 mod body;
 mod caller;
+mod pipe;
 mod server;
 
 pub use body::Received;

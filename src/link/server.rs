@@ -1,6 +1,7 @@
 //! The answering end of a link.
 
 use super::body::{self, Received};
+use super::pipe::Pipe;
 use crate::body::{Body, BoxError};
 use crate::lanes;
 use crate::net::Socket;
@@ -18,7 +19,9 @@ where
     A: Fn(Request<Body>) -> F,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let mut connection = h2::server::Builder::new()
+    let pipe = Pipe::over(socket);
+    let mut builder = h2::server::Builder::new();
+    let handshake = builder
         .initial_window_size(wire::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
         .max_frame_size(wire::FRAME_BYTES)
@@ -28,8 +31,8 @@ where
         .max_concurrent_reset_streams(super::GIVEN_UP)
         .max_local_error_reset_streams(None) // a stream that breaks the protocol must not end the others
         .max_pending_accept_reset_streams(super::GIVEN_UP)
-        .handshake(socket)
-        .await?;
+        .handshake(pipe.clone());
+    let mut connection = pipe.turns(handshake).await?;
     let pings = connection.ping_pong();
     let ended = async {
         while let Some(asked) = connection.accept().await {
@@ -44,7 +47,7 @@ where
         super::lost(pings).await;
         Err("the other end does not answer".into())
     };
-    future::or(ended, lost).await
+    future::or(pipe.turns(ended), lost).await
 }
 
 async fn respond_with(answer: impl Future<Output = Response<Body>>, mut respond: SendResponse<Bytes>) {
