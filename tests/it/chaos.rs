@@ -1,12 +1,15 @@
 //! Roles are killed (-9) at random moments under load, and started again: every call is answered, every acknowledged
-//! write is there, and in the end just what is told runs. `CARES_CHAOS_S`: for how long, 20 s by default;
+//! write is there, each asynchronous call ends once, and in the end just what is told runs. `CARES_CHAOS_S`: for how long, 20 s by default;
 //! `CARES_CHAOS_SEED`: which moments. Figures are printed (`--nocapture`).
+
+pub mod ledger;
 
 use crate::docker;
 use crate::harness::{Cluster, Role, wait_for};
 use crate::processes;
 use cares::client::{Body, Invoke, Orchestrator};
 use cares::types::FunctionSpec;
+use ledger::{Ledger, WRITERS};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Mutex;
@@ -136,7 +139,7 @@ impl Chaos {
 }
 
 /// Kills roles and starts them again until the time is over.
-fn havoc(cluster: &mut Cluster, tally: &Tally, dice: &mut Dice, end: Instant) {
+fn havoc(cluster: &mut Cluster, tally: &Tally, ledger: &Ledger, dice: &mut Dice, end: Instant) {
     while Instant::now() < end {
         thread::sleep(dice.ms(100, 1_500));
         let worker = dice.below(WORKERS as u64) as usize;
@@ -145,6 +148,7 @@ fn havoc(cluster: &mut Cluster, tally: &Tally, dice: &mut Dice, end: Instant) {
             1 => (true, true),
             _ => (false, true),
         };
+        ledger.note_kill(); // before, and after: a run that is written down in between may be either's
         if hit {
             tally.count("kill worker".into());
             cluster.workers[worker].kill();
@@ -153,8 +157,10 @@ fn havoc(cluster: &mut Cluster, tally: &Tally, dice: &mut Dice, end: Instant) {
             tally.count("kill orchestrator".into());
             cluster.head.kill();
         }
+        ledger.note_kill();
         thread::sleep(dice.ms(0, 800));
         if head {
+            ledger.note_kill(); // a worker that lost its orchestrator has ended what ran by now
             cluster.restart_head();
         }
         if hit {
@@ -187,13 +193,16 @@ fn nothing_acknowledged_is_lost_and_no_call_hangs_however_roles_are_killed() {
     cluster.deploy_echo("");
     cluster.deploy("cat", r#"{"mode":"job","command":["cat"]}"#, &[]);
     let mut functions = vec!["echo", "cat"];
+    let mut later = WRITERS.to_vec();
     if containers {
         let spec = FunctionSpec { name: "box".into(), image: "cares-test/echo:1".into(), ..Default::default() };
         let docked = |name: &str| cluster.client.node(name).is_ok_and(|n| n.engines.iter().any(|e| e == "docker"));
         wait_for("an engine is told", || docked("w1") && docked("w2") && docked("w3"));
         cluster.client.register(&spec).expect("registered");
         functions.push("box");
+        later.push("box");
     }
+    let ledger = Ledger::deploy(&cluster);
 
     let chaos = Chaos {
         tally: Tally::default(),
@@ -203,11 +212,13 @@ fn nothing_acknowledged_is_lost_and_no_call_hangs_however_roles_are_killed() {
     };
     let client = cluster.client.clone();
     let lasted = thread::scope(|scope| {
-        // The load. What is promised of asynchronous calls joins it here, and is looked at below.
         for function in &functions {
             for _ in 0..CALLERS {
                 scope.spawn(|| chaos.call(&client, function));
             }
+        }
+        for function in &later {
+            scope.spawn(|| ledger.ask(&chaos, &client, function));
         }
         for writer in 0..2 {
             let (chaos, client) = (&chaos, &client);
@@ -215,7 +226,7 @@ fn nothing_acknowledged_is_lost_and_no_call_hangs_however_roles_are_killed() {
         }
         let began = Instant::now();
         let _over = Over(&chaos.over); // also when it panics: the callers must end
-        havoc(&mut cluster, &chaos.tally, &mut Dice(seed), began + lasts);
+        havoc(&mut cluster, &chaos.tally, &ledger, &mut Dice(seed), began + lasts);
         began.elapsed()
     });
 
@@ -226,14 +237,18 @@ fn nothing_acknowledged_is_lost_and_no_call_hangs_however_roles_are_killed() {
     for (name, description) in book.iter() {
         assert_eq!(there.get(name), description.as_ref(), "{name}");
     }
+    ledger.settle(&cluster);
     for function in &functions {
         let (status, text) = cluster.call(function, "whole again");
         assert!(status == 200 && text.contains("whole again"), "{function}: {status} {text}");
+    }
+    for function in functions.iter().chain(&later) {
         wait_for("no call is held", || client.function(function).expect("it").in_flight == 0);
     }
     wait_for("no slot is held", || client.nodes().expect("nodes").iter().all(|n| n.running == 0));
     let told = |name: &str| client.function(name).expect("it").instances.len();
-    wait_for("just the instances that are told have processes", || processes::of(&cluster).len() == told("echo"));
+    let served = || told("echo") + told(WRITERS[1]);
+    wait_for("just the instances that are told have processes", || processes::of(&cluster).len() == served());
     if containers {
         let held = || nodes.iter().map(|node| docker::containers_of(node).len()).sum::<usize>();
         wait_for("just the instances that are told have containers", || held() == told("box"));
@@ -241,6 +256,7 @@ fn nothing_acknowledged_is_lost_and_no_call_hangs_however_roles_are_killed() {
     println!("{lasted:.1?}, {} writes looked up, longest call {:.1?}", book.len(), chaos.longest.lock().unwrap());
     chaos.tally.0.lock().unwrap().iter().for_each(|(what, count)| println!("  {count:>7} {what}"));
     assert!(chaos.tally.of("call answered") > 0 && chaos.tally.of("write acknowledged") > 0);
+    assert!(chaos.tally.of("later accepted") > 0);
 }
 
 /// Says that it is over when dropped.

@@ -1,8 +1,10 @@
 //! Functions that misbehave: this very test binary, run by a worker. A bundle's command names it and its `env` says how
 //! to misbehave, so that no test needs more on the machine than cargo.
 
+use crate::chaos::ledger::append;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -177,6 +179,16 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             let headers = "Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nX-Own: kept\r\ncares-outcome: failed\r\nX-Call-Id: mine\r\n\
                 Keep-Alive: timeout=5\r\nConnection: x-private\r\nX-Private: 1\r\nContent-Type: application/x-own\r\n";
             stream.write_all(text("418 I'm a teapot", headers, "short and stout").as_bytes())
+        }
+        // Into the file it names: which call this is, and which attempt. Answers with the path.
+        writes if writes.starts_with("writes ") => {
+            let value = |name: &str| {
+                let mut pairs = head.lines().filter_map(|line| line.split_once(": "));
+                pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("none", |(_, value)| value)
+            };
+            let line = format!("{} {}", value("x-call-id"), value("x-cares-attempt"));
+            append(Path::new(&writes["writes ".len()..]), &line);
+            stream.write_all(text("200 OK", "", path).as_bytes())
         }
         other => panic!("no such behaviour: {other}"),
     };
