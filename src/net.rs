@@ -163,6 +163,20 @@ impl Socket {
         })
     }
 
+    /// Waits to be told that the other end sends no more, or is gone, though what it sent before is unread. Never told
+    /// where that takes a read.
+    pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.stream {
+            Stream::Wired(wired) => wired.poll_left(cx),
+            Stream::Tcp(_) | Stream::Unix(_) => Poll::Pending,
+        }
+    }
+
+    /// Whether bytes can still go some way.
+    pub fn is_connected(&self) -> bool {
+        self.tcp().is_none_or(|stream| stream.peer_addr().is_ok())
+    }
+
     /// What hyper is told of a write of so many bytes.
     fn written(&self, result: io::Result<usize>, bytes: usize) -> io::Result<usize> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};

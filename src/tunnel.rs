@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Once one direction has ended, how long the other may be silent: a peer that is gone says nothing of it.
 const HALF_OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// And when a caller has left, but what it said last is not read: its function may be busy with what came before.
+const UNREAD_LIMIT: Duration = Duration::from_secs(60);
 
 /// The socket, as both directions use it.
 struct Shared {
@@ -30,6 +32,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn of(socket: Socket) -> Arc<Self> {
+        Arc::new(Shared { socket: Mutex::new(socket), moved: AtomicU64::new(0) })
+    }
+
     fn socket(&self) -> MutexGuard<'_, Socket> {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,6 +49,25 @@ impl Shared {
             let before = self.moved.load(Ordering::Relaxed);
             clock::after(limit).await;
             if self.moved.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+
+    /// Ends when the other end has left for good: its connection is broken, or what it said last stays unread.
+    async fn left(&self, limit: Duration) {
+        let told = || poll_fn(|cx| self.socket().poll_left(cx));
+        told().await;
+        while self.socket().is_connected() {
+            let silent = async {
+                self.silence(limit).await;
+                true
+            };
+            let told = async {
+                told().await;
+                false
+            };
+            if future::or(silent, told).await {
                 return;
             }
         }
@@ -90,24 +115,33 @@ impl HttpBody for Reading {
 /// have ended, and the connection with it. The end of one is passed on, and the other may go on. `Err` when `from` broke
 /// off.
 pub async fn carry(socket: Socket, first: Bytes, take: impl FnOnce(Body), from: Body) -> Result<(), BoxError> {
-    carry_within(socket, first, take, from, HALF_OPEN_LIMIT).await
+    carry_within(&Shared::of(socket), first, take, from, HALF_OPEN_LIMIT).await
+}
+
+/// The same with a caller: when it has left, it ends too, though nobody reads that far.
+pub async fn carry_caller(socket: Socket, first: Bytes, take: impl FnOnce(Body), from: Body) -> Result<(), BoxError> {
+    let shared = Shared::of(socket);
+    let left = async {
+        shared.left(UNREAD_LIMIT).await;
+        Err("its caller has left".into())
+    };
+    future::or(carry_within(&shared, first, take, from, HALF_OPEN_LIMIT), left).await
 }
 
 async fn carry_within(
-    socket: Socket,
+    shared: &Arc<Shared>,
     first: Bytes,
     take: impl FnOnce(Body),
     from: Body,
     half_open: Duration,
 ) -> Result<(), BoxError> {
-    let shared = Arc::new(Shared { socket: Mutex::new(socket), moved: AtomicU64::new(0) });
     let _cut = Cut(shared.clone());
     let (dropped, read) = rt::bounded(1);
     take(Body::stream(Reading { shared: shared.clone(), first, _dropped: dropped }));
     let reading = async {
         let _ = read.recv().await; // closed
     };
-    let (mut reading, mut writing) = (pin!(reading), pin!(write(&shared, from)));
+    let (mut reading, mut writing) = (pin!(reading), pin!(write(shared, from)));
     let first = future::or(async { Some(writing.as_mut().await) }, async {
         reading.as_mut().await;
         None
@@ -177,7 +211,8 @@ mod tests {
             peer.shutdown(Shutdown::Write).expect("its end");
             let (give, taken) = futures_channel::oneshot::channel::<Body>();
             let read = async { taken.await.expect("it is given").collect().await.expect("its end").to_bytes() };
-            let carried = carry_within(socket, "early".into(), |body| drop(give.send(body)), text("hello"), LATE);
+            let shared = Shared::of(socket);
+            let carried = carry_within(&shared, "early".into(), |body| drop(give.send(body)), text("hello"), LATE);
             let (carried, read) = future::zip(carried, read).await;
             assert!(carried.is_ok() && read == "early and late");
             let mut heard = String::new();
@@ -191,15 +226,33 @@ mod tests {
         rt::block_on(async {
             let (socket, mut peer) = pair();
             let mut kept = None;
-            let carried = carry_within(socket, Bytes::new(), |body| kept = Some(body), text("all"), SOON).await;
+            let carried =
+                carry_within(&Shared::of(socket), Bytes::new(), |body| kept = Some(body), text("all"), SOON).await;
             assert!(carried.is_ok());
             assert_eq!(peer.read_to_end(&mut Vec::new()).expect("its end"), 3);
             let rest = kept.expect("it was given").collect().await.expect("its end");
             assert!(rest.to_bytes().is_empty());
             let (socket, _peer) = pair();
             let silent = Body::unfold((), |()| std::future::pending());
-            assert!(carry_within(socket, Bytes::new(), drop, silent, SOON).await.is_ok());
+            assert!(carry_within(&Shared::of(socket), Bytes::new(), drop, silent, SOON).await.is_ok());
         });
+    }
+
+    #[test]
+    fn a_caller_that_has_left_is_noticed_behind_what_nobody_reads() {
+        rt::block_on(crate::lanes::on(0, async {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let mut peer = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+            let shared = Shared::of(Socket::over(listener.accept().expect("it").0).expect("a socket"));
+            peer.write_all(b"unread").expect("sent");
+            peer.shutdown(Shutdown::Write).expect("its end");
+            shared.left(SOON).await; // as long as it takes what it is sent, only when nothing moves
+            let broken = clock::timeout(SOON, shared.left(LATE)).await;
+            assert!(broken.is_none());
+            shared.write_all(b"never read").await.expect("written");
+            drop(peer); // with something unread: that breaks the connection
+            shared.left(LATE).await;
+        }));
     }
 
     #[test]
@@ -208,7 +261,7 @@ mod tests {
             let (socket, mut peer) = pair();
             let broken = Body::unfold(true, |first| async move { first.then(|| (Err("gone".into()), false)) });
             let mut kept = None;
-            let carried = carry_within(socket, Bytes::new(), |body| kept = Some(body), broken, SOON).await;
+            let carried = carry_within(&Shared::of(socket), Bytes::new(), |body| kept = Some(body), broken, SOON).await;
             assert!(carried.is_err());
             assert_eq!(peer.read_to_end(&mut Vec::new()).expect("its end"), 0);
         });

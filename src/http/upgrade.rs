@@ -114,7 +114,7 @@ impl Tunnel {
     pub async fn run(self, socket: Socket, first: Bytes) {
         socket.probe();
         let begin = |body| drop(self.begin.send(body)); // its function has gone already
-        let carried = tunnel::carry(socket, first, begin, self.from).await;
+        let carried = tunnel::carry_caller(socket, first, begin, self.from).await;
         if let Err(error) = &carried {
             log::debug!("an upgraded connection broke off: {error}");
         }

@@ -21,8 +21,8 @@ struct Direction {
 }
 
 impl Direction {
-    fn new() -> Self {
-        Direction { ready: AtomicBool::new(true), ended: AtomicBool::new(false), waiting: Mutex::default() }
+    fn new(ready: bool) -> Self {
+        Direction { ready: AtomicBool::new(ready), ended: AtomicBool::new(false), waiting: Mutex::default() }
     }
 
     fn tell(&self, ended: bool) {
@@ -58,6 +58,8 @@ impl Direction {
 struct Readiness {
     read: Direction,
     write: Direction,
+    /// Told when the other end has left, whatever of it is still unread.
+    left: Direction,
 }
 
 /// All sockets of one lane.
@@ -86,6 +88,9 @@ impl Sources {
         if failed || flags.contains(F::OUT) {
             readiness.write.tell(failed);
         }
+        if failed || flags.contains(F::RDHUP) {
+            readiness.left.tell(false);
+        }
     }
 }
 
@@ -102,7 +107,8 @@ impl Wired {
     pub fn new(stream: TcpStream) -> io::Result<Result<Self, TcpStream>> {
         let Some(sources) = queue::sources() else { return Ok(Err(stream)) };
         use epoll::EventFlags as F;
-        let readiness = Arc::new(Readiness { read: Direction::new(), write: Direction::new() });
+        let [read, write, left] = [true, true, false].map(Direction::new);
+        let readiness = Arc::new(Readiness { read, write, left });
         let key = lock(&sources.all).insert(readiness.clone());
         let wired = Wired { stream, readiness, sources, key };
         let data = epoll::EventData::new_u64(key as u64);
@@ -112,6 +118,11 @@ impl Wired {
 
     pub fn get_ref(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Waits to be told that the other end sends no more, or is gone.
+    pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.readiness.left.poll_ready(cx)
     }
 
     /// Reads by `read`, which may be asked for up to `want` bytes; waits while there are none.

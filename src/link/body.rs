@@ -1,15 +1,22 @@
 //! Bodies on a link: taken as the reader takes them, sent as the other end has room. Holds no more than the windows allow.
 
+use super::pieces::{Piece, Pieces, SMALL_BYTES};
 use crate::body::{Body, BoxError};
 use crate::lanes::Task;
+use crate::wire;
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use hyper::HeaderMap;
 use hyper::body::{Body as _, Frame, SizeHint};
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// So many small pieces go out as they come while nobody is seen to take them; later ones wait for others, the longer
+/// the more there are. A window counts bytes, but each piece unread costs far more than the few it may have.
+const SMALL_AT_ONCE: u32 = 4_096;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A body that comes over a link.
 pub struct Received {
@@ -81,36 +88,36 @@ pub fn say_length(headers: &mut HeaderMap, body: &Body) {
 }
 
 /// Sends a body, frame by frame, each when there is room; ends early when the other end wants no more of it.
-pub async fn send(mut body: Body, mut stream: SendStream<Bytes>) {
+pub async fn send(body: Body, stream: SendStream<Bytes>) {
+    let mut sending = Sending { stream, room: 0, small: 0 };
+    let mut pieces = Pieces::of(body);
     loop {
-        let frame = poll_fn(|cx| match stream.poll_reset(cx) {
+        let pause = sending.pause();
+        let piece = poll_fn(|cx| match sending.stream.poll_reset(cx) {
             Poll::Ready(_) => Poll::Ready(Next::Unwanted),
-            Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(Next::Frame),
+            Poll::Pending => pieces.poll_next(cx, pause).map(Next::Piece),
         });
-        let sent = match frame.await {
+        let sent = match piece.await {
             Next::Unwanted => return,
-            Next::Frame(Some(Ok(frame))) => match frame.into_data() {
+            Next::Piece(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => {
-                    let last = body.is_end_stream();
-                    if data.is_empty() && !last {
-                        continue; // the other end takes few of those
-                    }
-                    let sent = send_data(&mut stream, data, last).await;
+                    let last = pieces.ended();
+                    let sent = sending.data(data, last).await;
                     if last {
                         return;
                     }
                     sent
                 }
                 Err(frame) => match frame.into_trailers() {
-                    Ok(trailers) => return drop(stream.send_trailers(trailers)), // it has been reset meanwhile
+                    Ok(trailers) => return drop(sending.stream.send_trailers(trailers)), // it has been reset meanwhile
                     Err(_) => Ok(()),
                 },
             },
-            Next::Frame(Some(Err(error))) => {
+            Next::Piece(Some(Err(error))) => {
                 log::debug!("a body broke off: {error}");
-                return stream.send_reset(Reason::INTERNAL_ERROR);
+                return sending.stream.send_reset(Reason::INTERNAL_ERROR);
             }
-            Next::Frame(None) => return drop(stream.send_data(Bytes::new(), true)), // it has been reset meanwhile
+            Next::Piece(None) => return drop(sending.stream.send_data(Bytes::new(), true)), // it has been reset meanwhile
         };
         if sent.is_err() {
             return;
@@ -119,24 +126,94 @@ pub async fn send(mut body: Body, mut stream: SendStream<Bytes>) {
 }
 
 enum Next {
-    Frame(Option<Result<Frame<Bytes>, BoxError>>),
+    Piece(Piece),
     Unwanted,
 }
 
-async fn send_data(stream: &mut SendStream<Bytes>, mut data: Bytes, last: bool) -> Result<(), h2::Error> {
-    if data.is_empty() && last {
-        return stream.send_data(data, true);
-    }
-    while !data.is_empty() {
-        stream.reserve_capacity(data.len());
-        let room = match stream.capacity() {
-            0 => poll_fn(|cx| stream.poll_capacity(cx)).await.ok_or(Reason::CANCEL)??,
-            room => room,
-        };
-        let piece = data.split_to(room.min(data.len()));
-        if !piece.is_empty() {
-            stream.send_data(piece, last && data.is_empty())?;
+struct Sending {
+    stream: SendStream<Bytes>,
+    /// What the window had left after the last piece.
+    room: usize,
+    /// Small pieces sent since it last grew: as far as can be seen, nobody has taken them.
+    small: u32,
+}
+
+impl Sending {
+    async fn data(&mut self, mut data: Bytes, last: bool) -> Result<(), h2::Error> {
+        if data.is_empty() && last {
+            return self.stream.send_data(data, true);
         }
+        self.small += u32::from(data.len() < SMALL_BYTES);
+        while !data.is_empty() {
+            self.stream.reserve_capacity(wire::STREAM_WINDOW_BYTES as usize);
+            let room = match self.stream.capacity() {
+                0 => poll_fn(|cx| self.stream.poll_capacity(cx)).await.ok_or(Reason::CANCEL)??,
+                room => room,
+            };
+            if room > self.room {
+                self.small = 0;
+            }
+            let piece = data.split_to(room.min(data.len()));
+            self.room = room - piece.len();
+            if !piece.is_empty() {
+                self.stream.send_data(piece, last && data.is_empty())?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// How long a small piece waits for others.
+    fn pause(&self) -> Duration {
+        PAUSE * (self.small / SMALL_AT_ONCE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::body::Body;
+    use crate::link::{Caller, call_over, serve};
+    use crate::net::Socket;
+    use crate::rt;
+    use bytes::Bytes;
+    use futures_lite::future;
+    use http_body_util::BodyExt;
+    use hyper::{Request, Response};
+    use std::net::{TcpListener, TcpStream};
+
+    const BYTES: usize = 100_000;
+
+    /// Bytes one by one, and nothing ready behind any of them.
+    fn single_bytes() -> Body {
+        Body::unfold(0, |sent| async move {
+            future::yield_now().await;
+            (sent < BYTES).then(|| (Ok(Bytes::from_static(b"x")), sent + 1))
+        })
+    }
+
+    #[test]
+    fn single_bytes_cost_no_frame_each() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let here = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+        let there = listener.accept().expect("it").0;
+        rt::spawn(async move {
+            let socket = Socket::over(there).expect("a socket");
+            let _ = serve(socket, |_| async { Response::new(single_bytes()) }).await;
+        });
+        let frames = rt::block_on(async {
+            let (caller, connection) = call_over(Socket::over(here).expect("a socket")).await.expect("a link");
+            rt::spawn(connection);
+            let mut request = Request::new(Body::Empty);
+            *request.uri_mut() = "http://control/".parse().expect("an address");
+            let Ok(answer) = Caller::send(caller, request).await else { panic!("no answer") };
+            let mut body = answer.into_body();
+            let (mut frames, mut bytes) = (0, 0);
+            while let Some(frame) = body.frame().await {
+                bytes += frame.expect("a frame").into_data().expect("data").len();
+                frames += 1;
+            }
+            assert_eq!(bytes, BYTES);
+            frames
+        });
+        assert!(frames < BYTES / 10, "{frames} frames");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod body;
 mod caller;
+mod pieces;
 mod pipe;
 mod server;
 

@@ -174,6 +174,23 @@ fn it_ends_when_either_side_leaves() {
 }
 
 #[test]
+fn a_caller_that_leaves_behind_what_its_function_does_not_read_frees_its_slot() {
+    let cluster = Cluster::start(1);
+    cluster.deploy("f", &manifest("by-path"), &[]);
+    let (_, mut stream) = switch(cluster.head.http(), "/invoke/f/switches-and-hears-nothing", "other");
+    in_flight(&cluster, "f", 1);
+    stream.set_nonblocking(true).expect("it does not block");
+    wait_for(
+        "no more is taken",
+        || matches!(stream.write(&[0; 65_536]), Err(error) if error.kind() == ErrorKind::WouldBlock),
+    );
+    let at_once = Some(Duration::ZERO); // as it is when a program dies with something unread
+    rustix::net::sockopt::set_socket_linger(&stream, at_once).expect("it breaks the connection");
+    drop(stream);
+    in_flight(&cluster, "f", 0);
+}
+
+#[test]
 fn who_does_not_read_is_waited_for_and_holds_up_nobody() {
     let cluster = Cluster::start(1);
     cluster.deploy("f", &manifest("by-path"), &[]);
