@@ -116,7 +116,7 @@ impl Cluster {
             f.failed_on.clear();
             f.start_failures = 0;
             f.last_error = f.failed.clone();
-            if f.tally.live() > revision.max {
+            if f.tally.live() > f.serving.max {
                 self.retire_worst(function, key, out); // this one was started to take over
             }
         }

@@ -1,9 +1,9 @@
 //! Tokens: who gets in, who does not, and that nothing of a secret stays anywhere.
 
 use crate::fixture;
-use crate::harness::{Cluster, Role, cares, invoke, own_ip, run, wait_for};
+use crate::harness::{Cluster, Role, cares, invoke, own_ip, run, wait_for, wait_for_some};
 use crate::wire::{ask, get};
-use cares::client::Orchestrator;
+use cares::client::{Invoke, Later, Orchestrator};
 use cares::types::{FunctionSpec, TokenMade, TokenSpec};
 use std::path::Path;
 use std::process::Command;
@@ -318,6 +318,29 @@ fn only_an_admin_opens_what_keeps_functions_apart() {
         assert_eq!(post(ADMIN, open).status, 200);
         assert_eq!(post(&deployer, closed).status, 200);
     }
+}
+
+#[test]
+fn a_callback_carries_no_token_and_says_so_when_that_is_asked_for() {
+    let cluster = guarded(0);
+    let image =
+        |name: &str, public| FunctionSpec { name: name.into(), image: "x".into(), public, ..Default::default() };
+    for (name, public) in [("mine", false), ("everybodys", true)] {
+        cluster.client.register(&image(name, public)).expect("registered");
+    }
+    let told = |target: &str| {
+        let callback = Some(format!("{}/async-function/{target}", cluster.head.url()));
+        let later = Later { callback, ..Default::default() };
+        let call = cluster.client.invoke_later("mine", Invoke::default(), later).expect("accepted");
+        cluster.client.cancel_call(&call.id).expect("cancelled"); // its end, and that is told
+        wait_for_some("the callback was tried", || {
+            let told = cluster.client.call(&call.id).expect("the call").callback.expect("a callback");
+            (told.status == "delivered" || told.last_error.is_some()).then_some(told)
+        })
+    };
+    let refused = told("mine").last_error.expect("why");
+    assert!(refused.contains("401") && refused.contains("no token") && refused.contains("--public"), "{refused}");
+    assert_eq!(told("everybodys").status, "delivered");
 }
 
 #[test]

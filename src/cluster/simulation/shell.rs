@@ -66,7 +66,14 @@ impl World {
     }
 
     pub fn events(&mut self, from: Option<usize>, events: Vec<Event>) -> Result<(), String> {
-        for event in events {
+        // What served until a later event: a call before it was rightly given that.
+        let mut until = Vec::new();
+        for (at, event) in events.iter().enumerate() {
+            if let Event::RevisionServing { revision, before: Some(before) } = event {
+                until.push((at, revision.function.clone(), *before));
+            }
+        }
+        for (at, event) in events.into_iter().enumerate() {
             self.note(|| format!("    {event:?}"));
             match event {
                 Event::NodeJoined { .. } | Event::NodeCordoned { .. } | Event::NodeUncordoned { .. } => {}
@@ -154,7 +161,13 @@ impl World {
                     self.saw(if started { "instance crashed" } else { "start failed" });
                     self.order(node, Order::Stop { session: self.session(node), instance });
                 }
-                Event::InvocationAssigned(assigned) => self.assigned(assigned)?,
+                Event::InvocationAssigned(assigned) => {
+                    let of = |name: &str| self.cluster.function(name).map(|f| f.current().number);
+                    let name = &assigned.revision.function;
+                    let then = until.iter().find(|(serves, function, _)| *serves > at && function == name);
+                    let current = then.map(|(_, _, before)| *before).or_else(|| of(name));
+                    self.assigned(assigned, current)?;
+                }
                 Event::InvocationQueued { .. } => self.saw("queued"),
                 Event::InvocationFailed { invocation, failure } => {
                     self.saw(match failure {
@@ -201,10 +214,10 @@ impl World {
         Ok(())
     }
 
-    fn assigned(&mut self, assigned: Assigned) -> Result<(), String> {
+    /// `current`: the revision that served then.
+    fn assigned(&mut self, assigned: Assigned, current: Option<u64>) -> Result<(), String> {
         let (invocation, revision) = (assigned.invocation, &assigned.revision);
         self.may_get(assigned.node, revision, assigned.instance.is_none())?;
-        let current = self.cluster.function(&revision.function).map(|f| f.current().number);
         ensure!(current == Some(revision.number), "{invocation} got revision {} of {current:?}", revision.number);
         ensure!(assigned.instance.is_none() == revision.is_job(), "{invocation} got {:?}", assigned.instance);
         self.saw(if revision.is_job() { "job" } else { "http" });

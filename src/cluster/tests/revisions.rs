@@ -191,6 +191,19 @@ fn scaling_makes_no_revision_and_is_kept_by_rollback() {
 }
 
 #[test]
+fn what_was_started_before_it_was_scaled_up_stays_when_it_answers() {
+    let mut rig = Rig::new();
+    rig.worker("a", 8);
+    rig.put(Revision { min: 1, max: 1, ..http("h") });
+    let first = rig.starting("h");
+    rig.apply(Command::Scale { function: "h".into(), min: Some(3), max: Some(3), ready: None });
+    let more = rig.starting("h").into_iter().filter(|i| !first.contains(i)).collect::<Vec<_>>();
+    assert_eq!(more.len(), 2);
+    more.into_iter().chain(first).for_each(|i| rig.ready(i));
+    assert_eq!(rig.instances("h").len(), 3);
+}
+
+#[test]
 fn the_revision_that_serves_is_never_forgotten() {
     let mut rig = Rig::with(|limits| limits.revisions_kept = 2);
     rig.worker("a", 8);

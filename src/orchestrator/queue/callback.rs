@@ -10,7 +10,7 @@ use crate::orchestrator::Orchestrator;
 use crate::rt;
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, StatusCode, Uri};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,13 +115,19 @@ async fn tell(app: &Arc<Orchestrator>, key: CallKey) -> Result<(), String> {
     let there = format!("{}:{port}", authority.host());
     let unreached = |why: &dyn std::fmt::Display| format!("cannot reach {authority}: {why}");
     let socket = Socket::connect_where(&there, CONNECT_LIMIT, check_ip).await.map_err(|e| unreached(&e))?;
+    let own = socket.leads_home() && port == app.http.port();
     check_own(app, socket.leads_home(), port, path)?;
     let (mut requests, connection) = http1::handshake(socket).await.map_err(|e| unreached(&e))?;
     let _connection = rt::spawn_scoped(async move { drop(connection.await) });
     let answer = requests.send_request(request).await.map_err(|e| unreached(&e))?;
-    match answer.status().is_success() {
-        true => Ok(()),
-        false => Err(format!("{authority} answered with status {}", answer.status().as_u16())),
+    match answer.status() {
+        status if status.is_success() => Ok(()),
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if own => Err(format!(
+            "{authority}, the orchestrator itself, answered with status {}: a callback carries no token, so of its own \
+             functions only public ones take it (`cares register --public`)",
+            status.as_u16()
+        )),
+        status => Err(format!("{authority} answered with status {}", status.as_u16())),
     }
 }
 

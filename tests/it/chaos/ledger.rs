@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Functions that write a line for each run: a job, and one that serves http.
 pub const WRITERS: [&str; 2] = ["job-writer", "http-writer"];
+/// They write where the test looks.
+const OPEN: &str = r#","isolation":{"files":"open"}"#;
 /// Between two calls of a caller, so that ten minutes make fewer calls than are kept.
 const PAUSE: Duration = Duration::from_millis(50);
 /// A body that gets a file of its own; each so-many-th call of a function has one.
@@ -45,8 +47,8 @@ impl Ledger {
         let lines = cluster.dir.path().join("ledger");
         let [job, http] = WRITERS;
         let note = format!("echo \"$CARES_CALL_ID $CARES_ATTEMPT\" >> '{}'", lines.display());
-        cluster.deploy_script(job, &format!("{note}; sleep 0.1; exec cat")); // long enough to be killed at times
-        cluster.deploy(http, &fixture::manifest(&format!("writes {}", lines.display())), &[]);
+        cluster.deploy_open_script(job, &format!("{note}; sleep 0.1; exec cat")); // long enough to be killed at times
+        cluster.deploy(http, &fixture::manifest_with(&format!("writes {}", lines.display()), OPEN), &[]);
         Ledger { lines, accepted: Mutex::default(), unknown: Mutex::default() }
     }
 

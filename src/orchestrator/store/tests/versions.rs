@@ -79,6 +79,26 @@ fn a_store_of_version_2_opens_with_its_events() {
     assert_eq!(kept.events.iter().map(|e| (e.id, e.message.as_str())).collect::<Vec<_>>(), [(5, "m")]);
 }
 
+/// What these added were tables, empty at first, and fields that may be missing.
+#[test]
+fn stores_of_versions_3_and_4_open_and_are_of_this_version_then() {
+    for version in ["3", "4"] {
+        let (dir, path) = folder();
+        version_1(&path);
+        let database = Database::open(&path).expect("a database");
+        let transaction = database.begin_write().expect("a transaction");
+        transaction.open_table(META).expect("a table").insert("schema", version).expect("inserted");
+        transaction.commit().expect("committed");
+        drop(database);
+        let (store, _, kept) = Store::open(dir.path()).expect("opened");
+        store.close();
+        assert_eq!(said(&kept)["hello"], ["old", "new"], "{version}");
+        let database = Database::open(&path).expect("a database");
+        let meta = database.begin_read().expect("a transaction").open_table(META).expect("a table");
+        assert_eq!(meta.get("schema").expect("read").expect("there").value(), VERSION.to_string());
+    }
+}
+
 #[test]
 fn which_revision_serves_and_what_failed_is_kept_with_all_settings() {
     let (dir, _) = folder();
