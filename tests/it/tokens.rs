@@ -302,7 +302,7 @@ fn a_callback_carries_no_token_and_says_so_when_that_is_asked_for() {
     let image =
         |name: &str, public| FunctionSpec { name: name.into(), image: "x".into(), public, ..Default::default() };
     for (name, public) in [("mine", false), ("everybodys", true)] {
-        cluster.client.register(&image(name, public)).expect("registered");
+        cluster.client.register(&image(name, Some(public))).expect("registered");
     }
     let told = |target: &str| {
         let callback = Some(format!("{}/async-function/{target}", cluster.head.url()));
