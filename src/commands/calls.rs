@@ -7,13 +7,14 @@ use crate::client::Calls;
 use crate::output::{self, Column, age};
 use crate::types::{Call, CallRecord, Callback};
 
-const COLUMNS: [Column<CallRecord>; 8] = [
+const COLUMNS: [Column<CallRecord>; 9] = [
     Column::new("ID", |c, _| c.id.clone()),
     Column::new("FUNCTION", |c, _| c.function.clone()),
     Column::status("STATUS", |c, _| c.status.clone()),
     Column::new("ASYNC", |c, _| if c.asynchronous { "yes" } else { "no" }.to_string()),
     Column::new("ATTEMPTS", |c, _| c.attempts.to_string()),
     Column::new("TOOK", |c, _| format!("{:.0}ms", c.duration_ms)),
+    Column::wide("NODE", |c, _| c.node.clone().unwrap_or_default()),
     Column::wide("ERROR", |c, _| output::one_line(c.last_error.as_deref().unwrap_or_default())),
     Column::new("AGE", |c, now| age(&c.started_at, now)),
 ];
@@ -73,6 +74,7 @@ fn text(call: &Call) -> String {
         ("Function", call.function.clone()),
         ("Status", call.status.clone()),
         ("Attempts", attempts),
+        ("Node", or_none(&call.node)),
         ("Submitted", call.submitted_at.clone()),
         ("Started", or_none(&call.started_at)),
         ("Ended", or_none(&call.ended_at)),
@@ -92,5 +94,7 @@ fn text(call: &Call) -> String {
 
 fn told(callback: &Callback) -> String {
     let error = callback.last_error.as_ref().map(|error| format!("\n{error}")).unwrap_or_default();
-    format!("{} {} after {} attempts{error}", callback.url, callback.status, callback.attempts)
+    let next = callback.next_try_at.as_ref().map(|at| format!(", next try {at}")).unwrap_or_default();
+    let times = if callback.attempts == 1 { "attempt" } else { "attempts" };
+    format!("{} {} after {} {times}{next}{error}", callback.url, callback.status, callback.attempts)
 }

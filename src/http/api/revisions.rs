@@ -50,9 +50,12 @@ fn change(app: &Orchestrator, call: &Call, command: Command) -> Result<Reply, Pr
 fn refused(name: &str, refusal: Refusal) -> Problem {
     match refusal {
         Refusal::UnknownRevision { kept } => {
-            let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
-            let detail =
-                format!("function '{name}' has no such revision to go back to; those kept are {}", kept.join(", "));
+            let there = match &kept[..] {
+                [] => "there is no other".into(),
+                [one] => format!("the only one kept is {one}"),
+                more => format!("those kept are {}", more.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+            };
+            let detail = format!("function '{name}' has no such revision to go back to; {there}");
             Problem::new(404, "revision_not_found", detail)
         }
         Refusal::BadScale { field, max } => {
