@@ -1,6 +1,6 @@
 //! `cares calls`: what became of calls. Must never print what a call answered: that is `invoke`'s.
 
-use super::{Outcome, connect, invoke};
+use super::{Failure, Outcome, connect, invoke};
 use crate::cli;
 use crate::cli::{CallsVerb, Format};
 use crate::client::Calls;
@@ -30,6 +30,9 @@ pub fn run(verb: &CallsVerb) -> Outcome {
 
 fn list(flags: &cli::CallList) -> Outcome {
     let options = flags.client();
+    if flags.limit == Some(0) {
+        return Err(Failure::Usage("--limit: must be 1 to 1000".into())); // to the client it means all it is given
+    }
     let which = Calls {
         function: flags.function.clone(),
         status: flags.status.clone(),
