@@ -130,6 +130,14 @@ fn takes_value(flag: &FlagInfo) -> bool {
 }
 
 /// One sentence and a hint out of argh's lines.
+/// What is no number, in the standard library's words and in ours.
+const NUMBERS: [(&str, &str); 4] = [
+    ("invalid digit found in string", "it must be a whole number, not below 0"),
+    ("number too large to fit in target type", "it is too large"),
+    ("cannot parse integer from empty string", "it must be a number"),
+    ("invalid float literal", "it must be a number"),
+];
+
 fn complaint(text: &str, verbs: &[String], root: &argh::CommandInfoWithArgs) -> String {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -142,6 +150,8 @@ fn complaint(text: &str, verbs: &[String], root: &argh::CommandInfoWithArgs) -> 
         };
     }
     let sentence = sentence.trim();
+    let number = NUMBERS.iter().find_map(|(said, meant)| Some(sentence.strip_suffix(said)?.to_string() + meant));
+    let sentence = number.as_deref().unwrap_or(sentence);
     let mut letters = sentence.chars();
     let sentence: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
     let verb: String = verbs.iter().map(|verb| format!(" {verb}")).collect();
@@ -245,6 +255,8 @@ mod tests {
             ("invoke f -H nocolon", "Name: value"),
             ("--url x", "--url"),
             ("logs f --tail x", "--tail"),
+            ("scale f --min -1", "'--min' with value '-1': it must be a whole number, not below 0. See"),
+            ("scale f --max 99999999999", "it is too large"),
         ] {
             let text = usage(line);
             assert!(text.contains(part) && text.contains("--help'"), "{line}: {text}");

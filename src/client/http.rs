@@ -20,6 +20,9 @@ const MAX_ANSWER_BYTES: u64 = 256 << 20;
 /// A body from here on asks first (`Expect: 100-continue`), so that a refusal arrives instead of a broken pipe.
 const ASK_FIRST_FROM_BYTES: u64 = 64 << 10;
 
+/// What is said of a connection that ended early.
+const CLOSED: &str = "it closed the connection before the answer was complete";
+
 /// What bounds a request.
 #[derive(Clone, Copy)]
 pub(super) enum Limit {
@@ -88,10 +91,25 @@ impl Http {
             }
             other => other,
         };
-        answer.map_err(|failure| match failure {
+        answer.map_err(|failure| self.told(failure, limit))
+    }
+
+    /// The same for a call of a function, and never twice: it may have run although no answer came.
+    pub(super) fn call(&self, ask: Ask<'_>) -> Result<Response<Body>, Error> {
+        let Ask { method, url, headers, mut body, limit } = ask;
+        self.send_once(method, &url, &headers, &mut body, limit).map_err(|failure| match self.told(failure, limit) {
+            Error::Unreachable { url, why } if why == CLOSED => {
+                Error::Unreachable { url, why: format!("{why}, and the call may have run") }
+            }
+            other => other,
+        })
+    }
+
+    fn told(&self, failure: Failure, limit: Limit) -> Error {
+        match failure {
             Failure::Transport(error) => self.explain(error, limit),
             Failure::Refused(error) => error,
-        })
+        }
     }
 
     fn send_once(
@@ -208,10 +226,7 @@ impl Http {
             ureq::Error::ConnectionFailed => Error::Unreachable { url, why: "no connection".to_string() },
             ureq::Error::Io(error) => match error.downcast::<SourceFailed>() {
                 Ok(SourceFailed(error)) => Error::Io(error),
-                Err(error) if was_closed(&error) => Error::Unreachable {
-                    url,
-                    why: "it closed the connection before the answer was complete".to_string(),
-                },
+                Err(error) if was_closed(&error) => Error::Unreachable { url, why: CLOSED.to_string() },
                 Err(error) => Error::Unreachable { url, why: reason(&error) },
             },
             other => Error::Protocol { url, why: other.to_string() },

@@ -122,7 +122,7 @@ impl Orchestrator {
 
     /// An answer of whatever status, as soon as its head is here.
     pub(super) fn answer(&self, ask: Ask<'_>) -> Result<Answer, Error> {
-        let answer = self.http.send(ask)?;
+        let answer = self.http.call(ask)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers: Vec<_> =
             answer.headers().iter().map(|(key, value)| (key.as_str().to_string(), text(value.as_bytes()))).collect();

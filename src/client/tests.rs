@@ -46,6 +46,10 @@ fn only_reading_is_tried_again() {
     let error = client(&url).cordon("n").unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert_eq!(server.join().unwrap().len(), 1);
+    let (url, thread) = serve(vec![String::new()]);
+    let error = client(&url).invoke("f", Invoke::default()).map(drop).expect_err("no answer");
+    assert!(error.to_string().contains("and the call may have run"), "{error}");
+    assert_eq!(thread.join().unwrap().len(), 1, "a call that may have run is not sent again, whatever its method");
 }
 
 #[test]

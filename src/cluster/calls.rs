@@ -13,11 +13,17 @@ enum Prospects {
 }
 
 impl Cluster {
-    pub(super) fn invoke(&mut self, now: Millis, name: &str, out: &mut Vec<Event>) -> Result<(), Refusal> {
+    pub(super) fn invoke(
+        &mut self,
+        now: Millis,
+        name: &str,
+        attempt: bool,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
         let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
         let invocation = InvocationKey(self.fresh_key());
-        self.invocations
-            .insert(invocation, Invocation { function: key, accepted: now, held: None, refused_by: Vec::new() });
+        let call = Invocation { function: key, attempt, accepted: now, held: None, refused_by: Vec::new() };
+        self.invocations.insert(invocation, call);
         // Where calls of an http function wait already, there is no room for this one either.
         let waits = self.functions.get(&key).is_some_and(|f| !f.queue.is_empty() && !f.current().is_job());
         let taken = match !waits && self.assign(now, invocation, out) {
@@ -134,7 +140,7 @@ impl Cluster {
         if let Some(function) = self.functions.get_mut(&call.function) {
             let node = call.held.map(|held| held.node);
             let took_us = took_us.unwrap_or(now.saturating_sub(call.accepted) * 1_000);
-            function.ended(Ended { invocation, node, success, at: now, took_us });
+            function.ended(Ended { invocation, attempt: call.attempt, node, success, at: now, took_us });
         }
         was_full
     }

@@ -108,6 +108,8 @@ pub enum Command {
     /// A call was accepted. Answered by `InvocationAssigned` or `InvocationQueued`.
     Invoke {
         function: Arc<str>,
+        /// It is an attempt of an asynchronous call.
+        attempt: bool,
     },
     /// A node would not take the call, and nothing of it was started.
     Refuse {

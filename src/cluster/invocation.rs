@@ -16,6 +16,8 @@ impl std::fmt::Display for InvocationKey {
 #[derive(Clone, Debug)]
 pub struct Invocation {
     pub function: FunctionKey,
+    /// One attempt of an asynchronous call, which is kept elsewhere.
+    pub attempt: bool,
     pub accepted: Millis,
     /// `None`: waits in its function's queue.
     pub held: Option<Held>,

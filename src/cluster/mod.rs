@@ -166,7 +166,7 @@ impl Cluster {
             Command::ResolveMode { function, revision, mode } => {
                 self.resolve_mode(now, &function, revision, mode, &mut out)?
             }
-            Command::Invoke { function } => self.invoke(now, &function, &mut out)?,
+            Command::Invoke { function, attempt } => self.invoke(now, &function, attempt, &mut out)?,
             Command::Refuse { invocation, why } => self.refuse(now, invocation, why, &mut out)?,
             Command::Finish { invocation, success, took_us } => {
                 self.finish(now, invocation, success, took_us, &mut out)?

@@ -203,6 +203,7 @@ impl Cluster {
         if there.is_empty() {
             return match self.nodes.len() {
                 0 => "no node has joined yet: start one with `cares worker ORCHESTRATOR`".into(),
+                1 => "the one known node is not active: see `cares node list`".into(),
                 known => format!("none of the {known} known nodes is active: see `cares node list`"),
             };
         }

@@ -10,6 +10,8 @@ const KEPT: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub invocation: InvocationKey,
+    /// Of an asynchronous call, which is shown as a whole.
+    pub attempt: bool,
     /// Where it ran at its end; `None`: it waited.
     pub node: Option<NodeKey>,
     pub success: bool,
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     fn call(n: u64, took_us: u64) -> Ended {
-        Ended { invocation: InvocationKey(n), node: None, success: true, at: n, took_us }
+        Ended { invocation: InvocationKey(n), attempt: false, node: None, success: true, at: n, took_us }
     }
 
     #[test]

@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_start_does_not_drive_its_function_away_but_measured_load_does() {
         let (mut cluster, [a, b]) = cluster();
-        let invoke = || Command::Invoke { function: "f".into() };
+        let invoke = || Command::Invoke { function: "f".into(), attempt: false };
         let [(instance, home)] = starts(&cluster.apply(0, invoke()).expect("taken"))[..] else { panic!("one start") };
         let warm = cluster.apply(0, Command::InstanceReady { instance }).expect("warm");
         assert!(starts(&warm).is_empty() && starts(&cluster.apply(0, invoke()).expect("taken")).is_empty());

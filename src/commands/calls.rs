@@ -1,19 +1,20 @@
 //! `cares calls`: what became of calls. Must never print what a call answered: that is `invoke`'s.
 
-use super::{Outcome, connect, invoke};
+use super::{Failure, Outcome, connect, invoke};
 use crate::cli;
 use crate::cli::{CallsVerb, Format};
 use crate::client::Calls;
 use crate::output::{self, Column, age};
 use crate::types::{Call, CallRecord, Callback};
 
-const COLUMNS: [Column<CallRecord>; 8] = [
+const COLUMNS: [Column<CallRecord>; 9] = [
     Column::new("ID", |c, _| c.id.clone()),
     Column::new("FUNCTION", |c, _| c.function.clone()),
     Column::status("STATUS", |c, _| c.status.clone()),
     Column::new("ASYNC", |c, _| if c.asynchronous { "yes" } else { "no" }.to_string()),
     Column::new("ATTEMPTS", |c, _| c.attempts.to_string()),
     Column::new("TOOK", |c, _| format!("{:.0}ms", c.duration_ms)),
+    Column::wide("NODE", |c, _| c.node.clone().unwrap_or_default()),
     Column::wide("ERROR", |c, _| output::one_line(c.last_error.as_deref().unwrap_or_default())),
     Column::new("AGE", |c, now| age(&c.started_at, now)),
 ];
@@ -29,6 +30,9 @@ pub fn run(verb: &CallsVerb) -> Outcome {
 
 fn list(flags: &cli::CallList) -> Outcome {
     let options = flags.client();
+    if flags.limit == Some(0) {
+        return Err(Failure::Usage("--limit: must be 1 to 1000".into())); // to the client it means all it is given
+    }
     let which = Calls {
         function: flags.function.clone(),
         status: flags.status.clone(),
@@ -73,6 +77,7 @@ fn text(call: &Call) -> String {
         ("Function", call.function.clone()),
         ("Status", call.status.clone()),
         ("Attempts", attempts),
+        ("Node", or_none(&call.node)),
         ("Submitted", call.submitted_at.clone()),
         ("Started", or_none(&call.started_at)),
         ("Ended", or_none(&call.ended_at)),
@@ -92,5 +97,7 @@ fn text(call: &Call) -> String {
 
 fn told(callback: &Callback) -> String {
     let error = callback.last_error.as_ref().map(|error| format!("\n{error}")).unwrap_or_default();
-    format!("{} {} after {} attempts{error}", callback.url, callback.status, callback.attempts)
+    let next = callback.next_try_at.as_ref().map(|at| format!(", next try {at}")).unwrap_or_default();
+    let times = if callback.attempts == 1 { "attempt" } else { "attempts" };
+    format!("{} {} after {} {times}{next}{error}", callback.url, callback.status, callback.attempts)
 }

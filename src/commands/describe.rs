@@ -85,9 +85,14 @@ fn schedule(s: &crate::types::Schedule) -> String {
 
 /// The newest, and which one serves if that is another.
 fn revision(f: &Function) -> String {
-    match f.serving == f.revision {
-        true => f.revision.to_string(),
-        false => format!("{} (calls run {})", f.revision, f.serving),
+    let failed = f.revisions.first().is_some_and(|newest| newest.status == "failed");
+    match (f.serving == f.revision, failed) {
+        (true, _) => f.revision.to_string(),
+        (false, false) => format!("{} (calls run {})", f.revision, f.serving),
+        (false, true) => format!(
+            "{} (calls run {})\nit did not start, see the last error. Next: deploy another, or cares rollback {}",
+            f.revision, f.serving, f.name
+        ),
     }
 }
 

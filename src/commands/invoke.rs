@@ -6,7 +6,7 @@ use crate::cli;
 use crate::client::{Answer, Body, Invoke, Later, guess_type, problem_in};
 use crate::output;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 
 /// How much of an error is kept to tell its cause.
 const MAX_PROBLEM_BYTES: usize = 64 << 10;
@@ -54,6 +54,9 @@ fn show(answer: Answer, include: bool) -> Outcome {
     let problem = pass_on(answer, io::stdout().lock())?.and_then(|kept| problem_in(&kept));
     match problem {
         Some(problem) => {
+            if io::stdout().is_terminal() {
+                output::note(""); // ours has no line's end, and stands on the same screen
+            }
             output::note(&format!("cares: {}", output::printable(&problem.detail)));
             let missing = matches!(problem.code.as_str(), "function_not_found" | "call_not_found");
             Err(Failure::Told(if missing { NOT_FOUND } else { FAILED }))

@@ -31,7 +31,7 @@ const REPLAYABLE_BYTES: u64 = 64 * 1024;
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
-    if asked.request.headers().contains_key(submit::X_CARES_ASYNC) {
+    if submit::later(asked.request.headers())? {
         return submit::submit(app, asked).await;
     }
     let (id, mut answer) = match admit(&app, asked).await {
@@ -68,7 +68,7 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue,
     let body = replayable(incoming, &function, deadline).await?;
     let wanted = upgrade::wanted(&head, &body);
     let path = function_path(&head);
-    let (mut call, place) = Call::take(app, function, head, path, accepted)?;
+    let (mut call, place) = Call::take(app, function, head, path, accepted, None)?;
     let id = header_of(&call.guard.invocation.to_string());
     call.wanted = wanted;
     pass_on(&mut call.head, asked.peer);

@@ -123,10 +123,11 @@ impl State {
         self.apply_by(command, by).map(|applied| rt::block_on(applied.kept()))
     }
 
-    /// Takes a call in.
-    pub fn invoke(&self, function: &str) -> Result<(InvocationKey, Place), Refusal> {
+    /// Takes a call in, or an attempt of an asynchronous one.
+    pub fn invoke(&self, function: &str, attempt: bool) -> Result<(InvocationKey, Place), Refusal> {
         let mut inner = self.lock();
-        let events = inner.cluster.apply(clock::now_ms(), Command::Invoke { function: function.into() })?;
+        let asked = Command::Invoke { function: function.into(), attempt };
+        let events = inner.cluster.apply(clock::now_ms(), asked)?;
         let admitted = events.iter().find_map(|event| match event {
             Event::InvocationAssigned(assigned) => Some((assigned.invocation, Place::Assigned(assigned.clone()))),
             Event::InvocationQueued { invocation } => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct CallRecord {
     pub id: String,
     pub function: String,
-    /// The node's id; null when it never reached one.
+    /// The id of the node it ran on last; null when it never reached one.
     pub node: Option<String>,
     /// `succeeded` or `failed`; of an asynchronous one also `queued`, `running` or `cancelled`.
     pub status: String,
@@ -44,6 +44,9 @@ pub struct Call {
     pub interruptions: u32,
     /// RFC 3339, UTC.
     pub submitted_at: String,
+    /// The id of the node it was last sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// RFC 3339, UTC; of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,

@@ -68,7 +68,13 @@ fn a_call_is_accepted_runs_and_its_answer_can_be_read() {
     assert!(listed.iter().all(|c| c.asynchronous && c.status == "succeeded" && c.attempts == 1), "{listed:?}");
     let all = cluster.client.find_calls(&Calls::default()).expect("calls");
     assert_eq!(all.iter().filter(|c| c.asynchronous).count(), 2);
-    assert_eq!(all.iter().filter(|c| !c.asynchronous).count(), 2, "their attempts went the way of all calls");
+    assert_eq!(all.len(), 2, "attempts are no calls of their own: {all:?}");
+    let node = cluster.client.nodes().expect("nodes")[0].id.clone();
+    assert!(all.iter().all(|c| c.node.as_ref() == Some(&node)), "{all:?}");
+    assert_eq!(call(&cluster, &all[0].id).node.as_ref(), Some(&node));
+    let there = Calls { node: Some(node), ..Calls::default() };
+    assert_eq!(cluster.client.find_calls(&there).expect("calls"), all);
+    assert!(cluster.client.function("shout").expect("the function").p50_ms.is_some(), "attempts count for it");
     let none = Calls { status: Some("failed".into()), ..Calls::default() };
     assert!(cluster.client.find_calls(&none).expect("calls").is_empty());
 }
@@ -110,6 +116,10 @@ fn what_makes_no_sense_is_refused_and_never_accepted() {
         let detail = ask(to, "POST", "/async-function/f", headers, b"").problem(400, "invalid_field");
         assert!(detail.starts_with(&headers[0].0.to_ascii_lowercase()), "{headers:?}: {detail}");
     }
+    let marked = |word| ask(to, "POST", "/invoke/f", &[("X-Cares-Async", word)], b"");
+    let detail = marked("maybe").problem(400, "invalid_field");
+    assert!(detail.starts_with("x-cares-async: must be true or false"), "{detail}");
+    marked("false").problem(503, "no_node"); // as any call: it was not kept for later
     for id in ["a0", "c1", "x", "a01"] {
         get(to, &format!("/calls/{id}")).problem(404, "call_not_found");
         get(to, &format!("/calls/{id}/result")).problem(404, "call_not_found");

@@ -112,6 +112,7 @@ fn a_revision_that_fails_to_start_leaves_the_old_one_serving() {
     load.end();
     let text = verb(&cluster, &["describe", "f"]);
     assert!(text.contains("2 (calls run 1)") && text.contains("no configuration found"), "{text}");
+    assert!(text.contains("it did not start") && text.contains("cares rollback f"), "{text}");
     // also over a restart
     cluster.restart_head();
     cluster.wait_linked("w1");
@@ -193,6 +194,9 @@ fn bounds_are_changed_without_a_revision_and_kept() {
     processes::wait_none(&cluster);
     let (status, _, err) = run(cares().args(["scale", "echo", "--url", &cluster.head.url()]));
     assert_eq!(status.code(), Some(2), "{err}");
+    cluster.deploy_script("once", "true");
+    let error = cluster.client.scale("once", &Scale { min: Some(1), ..Scale::default() }).expect_err("a job");
+    assert!(error.code() == "invalid_field" && error.to_string().starts_with("mode: 'once' is a job"), "{error}");
     let unknown = cluster.client.scale("nobody", &Scale { min: Some(1), ..Scale::default() });
     assert_eq!(unknown.expect_err("unknown").code(), "function_not_found");
 }

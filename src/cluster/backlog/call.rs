@@ -186,6 +186,8 @@ pub struct Call {
     pub interruptions: u32,
     pub max_attempts: u32,
     pub submitted: Millis,
+    /// The id of the node it was last sent to.
+    pub node: Option<Arc<str>>,
     /// The last attempt's begin.
     pub started: Option<Millis>,
     pub ended: Option<Millis>,
@@ -210,6 +212,7 @@ impl Call {
             interruptions: 0,
             max_attempts: asked.max_attempts.max(1),
             submitted: now,
+            node: None,
             started: None,
             ended: None,
             next_try: now,

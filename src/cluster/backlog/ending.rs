@@ -45,6 +45,7 @@ impl Backlog {
             }
             AttemptEnd::NotStarted { why } => {
                 call.attempts = call.attempts.saturating_sub(1); // it never was one
+                call.started = call.started.filter(|_| call.attempts > 0);
                 call.last_error = Some(why);
                 let (first, last) = (self.limits.retry_first_ms.min(500), self.limits.room_last_ms);
                 let function = call.function.clone();

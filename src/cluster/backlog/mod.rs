@@ -75,6 +75,8 @@ pub enum Command {
     Kept { call: CallKey },
     /// The call could not be put on disk, and nobody was told that it is accepted.
     Forget { call: CallKey },
+    /// The node that the attempt under way goes to.
+    Placed { call: CallKey, node: Arc<str> },
     /// How an attempt ended. One that is not current is refused.
     Attempted { call: CallKey, attempt: u64, end: AttemptEnd },
     /// The call is not wanted any more.
@@ -207,6 +209,7 @@ impl Backlog {
             Command::Submit(asked) => self.submit(now, asked, &mut out)?,
             Command::Kept { call } => self.kept(call)?,
             Command::Forget { call } => self.forget(call)?,
+            Command::Placed { call, node } => self.placed(call, node)?,
             Command::Attempted { call, attempt, end } => self.attempted(now, call, attempt, end, &mut out)?,
             Command::Cancel { call } => self.cancel(now, call, &mut out)?,
             Command::CalledBack { call, taken } => self.called_back(now, call, taken, &mut out)?,
@@ -278,6 +281,15 @@ impl Backlog {
         if self.unkept.remove(&key) && call.status == CallStatus::Queued {
             self.lines.push(&call.function, call.next_try, key);
         }
+        Ok(())
+    }
+
+    fn placed(&mut self, key: CallKey, node: Arc<str>) -> Result<(), Refusal> {
+        let call = self.calls.get_mut(&key).ok_or(Refusal::UnknownCall)?;
+        if call.status != CallStatus::Running {
+            return Err(Refusal::StaleAttempt);
+        }
+        call.node = Some(node);
         Ok(())
     }
 

@@ -281,3 +281,19 @@ fn what_ran_at_a_restart_is_tried_again_and_counted() {
     let known = again.call(call).expect("known");
     assert_eq!((known.attempts, known.interruptions, known.status), (2, 1, CallStatus::Running));
 }
+
+#[test]
+fn a_call_knows_where_its_last_attempt_went() {
+    let mut b = Backlog::new(Limits::default(), 0);
+    let call = accept(&mut b, 0, asked("f"));
+    let placed = |node: &str| Command::Placed { call, node: node.into() };
+    assert_eq!(b.apply(0, placed("n-0")), Err(Refusal::StaleAttempt), "nothing runs yet");
+    let attempt = start(&mut b, 0)[0];
+    b.apply(0, placed("n-1")).expect("runs");
+    b.apply(0, placed("n-2")).expect("the first would not start it");
+    end(&mut b, 0, attempt, AttemptEnd::NotStarted { why: "no room".into() });
+    let known = b.call(call).expect("known");
+    assert_eq!((known.node.as_deref(), known.attempts, known.started), (Some("n-2"), 0, None));
+    assert_eq!(b.apply(0, placed("n-3")), Err(Refusal::StaleAttempt), "late");
+    assert_eq!(b.apply(0, Command::Placed { call: CallKey(99), node: "n".into() }), Err(Refusal::UnknownCall));
+}

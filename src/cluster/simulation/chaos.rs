@@ -38,7 +38,7 @@ impl World {
         if !known.is_empty() && self.dice.percent(90) {
             function = self.dice.one_of(&known);
         }
-        self.core(None, Command::Invoke { function })
+        self.core(None, Command::Invoke { function, attempt: false })
     }
 
     fn put(&mut self) -> Result<(), String> {

@@ -311,7 +311,7 @@ impl World {
                 }
             }
             (Command::PutAgain { .. }, Refusal::UnknownRevision { .. }) => self.saw("no such revision"),
-            (Command::Invoke { function }, refusal) => self.call_refused(function, refusal)?,
+            (Command::Invoke { function, .. }, refusal) => self.call_refused(function, refusal)?,
             (Command::Finish { invocation, .. }, _) => {
                 ensure!(!self.calls.contains_key(invocation), "the end of {invocation} was not taken");
             }

@@ -33,7 +33,7 @@ fn when_it_goes_on_those_that_came_last_go_and_few_wait_from_then_on() {
     let (mut rig, running) = full();
     let waiting: Vec<InvocationKey> = (0..50).map(|_| rig.invoke("h")).collect();
     rig.pass(100);
-    rig.apply(Command::Invoke { function: "h".into() });
+    rig.apply(Command::Invoke { function: "h".into(), attempt: false });
     assert!(waiting[..20].iter().all(|call| !rig.over(*call)), "half as many as run");
     assert!(waiting[20..].iter().all(|call| rig.over(*call)));
     assert_eq!(

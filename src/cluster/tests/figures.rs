@@ -29,7 +29,9 @@ fn call_ns(nodes: usize, functions: usize, make: fn(&str) -> Revision) -> f64 {
     let names: Vec<Arc<str>> = (0..functions).map(|n| format!("f{n}").into()).collect();
     for name in &names {
         let revision = Box::new(Revision { concurrency: 80, max: 20, ..make(name) });
-        let call = |cluster: &mut Cluster| cluster.apply(0, Command::Invoke { function: name.clone() }).unwrap();
+        let call = |cluster: &mut Cluster| {
+            cluster.apply(0, Command::Invoke { function: name.clone(), attempt: false }).unwrap()
+        };
         cluster.apply(0, Command::PutFunction { revision, put: Put::Create }).unwrap();
         for event in call(&mut cluster) {
             if let Event::InstanceStarting { instance, .. } = event {
@@ -46,7 +48,7 @@ fn call_ns(nodes: usize, functions: usize, make: fn(&str) -> Revision) -> f64 {
         if n % 10 == 0 {
             beat(&mut cluster, n / 10);
         }
-        let events = cluster.apply(0, Command::Invoke { function }).unwrap();
+        let events = cluster.apply(0, Command::Invoke { function, attempt: false }).unwrap();
         under_way.extend(events.iter().find_map(|e| match e {
             Event::InvocationAssigned(assigned) => Some(assigned.invocation),
             _ => None,

@@ -109,7 +109,7 @@ impl Rig {
 
     fn try_invoke(&mut self, name: &str) -> Result<InvocationKey, Refusal> {
         let newest = self.cluster.invocations.keys().next_back().copied();
-        self.try_apply(Command::Invoke { function: name.into() })?;
+        self.try_apply(Command::Invoke { function: name.into(), attempt: false })?;
         Ok(self.cluster.invocations.keys().next_back().copied().filter(|k| newest != Some(*k)).unwrap())
     }
 

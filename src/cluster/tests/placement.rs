@@ -23,7 +23,7 @@ fn an_image_waits_for_nobody_without_an_engine_and_goes_where_one_appears() {
     let node = rig.worker("a", 4);
     rig.put(Revision { image: "hello-world".into(), mode: Mode::Auto, ..job("j") });
     let function: Arc<str> = "j".into();
-    let refused = rig.try_apply(Command::Invoke { function: function.clone() });
+    let refused = rig.try_apply(Command::Invoke { function: function.clone(), attempt: false });
     assert!(matches!(refused, Err(Refusal::NoNode { why }) if why.contains("container engine")));
     let engines = ["process", "docker"].map(String::from).into();
     let Joined { node, session } = node;

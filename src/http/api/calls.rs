@@ -34,13 +34,24 @@ pub fn list(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
         Some(Some(key)) if asynchronous == Some(true) => Some(key),
         Some(_) => return Err(invalid("after: must be the id of an asynchronous call, with async=true".into())),
     };
+    let node = match value(&call.query, "node") {
+        None => None,
+        Some(name) => {
+            let found = app.state.read(|c| c.find_node(name).map(|n| (n.key, n.spec.id.clone())));
+            Some(found.ok_or_else(|| Problem::no_node_named(name))?)
+        }
+    };
     let mut found = match asynchronous {
         Some(true) => Some(Vec::new()),
-        _ => recent::newest(app, call, limit, status)?,
+        _ => recent::newest(app, call, limit, status, node.as_ref().map(|(key, _)| *key)),
     };
-    let wanted = |c: &Call| status.is_none_or(|s| s == c.status.word()) && function.is_none_or(|f| f == &*c.function);
+    let wanted = |c: &Call| {
+        status.is_none_or(|s| s == c.status.word())
+            && function.is_none_or(|f| f == &*c.function)
+            && node.as_ref().is_none_or(|(_, id)| c.node.as_deref() == Some(id))
+    };
     let mut link = None;
-    if asynchronous != Some(false) && value(&call.query, "node").is_none() {
+    if asynchronous != Some(false) {
         let mut calls = app.queue.newest(after, limit + 1, wanted);
         let more = calls.len() > limit;
         calls.truncate(limit);
@@ -63,7 +74,7 @@ fn record(call: &Call) -> types::CallRecord {
     types::CallRecord {
         id: call.key.to_string(),
         function: call.function.to_string(),
-        node: None,
+        node: call.node.as_deref().map(str::to_string),
         status: call.status.word().into(),
         started_at: clock::rfc3339(call.submitted),
         duration_ms: until.saturating_sub(call.submitted) as f64,
@@ -152,6 +163,7 @@ pub fn view(app: &Orchestrator, call: &Call) -> types::Call {
         max_attempts: call.max_attempts,
         interruptions: call.interruptions,
         submitted_at: clock::rfc3339(call.submitted),
+        node: call.node.as_deref().map(str::to_string),
         started_at: call.started.map(clock::rfc3339),
         ended_at: call.ended.map(clock::rfc3339),
         next_try_at: (call.status == CallStatus::Queued).then(|| clock::rfc3339(call.next_try)),

@@ -1,8 +1,7 @@
-//! The calls of late that were answered at once. What is kept of each function is bounded: these are its last 64.
+//! The calls of late that were answered at once, not the attempts of others. What is kept of each function is bounded: these are its last 64.
 
 use crate::clock;
-use crate::cluster::{Ended, Function};
-use crate::http::problem::Problem;
+use crate::cluster::{Ended, Function, NodeKey};
 use crate::http::route::{Call, value};
 use crate::orchestrator::Orchestrator;
 use crate::types::CallRecord;
@@ -13,29 +12,25 @@ use std::sync::Arc;
 /// Functions looked at under the cluster's lock at once.
 const PAGE: usize = 512;
 
-/// Those of `?function=` and `?node=`, newest first over all functions; `None` when there is no such function.
+/// Those of `?function=` and of a node, newest first over all functions; `None` when there is no such function.
 pub fn newest(
     app: &Orchestrator,
     call: &Call,
     limit: usize,
     status: Option<&str>,
-) -> Result<Option<Vec<CallRecord>>, Problem> {
-    let node = match value(&call.query, "node") {
-        None => None,
-        Some(id) => {
-            let found = app.state.read(|c| c.find_node(id).map(|n| n.key));
-            Some(found.ok_or_else(|| Problem::no_node_named(id))?)
-        }
-    };
+    node: Option<NodeKey>,
+) -> Option<Vec<CallRecord>> {
     let mut newest = Newest { limit, calls: BTreeMap::new() };
     let word = |ended: &Ended| if ended.success { "succeeded" } else { "failed" };
     let wanted = |ended: &Ended| {
-        node.is_none_or(|node| ended.node == Some(node)) && status.is_none_or(|status| status == word(ended))
+        !ended.attempt
+            && node.is_none_or(|node| ended.node == Some(node))
+            && status.is_none_or(|status| status == word(ended))
     };
     if let Some(name) = value(&call.query, "function") {
         let found = app.state.read(|c| c.function(name).map(|f| newest.take(f, wanted)));
         if found.is_none() {
-            return Ok(None);
+            return None;
         }
     } else {
         let mut behind: Arc<str> = "".into();
@@ -66,7 +61,7 @@ pub fn newest(
             last_error: None,
         }
     };
-    Ok(Some(newest.calls.values().map(record).collect()))
+    Some(newest.calls.values().map(record).collect())
 }
 
 /// When a call ended, and its number: newest first.

@@ -2,7 +2,7 @@
 
 use super::functions::shown;
 use crate::clock;
-use crate::cluster::{Command, Kept, Refusal};
+use crate::cluster::{Command, Kept, Mode, Refusal};
 use crate::http::problem::Problem;
 use crate::http::route::{Call, Reply};
 use crate::orchestrator::Orchestrator;
@@ -20,7 +20,13 @@ pub fn scale(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     if min.or(max).or(ready).is_none() {
         return Err(Problem::new(400, "invalid_field", "min: give min, max or ready, or several of them"));
     }
-    let function = call.param(0).into();
+    let name = call.param(0);
+    if app.state.read(|c| c.function(name).is_some_and(|f| f.current().mode == Mode::Job)) {
+        let detail =
+            format!("mode: '{name}' is a job, of which each call starts its own: only http functions are scaled");
+        return Err(Problem::new(400, "invalid_field", detail));
+    }
+    let function = name.into();
     change(app, call, Command::Scale { function, min, max, ready })
 }
 
@@ -50,9 +56,12 @@ fn change(app: &Orchestrator, call: &Call, command: Command) -> Result<Reply, Pr
 fn refused(name: &str, refusal: Refusal) -> Problem {
     match refusal {
         Refusal::UnknownRevision { kept } => {
-            let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
-            let detail =
-                format!("function '{name}' has no such revision to go back to; those kept are {}", kept.join(", "));
+            let there = match &kept[..] {
+                [] => "there is no other".into(),
+                [one] => format!("the only one kept is {one}"),
+                more => format!("those kept are {}", more.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+            };
+            let detail = format!("function '{name}' has no such revision to go back to; {there}");
             Problem::new(404, "revision_not_found", detail)
         }
         Refusal::BadScale { field, max } => {

@@ -28,7 +28,16 @@ const OWN_KEYS: &str = "cares:";
 /// Between two pieces of a request's body.
 const STALL: Duration = Duration::from_secs(30);
 
-/// Answers any method on `/async-function/NAME[/rest]`, and calls with `X-Cares-Async`.
+/// Whether a call's headers make it an asynchronous one.
+pub fn later(headers: &HeaderMap) -> Result<bool, Problem> {
+    match headers.get(X_CARES_ASYNC).map(HeaderValue::as_bytes) {
+        None | Some(b"false" | b"0") => Ok(false),
+        Some(b"true" | b"1") => Ok(true),
+        Some(_) => Err(field(&X_CARES_ASYNC, "must be true or false")),
+    }
+}
+
+/// Answers any method on `/async-function/NAME[/rest]`, and calls with `X-Cares-Async: true`.
 pub async fn submit(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
     let function = asked.params.into_iter().next().unwrap_or_default();
     let (mut head, incoming) = asked.request.into_parts();

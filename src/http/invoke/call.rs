@@ -4,6 +4,7 @@ use super::answer::{Answer, Guard};
 use super::story::{Story, candidates};
 use crate::body::Body;
 use crate::clock;
+use crate::cluster::backlog::CallKey;
 use crate::cluster::{Assigned, Cluster, Command, Function, Mode, Reach};
 use crate::http::headers::{self, X_CALL_ID};
 use crate::http::problem::Problem;
@@ -28,6 +29,8 @@ pub struct Call {
     function: String,
     pub head: Parts,
     path: PathAndQuery,
+    /// The asynchronous call that this is an attempt of.
+    attempt_of: Option<CallKey>,
     pub guard: Guard,
     /// It has had a place.
     placed: bool,
@@ -46,15 +49,27 @@ impl Call {
         head: Parts,
         path: PathAndQuery,
         accepted: Instant,
+        attempt_of: Option<CallKey>,
     ) -> Result<(Self, Place), Problem> {
         // Before it is placed: then the call itself counts as load.
         let candidates = app.stories.tell().then(|| candidates(app, &function));
-        let (invocation, place) =
-            app.state.invoke(&function).map_err(|refusal| Problem::of_call(&function, refusal))?;
+        let taken = app.state.invoke(&function, attempt_of.is_some());
+        let (invocation, place) = taken.map_err(|refusal| Problem::of_call(&function, refusal))?;
         let story = candidates.map(|candidates| Story::begin(candidates, invocation, &function, &head));
         let app = app.clone();
         let guard = Guard { app: app.clone(), invocation, success: None, story, accepted };
-        let call = Call { app, function, head, path, guard, placed: false, started: false, wanted: None, begin: None };
+        let call = Call {
+            app,
+            function,
+            head,
+            path,
+            attempt_of,
+            guard,
+            placed: false,
+            started: false,
+            wanted: None,
+            begin: None,
+        };
         Ok((call, place))
     }
 
@@ -115,6 +130,10 @@ impl Call {
             self.placed = true;
             if let Some(story) = &mut self.guard.story {
                 story.assigned(&self.app, &assigned);
+            }
+            if let Some(call) = self.attempt_of {
+                let node = self.app.state.read(|c| c.node(assigned.node).map(|n| n.spec.id.as_str().into()));
+                node.into_iter().for_each(|node| self.app.queue.placed(call, node));
             }
             let Some(sent) = body.take().or_else(|| Self::again(&copy)) else {
                 let detail = "its node would not start it, and the body is too large to be sent again";

@@ -44,7 +44,7 @@ async fn attempted(app: &Arc<Orchestrator>, key: CallKey) -> Ended {
         Err(Unread::Now(why)) => return Ended { end: AttemptEnd::NotStarted { why }, outcome: None },
         Err(Unread::Lost(why)) => return failed(format!("its request cannot be read: {why}"), false),
     };
-    match invoke::attempt(app, &call.function, head, body, &key.to_string()).await {
+    match invoke::attempt(app, &call.function, head, body, key).await {
         Ok(answer) => answered(app, answer).await,
         Err(NotAnswered { problem, started }) => not_answered(problem, started),
     }

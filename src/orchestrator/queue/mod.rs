@@ -221,6 +221,11 @@ impl Queue {
         Ok(Some(response))
     }
 
+    /// Where its attempt goes. Kept with what is kept of it next.
+    pub fn placed(&self, call: CallKey, node: Arc<str>) {
+        let _ = self.lock().backlog.apply(clock::steady_unix_ms(), Command::Placed { call, node }); // or it is over
+    }
+
     fn lock(&self) -> MutexGuard<'_, Behind> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
