@@ -28,10 +28,7 @@ pub fn newest(
             && status.is_none_or(|status| status == word(ended))
     };
     if let Some(name) = value(&call.query, "function") {
-        let found = app.state.read(|c| c.function(name).map(|f| newest.take(f, wanted)));
-        if found.is_none() {
-            return None;
-        }
+        app.state.read(|c| c.function(name).map(|f| newest.take(f, wanted)))?;
     } else {
         let mut behind: Arc<str> = "".into();
         loop {
