@@ -129,7 +129,6 @@ fn takes_value(flag: &FlagInfo) -> bool {
     matches!(flag.kind, FlagInfoKind::Option { .. })
 }
 
-/// One sentence and a hint out of argh's lines.
 /// What is no number, in the standard library's words and in ours.
 const NUMBERS: [(&str, &str); 4] = [
     ("invalid digit found in string", "it must be a whole number, not below 0"),
@@ -138,6 +137,7 @@ const NUMBERS: [(&str, &str); 4] = [
     ("invalid float literal", "it must be a number"),
 ];
 
+/// One sentence and a hint out of argh's lines.
 fn complaint(text: &str, verbs: &[String], root: &argh::CommandInfoWithArgs) -> String {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();

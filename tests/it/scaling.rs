@@ -208,7 +208,7 @@ fn going_back_needs_a_revision_that_is_kept() {
     let refused = |to| cluster.client.rollback("echo", to).expect_err("refused");
     assert_eq!(refused(None).code(), "revision_not_found");
     let error = refused(Some(7));
-    assert!(error.to_string().contains("those kept are 1"), "{error}");
+    assert!(error.to_string().contains("the only one kept is 1"), "{error}");
     let (status, _, err) = run(cares().args(["rollback", "nobody", "--url", &cluster.head.url()]));
     assert_eq!(status.code(), Some(4), "{err}");
 }
