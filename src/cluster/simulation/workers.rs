@@ -174,6 +174,7 @@ impl World {
         match really {
             Some(r) => Reported { instance, function: r.function.to_string(), revision: r.number, frozen: false },
             None => {
+                self.lied_of.insert(instance);
                 let (function, revision) = (self.function_name(), self.dice.between(0, 3));
                 Reported { instance, function, revision, frozen: self.dice.percent(30) }
             }

@@ -133,6 +133,8 @@ pub(super) struct World {
     pub troubled: u64,
     /// Instances of a lower key are from before the orchestrator's last restart.
     pub first_key: u64,
+    /// Instances that a node said to run something as which it did not, at that time: it may run them later.
+    pub lied_of: BTreeSet<InstanceKey>,
     /// Messages arrive, once and in time; nothing fails any more.
     pub healed: bool,
     pub seen: BTreeMap<&'static str, u64>,
@@ -178,6 +180,7 @@ impl World {
             put_count: 0,
             troubled: dice.one_of(&[5, 20, 50, 100]),
             first_key: 0,
+            lied_of: BTreeSet::new(),
             healed: false,
             seen: BTreeMap::new(),
             ticked: 0,
