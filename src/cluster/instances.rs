@@ -84,11 +84,7 @@ impl Cluster {
             Some((function, revision)) if fresh => {
                 let state = if found.frozen { InstanceState::Frozen } else { InstanceState::Warm };
                 self.add_instance(now, key, function, &revision, node, state);
-                out.push(Event::InstanceWarm { instance: key, node, revision: revision.clone() });
-                if found.frozen {
-                    // A call may have woken it since the node wrote its report.
-                    out.push(Event::InstanceFrozen { instance: key, node, revision });
-                }
+                out.push(Event::InstanceWarm { instance: key, node, revision });
                 self.touched.insert(function);
                 self.look_soon(now, key);
                 self.proved(now, key, out);
