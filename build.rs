@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_transport(false) // the channel is ours: hyper over async-std, see `src/grpc_transport`
         .codec_path("crate::wire::Codec")
         .bytes(".cluster.BundleChunk.data")
+        .skip_debug([".cluster.Secret", ".cluster.RegistryAuth"]) // `wire` has ones that show no value
         .compile_fds(descriptors)?;
 
     for file in ["HEAD", "index"] {

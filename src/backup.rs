@@ -6,8 +6,9 @@
 //! - `bundles/DIGEST.zip`: each stored bundle, named by its sha256;
 //! - `cares-checksum.json`: [`Checksum`] of all before it. Without it, the backup is not whole.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod read;
-mod tar;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -107,8 +108,4 @@ impl From<io::Error> for BackupError {
     fn from(error: io::Error) -> Self {
         BackupError::Io(error)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

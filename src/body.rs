@@ -1,9 +1,13 @@
 //! Bodies that stream: what requests and answers carry, whole or frame by frame. Holds at most what it was given.
 
 use crate::link::Received;
-use bytes::Bytes;
-use http_body_util::BodyExt;
+use crate::rt;
+use bytes::{Bytes, BytesMut};
+use futures_lite::{Stream, StreamExt};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use std::fs::File;
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -45,9 +49,43 @@ impl Body {
         F: FnMut(S) -> Fut + Send + 'static,
         Fut: Future<Output = Option<(Result<Bytes, BoxError>, S)>> + Send + 'static,
     {
-        let pieces = futures_lite::stream::unfold(state, next);
-        let frames = futures_lite::StreamExt::map(pieces, |piece| piece.map(Frame::data));
-        Body::stream(http_body_util::StreamBody::new(frames))
+        Body::pieces(futures_lite::stream::unfold(state, next))
+    }
+
+    /// A file from where it stands to its end.
+    pub fn file(file: File) -> Self {
+        Body::pieces(pieces(file).map(|piece| piece.map_err(Into::into)))
+    }
+
+    fn pieces(pieces: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Self {
+        Body::stream(StreamBody::new(pieces.map(|piece| piece.map(Frame::data))))
+    }
+}
+
+impl Body {
+    /// These bytes, and then all of another body.
+    pub fn after(first: Bytes, rest: Body) -> Self {
+        match rest {
+            Body::Empty => Body::full(first),
+            rest => Body::stream(After { first: Some(first).filter(|first| !first.is_empty()), rest }),
+        }
+    }
+}
+
+struct After {
+    first: Option<Bytes>,
+    rest: Body,
+}
+
+impl HttpBody for After {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
     }
 }
 
@@ -95,6 +133,29 @@ impl HttpBody for Body {
     }
 }
 
+/// One read of a file.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// A file from where it stands to its end, each piece read when the one before has been taken; nothing after an error.
+pub fn pieces(file: File) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    futures_lite::stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let read = rt::unblock(move || {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let read = file.read(&mut chunk);
+            (read, chunk, file)
+        });
+        match read.await {
+            (Ok(0), ..) => None,
+            (Ok(n), mut chunk, file) => {
+                chunk.truncate(n);
+                Some((Ok(Bytes::from(chunk)), Some(file)))
+            }
+            (Err(error), ..) => Some((Err(error), None)),
+        }
+    })
+}
+
 /// Why a body could not be taken whole.
 #[derive(Debug)]
 pub enum CollectError {
@@ -102,6 +163,20 @@ pub enum CollectError {
     TooLarge(usize),
     /// It broke off.
     Broken(BoxError),
+}
+
+/// The first bytes of a body, if it has as many, and what comes after them.
+pub async fn split(mut body: Body, at: usize) -> Result<(Bytes, Body), CollectError> {
+    let mut first = BytesMut::new();
+    while first.len() < at {
+        match body.frame().await {
+            Some(Ok(frame)) => frame.into_data().into_iter().for_each(|data| first.extend_from_slice(&data)),
+            Some(Err(error)) => return Err(CollectError::Broken(error)),
+            None => return Err(CollectError::Broken("it ended too early".into())),
+        }
+    }
+    let rest = first.split_off(at);
+    Ok((first.freeze(), Body::after(rest.freeze(), body)))
 }
 
 /// The whole of a body, if it is no larger than `limit` bytes.

@@ -2,13 +2,18 @@
 //! errors; orchestrator, worker and CLI all use it. Must never trust a zip's headers, nor know who asks.
 
 mod archive;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod manifest;
 mod name;
 mod pack;
 
-pub use archive::{inspect, unpack};
+pub use archive::{inspect, sketch, unpack};
+#[cfg(any(test, feature = "fuzz"))]
+pub use manifest::parse as parse_manifest;
 pub use pack::pack;
 
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
@@ -19,8 +24,9 @@ use std::sync::Arc;
 /// The manifest's name, at the top of the zip.
 pub const MANIFEST: &str = "function.json";
 
-/// Bytes of a zip. An upload is kept on the orchestrator's disk and sent to every node that runs it.
-pub const MAX_ZIP_BYTES: u64 = 100 << 20;
+/// Bytes of a zip that any node takes; an orchestrator takes those of `--limit bundle-bytes`, keeps them on its disk and
+/// sends them to every node that runs them.
+pub const MAX_ZIP_BYTES: u64 = 1 << 30;
 /// Entries of a zip. Each costs a file and a name in memory; large dependency trees have a few thousand.
 pub const MAX_ENTRIES: usize = 10_000;
 /// Bytes of all files, unpacked: what a bomb may cost a node's disk at most.
@@ -126,13 +132,7 @@ pub fn digest_of(path: &Path) -> Result<String, BundleError> {
             Err(error) => return Err(failed(error)),
         }
     }
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    Ok(sha
-        .finalize()
-        .iter()
-        .flat_map(|b| [HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]])
-        .map(char::from)
-        .collect())
+    Ok(hex(sha.finalize()))
 }
 
 /// The digest in an image `bundle:DIGEST`; `None` for any other image, also for one with a malformed digest.
@@ -145,5 +145,7 @@ pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+#[cfg(test)]
+mod by_hand;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,10 @@ use argh::{ArgsInfo, FromArgValue, FromArgs};
 #[argh(
     help_triggers("-h", "--help", "help"),
     example = "cares up --demo",
+    example = "cares init my-function --runtime python-flask",
     example = "cares deploy my-function",
     example = "cares invoke hello -d World",
-    note = "Environment: API_URL (default http://127.0.0.1:8080), AUTH_TOKEN, CARES_JOIN_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
+    note = "Environment: API_URL (default http://127.0.0.1:8080), BUILDER_URL and CONTROLLER_URL (default $API_URL), AUTH_TOKEN, CARES_CA, CARES_JOIN_TOKEN, CARES_HTTP_ADDR, CARES_GRPC_ADDR, CARES_DATA_DIR.",
     note = "Exit codes: 0 done, 1 failed, 2 usage, 3 orchestrator unreachable, 4 not found."
 )]
 pub struct Cli {
@@ -23,28 +24,37 @@ pub struct Cli {
 /// What is to be done.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one
 pub enum Verb {
     Up(Up),
     Orchestrator(Orchestrator),
     Worker(Worker),
+    Init(Init),
     Register(Register),
     Deploy(Deploy),
+    Build(Build),
     List(List),
     Describe(Describe),
+    Start(Start),
+    Stop(Stop),
     Scale(Scale),
     Redeploy(Redeploy),
     Rollback(Rollback),
     Delete(Delete),
     Invoke(Invoke),
     Calls(Calls),
+    Pipeline(Pipeline),
     Logs(Logs),
     Events(Events),
     Node(Node),
+    Secret(Secret),
+    Task(Task),
     Token(Token),
     Backup(Backup),
     Restore(Restore),
     Tui(Tui),
     Doctor(Doctor),
+    Completions(Completions),
     Version(Version),
 }
 
@@ -90,6 +100,7 @@ pub enum Engine {
 pub struct ClientOptions {
     pub url: Option<String>,
     pub token_file: Option<String>,
+    pub ca: Option<String>,
     pub output: Option<Format>,
     pub quiet: bool,
     pub yes: bool,
@@ -109,118 +120,6 @@ fn header(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// run an orchestrator and one worker in one process
-#[derive(FromArgs, ArgsInfo, Debug, Default)]
-#[argh(subcommand, name = "up", help_triggers("-h", "--help", "help"))]
-pub struct Up {
-    /// deploy and invoke two example functions, hello and echo
-    #[argh(switch)]
-    pub demo: bool,
-    /// no screen, only a log
-    #[argh(switch)]
-    pub headless: bool,
-    /// where REST listens (default 127.0.0.1:8080, or $CARES_HTTP_ADDR)
-    #[argh(option, arg_name = "addr")]
-    pub http_addr: Option<String>,
-    /// where workers join (default 127.0.0.1:50051, or $CARES_GRPC_ADDR)
-    #[argh(option, arg_name = "addr")]
-    pub grpc_addr: Option<String>,
-    /// where orchestrator and worker keep their folders (default $XDG_DATA_HOME/cares, or $CARES_DATA_DIR)
-    #[argh(option, arg_name = "dir")]
-    pub data_dir: Option<String>,
-    /// text or json
-    #[argh(option, arg_name = "format", default = "LogFormat::Text")]
-    pub log_format: LogFormat,
-    /// error, warn, info or debug
-    #[argh(option, arg_name = "level", default = "LogLevel::Info")]
-    pub log_level: LogLevel,
-    /// listen beyond this machine although nothing asks for a token
-    #[argh(switch)]
-    pub open: bool,
-    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
-    #[argh(option, arg_name = "file")]
-    pub token_file: Option<String>,
-}
-
-/// run the orchestrator: the REST API, and the address workers join
-#[derive(FromArgs, ArgsInfo, Debug, Default)]
-#[argh(subcommand, name = "orchestrator", help_triggers("-h", "--help", "help"))]
-pub struct Orchestrator {
-    /// no screen, only a log
-    #[argh(switch)]
-    pub headless: bool,
-    /// where REST listens (default 127.0.0.1:8080, or $CARES_HTTP_ADDR)
-    #[argh(option, arg_name = "addr")]
-    pub http_addr: Option<String>,
-    /// where workers join (default 127.0.0.1:50051, or $CARES_GRPC_ADDR)
-    #[argh(option, arg_name = "addr")]
-    pub grpc_addr: Option<String>,
-    /// its folder (default $XDG_DATA_HOME/cares/orchestrator, or $CARES_DATA_DIR)
-    #[argh(option, arg_name = "dir")]
-    pub data_dir: Option<String>,
-    /// text or json
-    #[argh(option, arg_name = "format", default = "LogFormat::Text")]
-    pub log_format: LogFormat,
-    /// error, warn, info or debug
-    #[argh(option, arg_name = "level", default = "LogLevel::Info")]
-    pub log_level: LogLevel,
-    /// listen beyond this machine although nothing asks for a token
-    #[argh(switch)]
-    pub open: bool,
-    /// a file with a token that may do everything; from then on everybody needs one (or $AUTH_TOKEN)
-    #[argh(option, arg_name = "file")]
-    pub token_file: Option<String>,
-}
-
-/// join a cluster and run its functions
-#[derive(FromArgs, ArgsInfo, Debug, Default)]
-#[argh(subcommand, name = "worker", help_triggers("-h", "--help", "help"))]
-pub struct Worker {
-    /// the orchestrator's gRPC address, HOST or HOST:PORT (port 50051)
-    #[argh(positional, arg_name = "address")]
-    pub address: String,
-    /// no screen, only a log
-    #[argh(switch)]
-    pub headless: bool,
-    /// what people call this node (default: host name and four digits)
-    #[argh(option, arg_name = "name")]
-    pub name: Option<String>,
-    /// where this worker's own REST listens (default 127.0.0.1:9000, else a free port)
-    #[argh(option, arg_name = "addr")]
-    pub worker_addr: Option<String>,
-    /// a tag functions can ask for, KEY=VALUE; repeatable
-    #[argh(option, arg_name = "k=v", from_str_fn(pair))]
-    pub tag: Vec<(String, String)>,
-    /// calls at once, 1 to 65536 (default 256)
-    #[argh(option, arg_name = "n")]
-    pub slots: Option<u32>,
-    /// docker, process or auto (default auto: every engine that works here)
-    #[argh(option, arg_name = "engine", default = "Engine::Auto")]
-    pub engine: Engine,
-    /// also run images for an orchestrator of the first CARES, which calls this address (default: no); whoever reaches
-    /// it can run programs here
-    #[argh(option, arg_name = "addr")]
-    pub legacy_grpc_addr: Option<String>,
-    /// its folder (default: the first free $XDG_DATA_HOME/cares/worker-N, or $CARES_DATA_DIR)
-    #[argh(option, arg_name = "dir")]
-    pub data_dir: Option<String>,
-    /// text or json
-    #[argh(option, arg_name = "format", default = "LogFormat::Text")]
-    pub log_format: LogFormat,
-    /// error, warn, info or debug
-    #[argh(option, arg_name = "level", default = "LogLevel::Info")]
-    pub log_level: LogLevel,
-    /// listen beyond this machine although nothing asks for a token
-    #[argh(switch)]
-    pub open: bool,
-    /// a file with the token to join with (or $CARES_JOIN_TOKEN, else the other token)
-    #[argh(option, arg_name = "file")]
-    pub join_token_file: Option<String>,
-    /// a file with a token that this worker's own REST asks for (or $AUTH_TOKEN)
-    #[argh(option, arg_name = "file")]
-    pub token_file: Option<String>,
-}
-
 /// A verb that talks to an orchestrator: its own fields and the options all of them take, for argh has no way to
 /// share fields.
 macro_rules! client_verb {
@@ -236,6 +135,10 @@ macro_rules! client_verb {
             /// a file with the token to send (or $AUTH_TOKEN)
             #[argh(option, arg_name = "file")]
             pub token_file: Option<String>,
+            /// a file with the authority of the orchestrator's certificate, in PEM, for https:// (or $CARES_CA; default:
+            /// those of the web)
+            #[argh(option, arg_name = "file")]
+            pub ca: Option<String>,
             /// table, json, wide or name
             #[argh(option, short = 'o', arg_name = "format")]
             pub output: Option<Format>,
@@ -252,6 +155,7 @@ macro_rules! client_verb {
                 ClientOptions {
                     url: self.url.clone(),
                     token_file: self.token_file.clone(),
+                    ca: self.ca.clone(),
                     output: self.output,
                     quiet: self.quiet,
                     yes: self.yes,
@@ -261,93 +165,32 @@ macro_rules! client_verb {
     };
 }
 
+mod builds;
 mod calls;
+mod functions;
+mod init;
 mod nodes;
+mod pipelines;
 mod revisions;
+mod roles;
+mod secrets;
+mod tasks;
 mod tokens;
 
+pub use builds::{Build, BuildCancel, BuildGet, BuildList, BuildLog, BuildRun, BuildVerb};
 pub use calls::{CallCancel, CallGet, CallList, CallResult, Calls, CallsVerb, Invoke};
+pub use functions::{Deploy, Register};
+pub use init::Init;
 pub use nodes::{Node, NodeVerb};
-pub use revisions::{Redeploy, Rollback, Scale};
-pub use tokens::{Token, TokenCreate, TokenRevoke, TokenVerb};
-
-client_verb! {
-    /// make a function of a container image
-    Register as "register" {
-        /// what it is called
-        #[argh(positional, arg_name = "name")]
-        pub name: String,
-        /// image reference, or bundle:DIGEST
-        #[argh(positional, arg_name = "image")]
-        pub image: String,
-        /// auto, http (serves $PORT, kept warm) or job (one run a call)
-        #[argh(option, arg_name = "mode")]
-        pub mode: Option<String>,
-        /// environment, KEY=VALUE; repeatable
-        #[argh(option, arg_name = "k=v", from_str_fn(pair))]
-        pub env: Vec<(String, String)>,
-        /// seconds a call may take (default 30)
-        #[argh(option, arg_name = "s")]
-        pub timeout_s: Option<f64>,
-        /// memory an instance may use, in MiB
-        #[argh(option, arg_name = "mib")]
-        pub memory_mb: Option<u64>,
-        /// cores an instance may use
-        #[argh(option, arg_name = "cores")]
-        pub cpu: Option<f64>,
-        /// calls an instance takes at once (default 80)
-        #[argh(option, arg_name = "n")]
-        pub concurrency: Option<u32>,
-        /// instances kept even when idle, and never frozen (default 0)
-        #[argh(option, arg_name = "n")]
-        pub min: Option<u32>,
-        /// instances kept even when idle, though they may be frozen (default 0)
-        #[argh(option, arg_name = "n")]
-        pub ready: Option<u32>,
-        /// instances at most (default 20)
-        #[argh(option, arg_name = "n")]
-        pub max: Option<u32>,
-        /// seconds without a call until an instance is stopped (default 300)
-        #[argh(option, arg_name = "s")]
-        pub idle_s: Option<f64>,
-        /// seconds without a call until an instance is frozen; the next call wakes it (default 30)
-        #[argh(option, arg_name = "s")]
-        pub freeze_s: Option<f64>,
-        /// label, KEY=VALUE; repeatable
-        #[argh(option, arg_name = "k=v", from_str_fn(pair))]
-        pub label: Vec<(String, String)>,
-        /// one line for people
-        #[argh(option, arg_name = "text")]
-        pub description: Option<String>,
-        /// attempts of an asynchronous call that may fail (default 3)
-        #[argh(option, arg_name = "n")]
-        pub attempts: Option<u32>,
-        /// call it by itself: 'minute hour day month weekday', or @hourly, @daily, …
-        #[argh(option, arg_name = "cron")]
-        pub schedule: Option<String>,
-        /// the schedule's time zone, such as Europe/Berlin (default UTC)
-        #[argh(option, arg_name = "zone")]
-        pub schedule_zone: Option<String>,
-        /// let anybody call it, also without a token
-        #[argh(switch)]
-        pub public: bool,
-        /// make a new revision when the name is taken
-        #[argh(switch)]
-        pub replace: bool,
-    }
-}
-
-client_verb! {
-    /// pack a folder and make a function of it
-    Deploy as "deploy" {
-        /// the folder, with its function.json (default: here)
-        #[argh(positional, arg_name = "dir", default = "String::from(\".\")")]
-        pub dir: String,
-        /// what it is called (default: function.json's name, else the folder's)
-        #[argh(option, arg_name = "name")]
-        pub name: Option<String>,
-    }
-}
+pub use pipelines::{
+    Pipeline, PipelineCancel, PipelineGet, PipelineList, PipelineLogs, PipelineResult, PipelineRetry, PipelineRun,
+    PipelineVerb,
+};
+pub use revisions::{Redeploy, Rollback, Scale, Start, Stop};
+pub use roles::{Orchestrator, OrchestratorOptions, Up, Worker};
+pub use secrets::{Secret, SecretDelete, SecretSet, SecretVerb};
+pub use tasks::{Task, TaskGet, TaskList, TaskLogs, TaskRm, TaskRun, TaskStart, TaskStop, TaskVerb};
+pub use tokens::{Token, TokenCreate, TokenJoin, TokenRevoke, TokenVerb};
 
 client_verb! {
     /// list functions
@@ -355,6 +198,9 @@ client_verb! {
         /// go on, with each row as it changes
         #[argh(switch, short = 'w')]
         pub watch: bool,
+        /// only those with this label, KEY=VALUE or KEY; repeatable
+        #[argh(option, short = 'l', arg_name = "k=v")]
+        pub label: Vec<String>,
     }
 }
 
@@ -429,7 +275,25 @@ client_verb! {
         /// the data folder to check (default: the cluster's, or $CARES_DATA_DIR)
         #[argh(option, arg_name = "dir")]
         pub data_dir: Option<String>,
+        /// a certificate that a role is to be started with; and its key
+        #[argh(option, arg_name = "file")]
+        pub tls_cert: Option<String>,
+        /// its key
+        #[argh(option, arg_name = "file")]
+        pub tls_key: Option<String>,
+        /// a file with the token that a worker is to join with (or $CARES_JOIN_TOKEN)
+        #[argh(option, arg_name = "file")]
+        pub join_token_file: Option<String>,
     }
+}
+
+/// print what has a shell complete these commands: bash, zsh or fish
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "completions", help_triggers("-h", "--help", "help"))]
+pub struct Completions {
+    /// the shell; the first line printed says where to put it
+    #[argh(positional, arg_name = "shell")]
+    pub shell: String,
 }
 
 client_verb! {

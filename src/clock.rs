@@ -1,12 +1,14 @@
 //! The only reader of time: what it is now, how it is written, and waiting for it. Deadlines that seldom fire share one
 //! real timer, so that setting and clearing one costs a map entry and no system call.
 
+use crate::lock::lock;
 use futures_lite::future;
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,14 +17,30 @@ const FLICKER_MS: u64 = 20;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// The program starts now. Without it, it did when somebody first asked.
+pub fn start() {
+    LazyLock::force(&START);
+}
+
 /// Milliseconds since the program started; never goes back.
 pub fn now_ms() -> u64 {
     START.elapsed().as_millis() as u64
 }
 
+/// The same in nanoseconds.
+pub fn now_ns() -> u64 {
+    START.elapsed().as_nanos() as u64
+}
+
 /// Monotonic time, for deadlines and durations.
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// How long this thread has had a processor: what others of the machine take does not count.
+pub fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// Milliseconds since the Unix epoch, by the wall clock.
@@ -143,7 +161,7 @@ static TIMERS: LazyLock<Mutex<Timers>> = LazyLock::new(|| {
 });
 
 fn timers() -> MutexGuard<'static, Timers> {
-    TIMERS.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&TIMERS)
 }
 
 impl Timers {

@@ -1,15 +1,31 @@
 //! What a role is started with: flags > environment > default. Validated once, here; the roles trust it.
 
-use crate::auth::{BadSecret, Secret};
-use crate::cli;
+mod endpoints;
+mod env;
+mod error;
+mod registry;
+
+use crate::auth::{Issuer, Secret};
+use crate::cli::{self, OrchestratorOptions};
 use crate::data_dir::{DataDir, DataDirError};
-use crate::names::{BadName, check_name};
+use crate::http::origin::Origins;
+use crate::limits::{Limits, Of};
+use crate::names::check_name;
+use crate::tls::{BadPair, Pair};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::cli::{Engine, LogFormat, LogLevel};
+pub use endpoints::Allowed;
+#[cfg(any(test, feature = "fuzz"))]
+pub use endpoints::EndpointRule;
+pub use env::Env;
+pub use error::ConfigError;
+pub use registry::RegistryConfig;
 
 /// Where REST listens when nothing else is said.
 pub const DEFAULT_HTTP_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -26,11 +42,16 @@ pub const MAX_TAGS: usize = 64;
 /// The longest key or value of a tag, in bytes.
 pub const MAX_TAG_LEN: usize = 256;
 
+/// Of a node's certificate when nothing else is said: thirty days; and the bounds of what may be said.
+const CERTIFICATE_S: (u64, RangeInclusive<u64>) = (30 * 86_400, 3..=365 * 86_400);
+
 /// How and what is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogConfig {
     pub format: LogFormat,
     pub level: LogLevel,
+    /// Each request has a line.
+    pub access: bool,
 }
 
 /// What an orchestrator is started with.
@@ -46,9 +67,57 @@ pub struct OrchestratorConfig {
     pub open: bool,
     /// One that may do everything.
     pub token: Option<Secret>,
+    /// Where workers that join over HTTP may be; none: each at the address that it registers from.
+    pub worker_endpoints: Allowed,
+    /// Where results of asynchronous calls may be sent; none: wherever the orchestrator gets, but for its own machine.
+    pub callbacks: Allowed,
+    pub limits: Limits,
+    /// Sites whose pages may use the API, beside those of localhost.
+    pub origins: Origins,
+    /// Whose tokens open the door too.
+    pub jwt: Option<Issuer>,
+    /// For HTTPS.
+    pub tls: Option<TlsFiles>,
+    /// Authorities that callbacks may be signed by, beside those of the web: a file.
+    pub ca: Option<PathBuf>,
+    /// Of the certificates that nodes get.
+    pub certificate_life: Duration,
+    /// What secrets are sealed with; `None`: `secrets.key` in its data folder.
+    pub secret_key_file: Option<PathBuf>,
+    /// What they were sealed with before.
+    pub secret_key_was: Option<PathBuf>,
+    pub registry: RegistryConfig,
+    /// A folder of runtimes, beside that in its data folder.
+    pub runtimes: Option<PathBuf>,
+    /// Images that builds begin with, by runtime.
+    pub bases: BTreeMap<String, String>,
     /// No dashboard, even on a terminal.
     pub headless: bool,
     pub log: LogConfig,
+}
+
+/// Where a certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Both, or neither.
+    pub fn new(certificate: Option<&String>, key: Option<&String>) -> Result<Option<Self>, ConfigError> {
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate: certificate.into(), key: key.into() })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(ConfigError::HalfPair { given: "--tls-cert", missing: "--tls-key" }),
+            (None, Some(_)) => Err(ConfigError::HalfPair { given: "--tls-key", missing: "--tls-cert" }),
+        }
+    }
+
+    /// Reads them.
+    pub fn open(this: Option<&Self>) -> Result<Option<Arc<Pair>>, BadPair> {
+        this.map(|files| Pair::open(files.certificate.clone(), files.key.clone()).map(Arc::new)).transpose()
+    }
 }
 
 /// What a worker is started with.
@@ -74,8 +143,13 @@ pub struct WorkerConfig {
     pub open: bool,
     /// For its own REST.
     pub token: Option<Secret>,
+    pub limits: Limits,
+    /// For HTTPS there.
+    pub tls: Option<TlsFiles>,
     /// What it joins with.
     pub join_token: Option<Secret>,
+    /// Its orchestrator is in this very process: without a certificate it needs no TLS.
+    pub plain: bool,
     /// No dashboard, even on a terminal.
     pub headless: bool,
     pub log: LogConfig,
@@ -89,120 +163,6 @@ pub struct UpConfig {
     pub worker: WorkerConfig,
     /// Deploy and invoke the examples.
     pub demo: bool,
-}
-
-/// Why a role cannot be started as asked; each text names the flag.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ConfigError {
-    /// An address to listen on that is none.
-    Address { flag: &'static str, value: String },
-    /// An address to listen on that others can reach.
-    Exposed { flag: &'static str, address: SocketAddr },
-    /// An orchestrator's address that is none.
-    Join { value: String, why: &'static str },
-    /// A node's name that is none.
-    Name(BadName),
-    /// A tag that cannot travel.
-    Tag { key: String, why: &'static str },
-    /// A number of slots out of its range.
-    Slots(u32),
-    /// A token that is none.
-    Token { from: &'static str, why: BadSecret },
-    /// No place for data: HOME is not set.
-    NoHome,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::Address { flag, value } => {
-                write!(f, "{flag} '{}' is no address to listen on: it looks like 127.0.0.1:8080", value.escape_debug())
-            }
-            ConfigError::Exposed { flag, address } => write!(
-                f,
-                "{flag} {address} can be reached from other machines, and whoever reaches it can run programs here. \
-                 Listen on 127.0.0.1, set AUTH_TOKEN or --token-file so that everyone needs a token, or add --open if \
-                 everyone on that network may"
-            ),
-            ConfigError::Join { value, why } => write!(
-                f,
-                "'{}' is no orchestrator's address to join: {why}. It is the gRPC address, such as 192.168.1.10:50051",
-                value.escape_debug()
-            ),
-            ConfigError::Name(bad) => write!(f, "--name: {bad}"),
-            ConfigError::Tag { key, why } => write!(f, "--tag '{}': {why}", key.escape_debug()),
-            ConfigError::Slots(given) => write!(f, "--slots {given} is out of range: use 1 to {MAX_SLOTS}"),
-            ConfigError::Token { from, why } => write!(f, "{from}: {why}"),
-            ConfigError::NoHome => {
-                f.write_str("there is no place for data, for HOME is not set. Give one with --data-dir DIR")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// Where settings that are no flags come from; tests give their own.
-pub struct Env<'a>(pub &'a dyn Fn(&str) -> Option<String>);
-
-impl Env<'_> {
-    /// The process's own. An empty variable counts as unset.
-    pub fn process() -> Env<'static> {
-        Env(&|key| std::env::var(key).ok())
-    }
-
-    fn get(&self, key: &str) -> Option<String> {
-        (self.0)(key).filter(|value| !value.is_empty())
-    }
-
-    /// The default places for data: `$XDG_DATA_HOME/cares`, `~/.local/share/cares`, and `/var/lib/cares` for a root
-    /// without a home.
-    ///
-    /// # Errors
-    /// `NoHome` when there is none.
-    pub fn data_base(&self) -> Result<PathBuf, ConfigError> {
-        let absolute = |path: String| Some(PathBuf::from(path)).filter(|path| path.is_absolute()); // as XDG asks
-        if let Some(xdg) = self.get("XDG_DATA_HOME").and_then(absolute) {
-            return Ok(xdg.join("cares"));
-        }
-        if let Some(home) = self.get("HOME").and_then(absolute) {
-            return Ok(home.join(".local/share/cares"));
-        }
-        if rustix::process::geteuid().is_root() {
-            return Ok(PathBuf::from("/var/lib/cares"));
-        }
-        Err(ConfigError::NoHome)
-    }
-
-    fn data_dir(&self, flag: Option<&String>) -> Option<PathBuf> {
-        flag.cloned().or_else(|| self.get("CARES_DATA_DIR")).map(PathBuf::from)
-    }
-
-    fn listen(
-        &self,
-        flag: &'static str,
-        given: Option<&String>,
-        variable: &str,
-        default: SocketAddr,
-    ) -> Result<SocketAddr, ConfigError> {
-        let Some(value) = given.cloned().or_else(|| self.get(variable)) else { return Ok(default) };
-        listen_address(flag, &value)
-    }
-
-    /// From the file of a flag, else from a variable.
-    pub fn token(
-        &self,
-        flag: &'static str,
-        file: Option<&String>,
-        variable: &'static str,
-    ) -> Result<Option<Secret>, ConfigError> {
-        let (from, secret) = match (file, self.get(variable).filter(|text| !text.trim().is_empty())) {
-            (Some(file), _) => (flag, Secret::in_file(file.as_ref())),
-            (None, Some(text)) => (variable, Secret::new(&text)),
-            (None, None) => return Ok(None),
-        };
-        secret.map(Some).map_err(|why| ConfigError::Token { from, why })
-    }
 }
 
 fn listen_address(flag: &'static str, value: &str) -> Result<SocketAddr, ConfigError> {
@@ -269,7 +229,12 @@ fn tags(given: &[(String, String)]) -> Result<BTreeMap<String, String>, ConfigEr
 
 impl OrchestratorConfig {
     /// Reads flags and environment.
-    pub fn new(flags: &cli::Orchestrator, env: &Env<'_>) -> Result<OrchestratorConfig, ConfigError> {
+    pub fn new(flags: &OrchestratorOptions, env: &Env<'_>) -> Result<OrchestratorConfig, ConfigError> {
+        OrchestratorConfig::with(flags, env, Of::Orchestrator)
+    }
+
+    /// `of`: whose limits there may be.
+    fn with(flags: &OrchestratorOptions, env: &Env<'_>, of: Of) -> Result<OrchestratorConfig, ConfigError> {
         let http = flags.http_addr.as_ref();
         let grpc = flags.grpc_addr.as_ref();
         let data_dir = env.data_dir(flags.data_dir.as_ref());
@@ -280,15 +245,31 @@ impl OrchestratorConfig {
             data_dir,
             open: flags.open,
             token: env.token("--token-file", flags.token_file.as_ref(), "AUTH_TOKEN")?,
+            worker_endpoints: Allowed::by("--worker-endpoints", &flags.worker_endpoints)?,
+            callbacks: Allowed::by("--callbacks", &flags.callbacks)?,
+            limits: env.limits(of, &flags.limit)?,
+            origins: Origins::read(&flags.allow_origin)
+                .map_err(ConfigError::Origin)?
+                .with_functions(&flags.function_host)
+                .map_err(ConfigError::FunctionHost)?,
+            jwt: issuer(flags)?,
+            tls: TlsFiles::new(flags.tls_cert.as_ref(), flags.tls_key.as_ref())?,
+            ca: env.get("CARES_CA").map(PathBuf::from),
+            certificate_life: env.seconds("CARES_CERTIFICATE_S", CERTIFICATE_S)?,
+            secret_key_file: flags.secret_key_file.as_ref().map(PathBuf::from),
+            secret_key_was: flags.secret_key_was.as_ref().map(PathBuf::from),
+            registry: RegistryConfig::read(flags, env)?,
+            runtimes: flags.runtimes.as_ref().map(PathBuf::from),
+            bases: flags.base.iter().cloned().collect(),
             headless: flags.headless,
-            log: LogConfig { format: flags.log_format, level: flags.log_level },
+            log: LogConfig { format: flags.log_format, level: flags.log_level, access: flags.access_log },
         })
     }
 
     /// Refuses addresses that others can reach while nobody would be asked for a token. `made`: there are tokens in its
     /// store.
     pub fn check_exposed(&self, made: bool) -> Result<(), ConfigError> {
-        if self.open || made || self.token.is_some() {
+        if self.open || made || self.token.is_some() || self.jwt.is_some() {
             return Ok(());
         }
         check_loopback("--http-addr", self.http_addr)?;
@@ -302,6 +283,11 @@ impl OrchestratorConfig {
 
     fn dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(|| self.data_base.join("orchestrator"))
+    }
+
+    /// The file with the key that secrets are sealed with.
+    pub fn secret_key_file(&self, data_dir: &std::path::Path) -> PathBuf {
+        self.secret_key_file.clone().unwrap_or_else(|| data_dir.join("secrets.key"))
     }
 
     /// Opens and locks its data folder.
@@ -341,11 +327,22 @@ impl WorkerConfig {
             slots,
             engine: flags.engine,
             open: flags.open,
+            limits: env.limits(Of::Worker, &flags.limit)?,
             join_token: join_token.or_else(|| token.clone()),
+            plain: false,
             token,
+            tls: TlsFiles::new(flags.tls_cert.as_ref(), flags.tls_key.as_ref())?,
             headless: flags.headless,
-            log: LogConfig { format: flags.log_format, level: flags.log_level },
+            log: LogConfig { format: flags.log_format, level: flags.log_level, access: flags.access_log },
         })
+    }
+
+    /// Refuses an address that others can reach while nobody would be asked for a token. `asked`: everybody is.
+    pub fn check_exposed(&self, asked: bool) -> Result<(), ConfigError> {
+        match self.worker_addr.filter(|_| !self.open && !asked) {
+            Some(address) => check_loopback("--worker-addr", address),
+            None => Ok(()),
+        }
     }
 
     /// Opens and locks its data folder.
@@ -360,19 +357,7 @@ impl WorkerConfig {
 impl UpConfig {
     /// Reads flags and environment. A data folder that is given holds both roles' folders.
     pub fn new(flags: &cli::Up, env: &Env<'_>) -> Result<UpConfig, ConfigError> {
-        let orchestrator = OrchestratorConfig::new(
-            &cli::Orchestrator {
-                headless: flags.headless,
-                http_addr: flags.http_addr.clone(),
-                grpc_addr: flags.grpc_addr.clone(),
-                data_dir: flags.data_dir.clone(),
-                log_format: flags.log_format,
-                log_level: flags.log_level,
-                open: flags.open,
-                token_file: flags.token_file.clone(),
-            },
-            env,
-        )?;
+        let orchestrator = OrchestratorConfig::with(&flags.options(), env, Of::Both)?;
         let orchestrator = OrchestratorConfig { data_dir: None, ..orchestrator };
         let mut join = orchestrator.grpc_addr;
         if join.ip().is_unspecified() {
@@ -381,20 +366,36 @@ impl UpConfig {
         let worker = WorkerConfig {
             orchestrator: join.to_string(),
             name: None,
-            worker_addr: None,
+            worker_addr: flags.worker_addr.as_ref().map(|v| listen_address("--worker-addr", v)).transpose()?,
             legacy_grpc_addr: None,
             data_dir: None,
             data_base: orchestrator.data_base.clone(),
             tags: BTreeMap::new(),
             slots: DEFAULT_SLOTS,
-            engine: Engine::Auto,
+            engine: flags.engine,
             open: flags.open,
             token: orchestrator.token.clone(),
-            join_token: None, // its orchestrator's own
+            limits: orchestrator.limits.clone(),
+            tls: flags.worker_addr.is_some().then(|| orchestrator.tls.clone()).flatten(), // else it is on loopback
+            join_token: None,                                                             // its orchestrator's own
+            plain: join.ip().to_canonical().is_loopback(),
             headless: flags.headless,
             log: orchestrator.log,
         };
         Ok(UpConfig { orchestrator, worker, demo: flags.demo })
+    }
+}
+
+/// The keys and their issuer go together.
+fn issuer(flags: &OrchestratorOptions) -> Result<Option<Issuer>, ConfigError> {
+    match (&flags.jwt_keys, &flags.jwt_issuer) {
+        (Some(keys), Some(issuer)) => {
+            let audience = flags.jwt_audience.clone();
+            Ok(Some(Issuer { keys: PathBuf::from(keys), issuer: issuer.clone(), audience }))
+        }
+        (None, None) if flags.jwt_audience.is_none() => Ok(None),
+        (Some(_), None) => Err(ConfigError::Jwt { needed: "--jwt-issuer" }),
+        (None, _) => Err(ConfigError::Jwt { needed: "--jwt-keys" }),
     }
 }
 
@@ -404,96 +405,4 @@ fn base_of(data_dir: Option<&PathBuf>, env: &Env<'_>) -> Result<PathBuf, ConfigE
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOME: Env<'static> = Env(&|key| (key == "HOME").then(|| "/home/me".to_string()));
-
-    fn worker(address: &str) -> cli::Worker {
-        cli::Worker { address: address.to_string(), ..Default::default() }
-    }
-
-    #[test]
-    fn flags_come_before_the_environment_before_defaults() {
-        let env = Env(&|key| match key {
-            "CARES_HTTP_ADDR" => Some("127.0.0.1:1".to_string()),
-            "CARES_GRPC_ADDR" => Some(String::new()),
-            "XDG_DATA_HOME" => Some("/x".to_string()),
-            _ => None,
-        });
-        let mut flags = cli::Orchestrator::default();
-        let config = OrchestratorConfig::new(&flags, &env).unwrap();
-        assert_eq!((config.http_addr.port(), config.grpc_addr), (1, DEFAULT_GRPC_ADDR));
-        assert_eq!((config.data_dir, config.data_base), (None, PathBuf::from("/x/cares")));
-        flags.http_addr = Some("localhost:0".to_string());
-        assert_eq!(OrchestratorConfig::new(&flags, &env).unwrap().http_addr, "127.0.0.1:0".parse().unwrap());
-        assert_eq!(HOME.data_base().unwrap(), PathBuf::from("/home/me/.local/share/cares"));
-    }
-
-    #[test]
-    fn beyond_loopback_needs_open_and_says_so() {
-        for beyond in ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", "[::ffff:10.0.0.1]:80"] {
-            let mut flags = cli::Orchestrator { grpc_addr: Some(beyond.to_string()), ..Default::default() };
-            let text = OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(false).unwrap_err().to_string();
-            assert!(text.contains("--grpc-addr") && text.contains("--open"), "{text}");
-            flags.open = true;
-            assert!(OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(false).is_ok());
-            flags.open = false;
-            assert!(OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(true).is_ok());
-            let env = Env(&|key| (key == "AUTH_TOKEN" || key == "HOME").then(|| "/home/me".to_string()));
-            assert!(OrchestratorConfig::new(&flags, &env).unwrap().check_exposed(false).is_ok());
-        }
-        for near in ["127.9.9.9:1", "[::1]:1"] {
-            let flags = cli::Orchestrator { http_addr: Some(near.to_string()), ..Default::default() };
-            assert!(OrchestratorConfig::new(&flags, &HOME).unwrap().check_exposed(false).is_ok(), "{near}");
-        }
-        let flags = cli::Orchestrator { http_addr: Some("8080".to_string()), ..Default::default() };
-        assert!(OrchestratorConfig::new(&flags, &HOME).unwrap_err().to_string().contains("--http-addr '8080'"));
-    }
-
-    #[test]
-    fn a_worker_joins_a_grpc_address() {
-        for (given, kept) in [
-            ("10.0.0.1", "10.0.0.1:50051"),
-            ("host:1", "host:1"),
-            ("::1", "[::1]:50051"),
-            ("[::1]", "[::1]:50051"),
-            ("[::1]:5", "[::1]:5"),
-        ] {
-            assert_eq!(WorkerConfig::new(&worker(given), &HOME).unwrap().orchestrator, kept);
-        }
-        for bad in ["", "http://h:1", "h:0", "h:x", ":1", "a b", "h:70000"] {
-            assert!(WorkerConfig::new(&worker(bad), &HOME).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn errors_name_the_flag() {
-        let text = |change: fn(&mut cli::Worker)| {
-            let mut flags = worker("h");
-            change(&mut flags);
-            WorkerConfig::new(&flags, &HOME).unwrap_err().to_string()
-        };
-        assert!(text(|w| w.name = Some("No".to_string())).starts_with("--name"));
-        assert!(text(|w| w.slots = Some(0)).starts_with("--slots 0"));
-        assert!(text(|w| w.slots = Some(65_537)).starts_with("--slots 65537"));
-        assert!(text(|w| w.tag = vec![("a".into(), "1".into()), ("a".into(), "2".into())]).starts_with("--tag 'a'"));
-        assert!(text(|w| w.worker_addr = Some("0.0.0.0:9".to_string())).starts_with("--worker-addr"));
-        assert!(text(|w| w.legacy_grpc_addr = Some("0.0.0.0:9".to_string())).starts_with("--legacy-grpc-addr"));
-        assert!(ConfigError::NoHome.to_string().contains("--data-dir"));
-    }
-
-    #[test]
-    fn up_puts_both_roles_below_one_folder() {
-        let flags = cli::Up {
-            data_dir: Some("/d".to_string()),
-            grpc_addr: Some("0.0.0.0:7".to_string()),
-            open: true,
-            ..Default::default()
-        };
-        let config = UpConfig::new(&flags, &HOME).unwrap();
-        assert_eq!(config.worker.orchestrator, "127.0.0.1:7");
-        assert_eq!((config.orchestrator.data_dir, config.worker.data_dir), (None, None));
-        assert_eq!((config.orchestrator.data_base, config.worker.data_base), ("/d".into(), "/d".into()));
-    }
-}
+mod tests;

@@ -1,12 +1,19 @@
 //! A role's folder on disk: makes it, checks it, and holds it for this process alone. Must never know what is kept there.
 
+use crate::clock;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The lock, in the folder; its text is the pid of who holds it.
 const LOCK_FILE: &str = "lock";
+/// A process that was killed as it forked leaves the lock to its child until that executes or ends.
+const HEIR_LIMIT: Duration = Duration::from_secs(5);
+const HEIR_PAUSE: Duration = Duration::from_millis(10);
 /// How many default places are tried; nobody runs more workers on a machine than this.
 const MAX_PLACES: u32 = 1000;
 
@@ -79,15 +86,18 @@ impl DataDir {
             .mode(0o600)
             .open(path.join(LOCK_FILE))
             .map_err(not_writable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let read = lock.take(32).read_to_string(&mut pid);
-                let pid = read.ok().and_then(|_| pid.trim().parse().ok());
+        let since = clock::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(not_writable(error)),
+            }
+            let pid = holder(&mut lock);
+            if pid.is_none_or(is_alive) || since.elapsed() > HEIR_LIMIT {
                 return Err(DataDirError::InUse { dir: path.to_path_buf(), pid });
             }
-            Err(TryLockError::Error(error)) => return Err(not_writable(error)),
+            std::thread::sleep(HEIR_PAUSE);
         }
         // Writing the pid is the check that there is room and the right to write.
         let write = |lock: &mut File| {
@@ -116,6 +126,32 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Who wrote its pid last.
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut pid = String::new();
+    lock.rewind().ok()?;
+    lock.take(32).read_to_string(&mut pid).ok()?;
+    pid.trim().parse().ok()
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+}
+
+/// Writes a file that is there whole or not at all, for this user alone; makes its folder.
+pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&part, path)?;
+    File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]
@@ -154,6 +190,24 @@ pub(crate) mod tests {
         assert!(text.contains(&pid) && text.contains("a/b") && text.contains("--data-dir"), "{text}");
         drop(held);
         DataDir::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_dead_holders_child_is_waited_for() {
+        let scratch = Scratch::new();
+        drop(DataDir::open(&scratch.0).unwrap());
+        let heirs = File::options().read(true).write(true).open(scratch.0.join(LOCK_FILE)).unwrap();
+        heirs.lock().unwrap();
+        let nobody = u32::MAX; // beyond any pid
+        fs::write(scratch.0.join(LOCK_FILE), nobody.to_string()).unwrap();
+        let waiting = std::thread::spawn({
+            let dir = scratch.0.clone();
+            move || DataDir::open(&dir).map(drop)
+        });
+        std::thread::sleep(HEIR_PAUSE * 5); // it must be waiting, not have failed
+        assert!(!waiting.is_finished());
+        drop(heirs);
+        waiting.join().unwrap().unwrap();
     }
 
     #[test]

@@ -18,6 +18,13 @@ pub enum Error {
         /// The cause, as the operating system puts it where it has one.
         why: String,
     },
+    /// No connection over TLS: the other end could not show who it is, or does not speak it.
+    Untrusted {
+        /// The orchestrator's address, as given.
+        url: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
     /// A connection was made, but the answer was not complete in time.
     Timeout {
         /// The orchestrator's address, as given.
@@ -54,6 +61,14 @@ impl Error {
         }
     }
 
+    /// The answer's error whole, when there was one.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Error::Api(problem) => Some(problem),
+            _ => None,
+        }
+    }
+
     /// The problem's stable code, such as `function_not_found`; empty when there was none.
     pub fn code(&self) -> &str {
         match self {
@@ -71,6 +86,7 @@ impl fmt::Display for Error {
                 None => write!(f, "the orchestrator answered with status {}", problem.status),
             },
             Error::Unreachable { url, why } => write!(f, "cannot reach the orchestrator at {url}: {why}"),
+            Error::Untrusted { url, why } => write!(f, "no safe connection to the orchestrator at {url}: {why}"),
             Error::Timeout { url, after } if after.is_zero() => {
                 write!(f, "the orchestrator at {url} did not answer in time. See 'cares doctor', or try again")
             }
@@ -87,7 +103,7 @@ impl fmt::Display for Error {
             Error::BadUrl { url, why } => {
                 write!(
                     f,
-                    "'{}' is no orchestrator's address: {why}. It looks like http://HOST:8080",
+                    "'{}' is no orchestrator's address: {why}. It looks like http://HOST:8080 or https://HOST:8080",
                     url.escape_debug()
                 )
             }

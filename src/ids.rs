@@ -8,7 +8,7 @@ pub fn random_hex(bytes: usize) -> String {
         log::error!("the system gives no random bytes: {error}");
         std::process::exit(1);
     }
-    buffer.iter().map(|b| format!("{b:02x}")).collect()
+    crate::hex::hex(buffer)
 }
 
 /// A random number below `limit`, for spreading things; not for secrets. 0 when the system gives none.

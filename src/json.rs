@@ -32,9 +32,32 @@ pub fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     // First as JSON alone: where it should name a field, serde_json takes some wrong types for bad syntax.
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
-        let (field, why) = (error.path().to_string(), error.inner());
-        JsonError::Field(if field == "." { why.to_string() } else { format!("field `{field}`: {why}") })
+        let (field, why) = (error.path().to_string(), plain(&error.inner().to_string()));
+        JsonError::Field(if field == "." { why } else { format!("field `{field}`: {why}") })
     })
+}
+
+/// What serde calls by Rust's words, in those of whoever writes JSON.
+const WORDS: [(&str, &str); 10] = [
+    ("u8", "a whole number, 0 to 255"),
+    ("u16", "a whole number, 0 to 65535"),
+    ("u32", "a whole number, 0 to 4294967295"),
+    ("u64", "a whole number, not below 0"),
+    ("usize", "a whole number, not below 0"),
+    ("f64", "a number"),
+    ("a boolean", "true or false"),
+    ("a map", "an object"),
+    ("a sequence", "a list"),
+    ("string or map", "a word"),
+];
+
+fn plain(why: &str) -> String {
+    let Some((before, expected)) = why.rsplit_once("expected ") else { return why.into() };
+    let (expected, place) =
+        expected.split_once(" at line").map_or((expected, String::new()), |(e, p)| (e, format!(" at line{p}")));
+    let word = WORDS.iter().find(|(rust, _)| *rust == expected).map(|(_, word)| *word);
+    let word = word.or(expected.starts_with("struct ").then_some("an object")).unwrap_or(expected);
+    format!("{before}expected {word}{place}")
 }
 
 #[cfg(test)]
@@ -52,6 +75,14 @@ mod tests {
         field(r#"{"name":7}"#, "name");
         field(r#"{"constraints":{"tags":{"a":1}}}"#, "constraints.tags.a");
         field(r#"{"nmae":"x"}"#, "nmae");
+        field(r#"{"concurrency":"8"}"#, "expected a whole number, 0 to 4294967295");
+        field(r#"{"memory_mb":-1}"#, "expected a whole number, not below 0");
+        field(r#"{"timeout_s":"1"}"#, "expected a number");
+        field(r#"{"public":1}"#, "expected true or false");
+        field(r#"{"env":[]}"#, "expected an object");
+        field(r#"{"command":"ls"}"#, "expected a list");
+        field(r#"{"constraints":7}"#, "expected an object");
+        field(r#"{"mode":7}"#, "mode");
         for text in ["", "  ", "[]", "null", "{", "{} x", "\u{feff}{}", "{\"name\":}"] {
             assert!(matches!(why(text), JsonError::Syntax(_)), "{text}");
         }

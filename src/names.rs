@@ -4,6 +4,8 @@ use std::fmt;
 
 /// Longest name, in bytes: what fits a DNS label.
 pub const MAX_NAME_LEN: usize = 63;
+/// Of a name or path that nothing has.
+const SHOWN_CHARS: usize = 80;
 
 /// Why a name is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,14 @@ pub fn check_name(name: &str) -> Result<(), BadName> {
     Err(BadName(name.chars().take(MAX_NAME_LEN + 1).collect()))
 }
 
+/// What a stranger asked for by name, as an error repeats it: it may be tens of kilobytes, the message need not be.
+pub fn shown(asked: &str) -> String {
+    match asked.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &asked[..end]),
+        None => asked.to_string(),
+    }
+}
+
 /// Turns any text, such as a folder's name, into a name; `None` when nothing of it can be kept.
 pub fn suggest_name(text: &str) -> Option<String> {
     let mut name = String::new();
@@ -51,6 +61,13 @@ pub fn suggest_name(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_repeated_in_brief() {
+        assert_eq!(shown("nope"), "nope");
+        assert_eq!(shown(&"é".repeat(80)), "é".repeat(80));
+        assert_eq!(shown(&"é".repeat(81)), "é".repeat(80) + "…");
+    }
 
     #[test]
     fn names_are_dns_labels() {

@@ -2,7 +2,9 @@
 
 use crate::clock;
 use crate::lanes::{self, Wired};
+use crate::lock::lock;
 use crate::rt::{self, Receiver};
+use crate::tls::{Secured, Session};
 use async_io::Async;
 use bytes::Bytes;
 use futures_lite::future;
@@ -15,11 +17,14 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAdd
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 /// After a connection could not be taken.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Between two words in the log about that.
+const ACCEPT_TOLD: Duration = Duration::from_secs(10);
 /// A silent connection that is probed: the first time, again, and how often in vain before it is given up.
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(10);
@@ -46,6 +51,14 @@ enum Stream {
     /// Elsewhere.
     Tcp(Async<TcpStream>),
     Unix(Async<UnixStream>),
+    /// One of the above, with what is said over it encrypted.
+    Tls(Box<Secured>),
+}
+
+/// A socket on its way to another thread.
+pub struct Moving {
+    stream: TcpStream,
+    session: Option<Box<Session>>,
 }
 
 /// A connected socket.
@@ -71,10 +84,40 @@ impl Socket {
     }
 
     /// Gives it up, for another thread to take over; `None` when it is no such socket.
-    pub fn into_inner(self) -> Option<TcpStream> {
+    pub fn into_moving(self) -> Option<Moving> {
         match self.stream {
-            Stream::Tcp(stream) => stream.into_inner().ok(),
+            Stream::Tcp(stream) => Some(Moving { stream: stream.into_inner().ok()?, session: None }),
+            Stream::Tls(secured) => {
+                let (under, session) = secured.into_parts();
+                Some(Moving { session: Some(session), ..under.into_moving()? })
+            }
             Stream::Wired(_) | Stream::Unix(_) => None,
+        }
+    }
+
+    /// Takes one over that another thread gave up. It belongs to the lane this runs on, if it is one.
+    pub fn of_moving(Moving { stream, session }: Moving) -> io::Result<Self> {
+        let under = Socket::over(stream)?;
+        Ok(match session {
+            Some(session) => Socket::secured(Secured::of_parts(under, session)),
+            None => under,
+        })
+    }
+
+    fn secured(secured: Secured) -> Self {
+        Socket { stream: Stream::Tls(Box::new(secured)), drained: false, forgiving: false }
+    }
+
+    /// Encrypts all that is said over it from now on.
+    pub async fn secure(self, connection: impl Into<rustls::Connection>) -> io::Result<Self> {
+        Secured::over(self, connection.into()).await.map(Socket::secured)
+    }
+
+    /// What the other end has shown of itself under TLS, and was found good.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match &self.stream {
+            Stream::Tls(secured) => secured.peer_certificate().map(AsRef::as_ref),
+            _ => None,
         }
     }
 
@@ -146,12 +189,13 @@ impl Socket {
         }
     }
 
-    /// Ends the connection, or one direction of it.
+    /// Ends the connection, or one direction of it, at once: `poll_shutdown` says goodbye first.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match &self.stream {
             Stream::Wired(stream) => stream.get_ref().shutdown(how),
             Stream::Tcp(stream) => stream.get_ref().shutdown(how),
             Stream::Unix(stream) => stream.get_ref().shutdown(how),
+            Stream::Tls(secured) => secured.under().shutdown(how),
         }
     }
 
@@ -168,6 +212,7 @@ impl Socket {
     pub fn poll_left(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.stream {
             Stream::Wired(wired) => wired.poll_left(cx),
+            Stream::Tls(secured) => secured.under().poll_left(cx),
             Stream::Tcp(_) | Stream::Unix(_) => Poll::Pending,
         }
     }
@@ -190,14 +235,20 @@ impl Socket {
         match &self.stream {
             Stream::Wired(stream) => Some(stream.get_ref()),
             Stream::Tcp(stream) => Some(stream.get_ref()),
+            Stream::Tls(secured) => secured.under().tcp(),
             Stream::Unix(_) => None,
         }
     }
 
     /// Whether the other end is this very machine, as far as addresses tell.
     pub fn leads_home(&self) -> bool {
-        let peer = self.tcp().and_then(|stream| stream.peer_addr().ok()).map(|a| a.ip());
+        let peer = self.peer_ip();
         peer.is_some_and(|ip| ip.is_loopback()) || (peer.is_some() && peer == self.local_ip())
+    }
+
+    /// The other end's address.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        self.tcp().and_then(|stream| stream.peer_addr().ok()).map(|a| a.ip())
     }
 
     /// This machine's address on the connection.
@@ -211,12 +262,15 @@ impl Socket {
     }
 
     /// Waits for the first byte without taking it; `None` when the other end closed.
-    pub async fn peek_first(&self) -> io::Result<Option<u8>> {
+    pub async fn peek_first(&mut self) -> io::Result<Option<u8>> {
         let mut first = [0];
-        match &self.stream {
-            Stream::Tcp(stream) => Ok((stream.peek(&mut first).await? > 0).then_some(first[0])),
-            Stream::Wired(_) | Stream::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        let n = match &mut self.stream {
+            Stream::Tcp(stream) => stream.peek(&mut first).await?,
+            Stream::Wired(wired) => poll_fn(|cx| wired.poll_read(cx, 1, |stream| stream.peek(&mut first))).await?,
+            Stream::Tls(secured) => return poll_fn(|cx| secured.poll_peek(cx)).await,
+            Stream::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        Ok((n > 0).then_some(first[0]))
     }
 
     /// Reads just this many bytes.
@@ -239,18 +293,19 @@ impl Socket {
                 n => bytes = &bytes[n..],
             }
         }
-        Ok(())
+        poll_fn(|cx| Write::poll_flush(Pin::new(&mut *self), cx)).await
     }
 
     /// Reads without asking again for what is known not to be there.
     pub fn poll_into(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
         let drained = &mut self.drained;
-        match &self.stream {
+        match &mut self.stream {
             Stream::Wired(wired) => wired.poll_read(cx, into.len(), |mut stream| stream.read(into)),
             Stream::Tcp(stream) => poll_async(drained, into, |b| stream.get_ref().read(b), || stream.poll_readable(cx)),
             Stream::Unix(stream) => {
                 poll_async(drained, into, |b| stream.get_ref().read(b), || stream.poll_readable(cx))
             }
+            Stream::Tls(secured) => secured.poll_read(cx, into),
         }
     }
 }
@@ -295,16 +350,23 @@ impl Write for Socket {
             Stream::Wired(wired) => wired.poll_write(cx, |mut stream| stream.write(bytes)),
             Stream::Tcp(stream) => FuturesWrite::poll_write(Pin::new(stream), cx, bytes),
             Stream::Unix(stream) => FuturesWrite::poll_write(Pin::new(stream), cx, bytes),
+            Stream::Tls(secured) => secured.poll_write(cx, &[IoSlice::new(bytes)]),
         });
         Poll::Ready(self.written(result, bytes.len()))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(())) // the kernel has it
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tls(secured) => secured.poll_sent(cx),
+            _ => Poll::Ready(Ok(())), // the kernel has it
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown(Shutdown::Write))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tls(secured) => secured.poll_shutdown(cx),
+            _ => Poll::Ready(self.shutdown(Shutdown::Write)),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -320,6 +382,7 @@ impl Write for Socket {
             Stream::Wired(wired) => wired.poll_write(cx, |mut stream| stream.write_vectored(bytes)),
             Stream::Tcp(stream) => FuturesWrite::poll_write_vectored(Pin::new(stream), cx, bytes),
             Stream::Unix(stream) => FuturesWrite::poll_write_vectored(Pin::new(stream), cx, bytes),
+            Stream::Tls(secured) => secured.poll_write(cx, bytes),
         });
         Poll::Ready(self.written(result, bytes.iter().map(|b| b.len()).sum()))
     }
@@ -342,10 +405,20 @@ pub async fn accept(listener: &Async<TcpListener>, stop: &Receiver<()>) -> Optio
         match accepted.await? {
             Ok(accepted) => return Some(accepted),
             Err(error) => {
-                log::warn!("cannot take a connection: {error}");
+                tell_not_taken(&error);
                 clock::after(ACCEPT_AGAIN).await;
             }
         }
+    }
+}
+
+fn tell_not_taken(error: &io::Error) {
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut told = lock(&TOLD);
+    let now = clock::now();
+    if told.is_none_or(|last| now - last >= ACCEPT_TOLD) {
+        *told = Some(now);
+        log::warn!("cannot take a connection: {error}");
     }
 }
 

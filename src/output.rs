@@ -9,6 +9,9 @@ use std::io::{self, IsTerminal, Write};
 /// What stands where there is nothing.
 pub const NONE: &str = "<none>";
 
+/// Of a digest that are shown in tables.
+pub const DIGITS: usize = 12;
+
 /// One column of a table.
 pub struct Column<T: 'static> {
     pub head: &'static str,
@@ -16,20 +19,35 @@ pub struct Column<T: 'static> {
     pub wide: bool,
     /// Coloured by its word.
     pub status: bool,
+    /// A sentence: stands last, so that its spaces part nothing.
+    pub words: bool,
     pub cell: fn(&T, Timestamp) -> String,
 }
 
 impl<T> Column<T> {
     pub const fn new(head: &'static str, cell: fn(&T, Timestamp) -> String) -> Column<T> {
-        Column { head, wide: false, status: false, cell }
+        Column { head, wide: false, status: false, words: false, cell }
     }
 
     pub const fn wide(head: &'static str, cell: fn(&T, Timestamp) -> String) -> Column<T> {
-        Column { head, wide: true, status: false, cell }
+        Column { head, wide: true, status: false, words: false, cell }
     }
 
     pub const fn status(head: &'static str, cell: fn(&T, Timestamp) -> String) -> Column<T> {
-        Column { head, wide: false, status: true, cell }
+        Column { head, wide: false, status: true, words: false, cell }
+    }
+
+    pub const fn words(head: &'static str, cell: fn(&T, Timestamp) -> String) -> Column<T> {
+        Column { head, wide: true, status: false, words: true, cell }
+    }
+
+    fn shown(&self, item: &T, now: Timestamp) -> String {
+        let text = one_line((self.cell)(item, now).trim());
+        match (text.is_empty(), self.words) {
+            (true, _) => NONE.to_string(),
+            (false, true) => text,
+            (false, false) => text.split_whitespace().collect::<Vec<_>>().join("-"),
+        }
     }
 }
 
@@ -43,6 +61,15 @@ pub fn print(text: &str) -> io::Result<()> {
 /// Writes a line to stderr; that nobody reads it is no reason to fail.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether what was said on stderr can be taken back and said anew.
+pub fn redraws() -> bool {
+    io::stderr().is_terminal() && !dumb()
+}
+
+fn dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Says on stderr what is being done, unless asked to be quiet.
@@ -75,7 +102,7 @@ pub fn lines<T>(options: &ClientOptions, items: &[&T], columns: &[Column<T>]) ->
     let now = Timestamp::now();
     match options.output.unwrap_or_default() {
         Format::Name => match columns.first() {
-            Some(column) => items.iter().map(|item| clean(&(column.cell)(item, now)) + "\n").collect(),
+            Some(column) => items.iter().map(|item| column.shown(item, now) + "\n").collect(),
             None => Vec::new(),
         },
         format => table(items, columns, format == Format::Wide, !options.quiet, colour(), now),
@@ -108,12 +135,13 @@ pub fn fields(fields: &[(&str, String)]) -> String {
 }
 
 fn table<T>(items: &[&T], columns: &[Column<T>], wide: bool, head: bool, colour: bool, now: Timestamp) -> Vec<String> {
-    let columns: Vec<&Column<T>> = columns.iter().filter(|column| wide || !column.wide).collect();
+    let mut columns: Vec<&Column<T>> = columns.iter().filter(|column| wide || !column.wide).collect();
+    columns.sort_by_key(|column| column.words);
     let mut rows: Vec<Vec<String>> = Vec::with_capacity(items.len() + 1);
     if head {
         rows.push(columns.iter().map(|column| column.head.to_string()).collect());
     }
-    rows.extend(items.iter().map(|item| columns.iter().map(|column| clean(&(column.cell)(item, now))).collect()));
+    rows.extend(items.iter().map(|item| columns.iter().map(|column| column.shown(item, now)).collect()));
     let widths: Vec<usize> =
         (0..columns.len()).map(|at| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0)).collect();
     let mut lines = Vec::with_capacity(rows.len());
@@ -137,15 +165,21 @@ fn table<T>(items: &[&T], columns: &[Column<T>], wide: bool, head: bool, colour:
 /// Whether stdout takes colour: a terminal that is not asked to be plain.
 pub fn colour() -> bool {
     let set = |key| std::env::var_os(key).is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stdout().is_terminal() && !set("NO_COLOR") && !dumb()
+}
+
+/// A status, coloured where that is wanted.
+pub fn paint_if(word: &str) -> String {
+    if colour() { paint(word, word) } else { word.to_string() }
 }
 
 /// Colours `text` as the status `word` calls for; the word stays, so that colour never stands alone.
 pub fn paint(text: &str, word: &str) -> String {
     let code = match word {
         "active" | "running" | "ok" | "warm" | "succeeded" => 32,
-        "draining" | "starting" | "warn" | "queued" | "active,cordoned" | "draining,cordoned" => 33,
-        "disconnected" | "disconnected,cordoned" | "failing" | "fail" | "failed" => 31,
+        "draining" | "starting" | "warn" | "queued" | "active,cordoned" | "draining,cordoned" | "stopped"
+        | "no-image" => 33,
+        "disconnected" | "disconnected,cordoned" | "revoked" | "revoked,cordoned" | "failing" | "fail" | "failed" => 31,
         _ => return text.to_string(),
     };
     format!("\x1b[{code}m{text}\x1b[0m")
@@ -159,6 +193,14 @@ pub fn age(time: &str, now: Timestamp) -> String {
         s @ ..3600 => format!("{}m", s / 60),
         s @ ..86_400 => format!("{}h", s / 3600),
         s => format!("{}d", s / 86_400),
+    }
+}
+
+/// An image, of a bundle's digest the first letters: they tell it apart.
+pub fn image(image: &str, digits: usize) -> String {
+    match image.strip_prefix("bundle:") {
+        Some(digest) => format!("bundle:{}", digest.chars().take(digits).collect::<String>()),
+        None => image.to_string(),
     }
 }
 
@@ -178,15 +220,36 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1}TiB")
 }
 
-/// A cell: something, without spaces and without what a terminal would obey.
-fn clean(text: &str) -> String {
-    let text: String = printable(text.trim()).split_whitespace().collect::<Vec<_>>().join("-");
-    if text.is_empty() { NONE.to_string() } else { text }
-}
-
 /// Text from elsewhere with its control characters made harmless; lines stay lines.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !matches!(c, '\t' | '\n') { '?' } else { c }).collect()
+}
+
+/// A line that somebody else wrote, with its end, for stdout: a terminal must not be told by it to do anything.
+pub fn line(text: &str) -> String {
+    match io::stdout().is_terminal() {
+        true => harmless(text) + "\n",
+        false => format!("{text}\n"),
+    }
+}
+
+/// Colours stay; no other control character does.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.strip_suffix('\r').unwrap_or(text);
+    while let Some(c) = rest.chars().next() {
+        let colour = rest.strip_prefix("\x1b[").and_then(|set| {
+            let end = set.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+            (set.as_bytes()[end] == b'm').then_some("\x1b[".len() + end + 1)
+        });
+        let taken = colour.unwrap_or(c.len_utf8());
+        match colour.is_none() && c.is_control() && c != '\t' {
+            true => shown.push('?'),
+            false => shown.push_str(&rest[..taken]),
+        }
+        rest = &rest[taken..];
+    }
+    shown
 }
 
 /// The same on one line.
@@ -210,9 +273,10 @@ fn width(text: &str) -> usize {
 mod tests {
     use super::*;
 
-    const COLUMNS: [Column<(&str, &str)>; 4] = [
+    const COLUMNS: [Column<(&str, &str)>; 5] = [
         Column::new("NAME", |row, _| row.0.to_string()),
         Column::status("STATUS", |row, _| row.1.to_string()),
+        Column::words("WHY", |row, _| format!("because of\n {}", row.0)),
         Column::wide("EXTRA", |_, _| "x".to_string()),
         Column::new("AGE", |_, now| age("2025-01-01T00:00:00Z", now)),
     ];
@@ -230,8 +294,23 @@ mod tests {
             "NAME      STATUS    AGE\na         active    2m\n日本      <none>    2m\nb-c?[2J   failing   2m\n";
         assert_eq!(text, wanted);
         let wide = table(&rows, &COLUMNS, true, true, false, now()).concat();
-        assert!(wide.starts_with("NAME") && wide.lines().all(|line| line.split_whitespace().count() == 4), "{wide}");
+        let wanted = "NAME      STATUS    EXTRA   AGE   WHY\na         active    x       2m    because of  a\n";
+        assert!(wide.starts_with(wanted) && wide.ends_with("because of  b c?[2J\n"), "{wide}");
         assert!(table(&rows, &COLUMNS, false, false, true, now())[0].starts_with("a         \x1b[32mactive\x1b[0m"));
+    }
+
+    #[test]
+    fn what_others_wrote_colours_a_terminal_and_tells_it_nothing_else() {
+        for (text, wanted) in [
+            ("plain\ttext ü", "plain\ttext ü"),
+            ("\x1b[1;31mred\x1b[0m\x1b[m", "\x1b[1;31mred\x1b[0m\x1b[m"),
+            ("\x1b]0;title\x07\x1b[2J\x1b[3", "?]0;title??[2J?[3"),
+            ("\x1b[?25l\x1b[1;1H\u{9b}2J", "?[?25l?[1;1H?2J"),
+            ("half\rway\r", "half?way"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(text), wanted, "{text:?}");
+        }
     }
 
     #[test]

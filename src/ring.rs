@@ -1,9 +1,10 @@
 //! The last entries of something that goes on, with increasing ids, for anyone to follow. A slow follower misses entries;
 //! it never holds up who adds them.
 
+use crate::lock::lock;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 /// Entries a follower is given at once.
@@ -104,13 +105,23 @@ impl<T> Ring<T> {
         (self.follower(&mut entries, after), last)
     }
 
+    /// The newest entry that is like this.
+    pub fn last(&self, is_so: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.lock().ring.iter().rev().map(|(_, _, entry)| entry).find(|entry| is_so(entry)).cloned()
+    }
+
+    /// The id of the last entry that is kept; 0 when none is.
+    pub fn newest(&self) -> u64 {
+        self.lock().ring.back().map_or(0, |(id, ..)| *id)
+    }
+
     fn follower(self: &Arc<Self>, entries: &mut Entries<T>, after: u64) -> Follower<T> {
         entries.next_follower += 1;
         Follower { ring: self.clone(), number: entries.next_follower, after }
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries<T>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 }
 

@@ -8,12 +8,10 @@ use hyper::client::conn::http2 as client;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::uri::{Authority, Scheme, Uri};
 use hyper::server::conn::http2 as server;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::body::Body;
@@ -24,25 +22,32 @@ use tonic::codegen::Service;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(2);
 
-/// For a new connection's first request: who says less than that holds a file for nothing.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// For a new connection to show that it is worth its file.
+const WORTH_IT: Duration = Duration::from_secs(10);
 
-/// Serves one connection until it ends; once `stop` resolves, until the calls under way have ended.
-pub async fn serve<S>(socket: Socket, service: S, stop: impl Future<Output = ()>) -> hyper::Result<()>
+/// Serves one connection until it ends; once `stop` resolves, until the calls under way have ended. Nothing
+/// is taken of a call whose headers are not admitted. A connection that is not `worth_it` after a while is cut.
+pub async fn serve<S>(
+    socket: Socket,
+    service: S,
+    admit: impl Fn(&HeaderMap) -> Result<(), tonic::Status>,
+    worth_it: impl Fn() -> bool,
+    stop: impl Future<Output = ()>,
+) -> hyper::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
-    let told = asked.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        told.store(true, Ordering::Relaxed);
         let limit = grpc_timeout(&request);
-        let answer = service.clone().call(request);
+        let answer = admit(request.headers()).map(|()| service.clone().call(request));
         async move {
-            match limit {
-                Some(limit) => Ok(clock::timeout(limit, answer).await.unwrap_or_else(|| Ok(too_late()))?),
-                None => answer.await,
+            match (answer, limit) {
+                (Err(status), _) => Ok(status.into_http()),
+                (Ok(answer), Some(limit)) => {
+                    Ok(clock::timeout(limit, answer).await.unwrap_or_else(|| Ok(too_late()))?)
+                }
+                (Ok(answer), None) => answer.await,
             }
         }
     });
@@ -51,17 +56,17 @@ where
         .keep_alive_interval(KEEPALIVE_EVERY)
         .keep_alive_timeout(KEEPALIVE_ANSWER)
         .max_header_list_size(16 * 1024)
-        .max_concurrent_streams(64) // one worker needs two; a hostile one gets no more
+        .max_concurrent_streams(16) // one worker needs two, and more while it fetches bundles; each may hold a message
         .serve_connection(socket, service);
     let mut connection = pin!(connection);
     let mut stop = pin!(stop);
     let mut stopping = false;
-    let mut first = Some(clock::after(FIRST_REQUEST));
+    let mut first = Some(clock::after(WORTH_IT));
     std::future::poll_fn(move |cx| {
         if let Some(limit) = &mut first
             && Pin::new(limit).poll(cx).is_ready()
         {
-            if !asked.load(Ordering::Relaxed) {
+            if !worth_it() {
                 return Poll::Ready(Ok(()));
             }
             first = None;

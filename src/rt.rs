@@ -15,6 +15,15 @@ where
     drop(async_std::task::spawn(future)); // dropping an async-std handle detaches
 }
 
+/// Runs a future to its end, also when nobody waits for that any more: what was begun in memory is then finished on disk.
+pub async fn to_its_end<T, F>(future: F) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    async_std::task::spawn(future).await // dropping its handle detaches it
+}
+
 /// Starts a task that ends when the returned guard is dropped; waiting for the guard gives what the task returned.
 pub fn spawn_scoped<T, F>(future: F) -> Scoped<T>
 where

@@ -1,9 +1,11 @@
 //! From the flags of `register` and `scale` to the settings that are sent, for the command line and the terminal's. Must never ask
 //! anyone whether they are right.
 
+pub mod task;
+
 use crate::cli::{Register, Scale};
 use crate::names::check_name;
-use crate::types::{self, FunctionSpec, Mode};
+use crate::types::{self, FunctionSpec, Mode, Secrets};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,6 +25,7 @@ pub fn from_flags(flags: &Register) -> Result<FunctionSpec, String> {
         image: flags.image.clone(),
         mode,
         env: pairs("--env", &flags.env)?,
+        secrets: secrets(flags)?,
         timeout_s: flags.timeout_s,
         memory_mb: flags.memory_mb,
         cpu: flags.cpu,
@@ -38,8 +41,16 @@ pub fn from_flags(flags: &Register) -> Result<FunctionSpec, String> {
         schedule: flags.schedule.clone(),
         schedule_zone: flags.schedule_zone.clone(),
         public: flags.public.then_some(true),
+        rate_per_s: flags.rate_per_s,
+        calls_at_once: flags.calls_at_once,
         ..Default::default()
     })
+}
+
+fn secrets(flags: &Register) -> Result<Option<Secrets>, String> {
+    let (env, files) = (pairs("--secret", &flags.secret)?, pairs("--secret-file", &flags.secret_file)?);
+    let secrets = Secrets { env: env.unwrap_or_default(), files: files.unwrap_or_default() };
+    Ok(Some(secrets).filter(|secrets| !secrets.is_empty()))
 }
 
 /// The bounds `scale` was given.

@@ -3,6 +3,7 @@
 
 use crate::body::{Body, BoxError};
 use crate::clock;
+use crate::lock::lock;
 use crate::net::Socket;
 use crate::rt::{self, Sender};
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use std::io;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ impl Shared {
     }
 
     fn socket(&self) -> MutexGuard<'_, Socket> {
-        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.socket)
     }
 
     fn moved(&self) {
@@ -81,7 +82,7 @@ impl Shared {
             }
             self.moved();
         }
-        Ok(())
+        poll_fn(|cx| Write::poll_flush(Pin::new(&mut *self.socket()), cx)).await
     }
 }
 
@@ -180,7 +181,7 @@ async fn write(to: &Shared, mut from: Body) -> Result<(), BoxError> {
             return Ok(());
         }
     }
-    let _ = to.socket().shutdown(Shutdown::Write); // it may have ended already
+    let _ = poll_fn(|cx| Write::poll_shutdown(Pin::new(&mut *to.socket()), cx)).await; // it may have ended already
     Ok(())
 }
 

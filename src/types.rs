@@ -1,19 +1,46 @@
 //! The public JSON: what the REST API takes and answers, shared by server, client library and CLI. No behaviour.
 
+mod builds;
 mod calls;
+mod cluster;
 mod isolation;
+mod logs;
+mod member;
+mod modules;
+mod pipelines;
+mod platform;
+mod secrets;
+mod tasks;
 mod tokens;
+mod workers;
 
+pub use builds::Build;
 pub use calls::{Call, CallRecord, Callback, Schedule};
+pub use cluster::Cluster;
 pub use isolation::{Files, Isolation, Syscalls};
+pub use logs::{LogLine, LogRecord};
+pub use member::{Member, Work};
+pub use tasks::{
+    HealthCheck, ImagePull, RestartPolicy, TaskPhase, TaskPort, TaskRequest, TaskResponse, TaskStatus, TaskSummary,
+    TaskVolume,
+};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub use tokens::{Token, TokenMade, TokenSpec};
+pub use modules::{
+    Done, ModuleCancellation, ModuleExecution, ModuleResult, OrchestratorHealth, WorkerAcknowledged,
+    WorkerCapabilities, WorkerHealth, WorkerHeartbeat, WorkerNode, WorkerRegistered, WorkerRegistration,
+};
+pub use pipelines::{ModuleSpec, Pipeline, PipelineAccepted, PipelineModule, PipelineSpec};
+pub use platform::{Deleted, PlatformFunction, Registration};
+pub use secrets::{Secret, Secrets};
+pub use tokens::{JoinTokenSpec, Token, TokenMade, TokenSpec};
+pub use workers::{ClusterStatus, ManagerMetrics, NodeInfo, WorkerCounts, WorkerMetrics, WorkerState, WorkerStatus};
 
 /// How an image is run. `Auto` until the first run tells which of the two it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Not known yet: an image that exposes a port is http, any other a job.
@@ -25,8 +52,19 @@ pub enum Mode {
     Job,
 }
 
+impl Mode {
+    /// The word people and programs see.
+    pub fn word(self) -> &'static str {
+        match self {
+            Mode::Auto => "auto",
+            Mode::Http => "http",
+            Mode::Job => "job",
+        }
+    }
+}
+
 /// What a node must be or have to be given a function.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Constraints {
     /// Operating system, as Rust names it: `linux`, `macos`.
@@ -44,11 +82,12 @@ pub struct Constraints {
 }
 
 /// Settings of a function: the body of `POST /functions` and `PUT /functions/NAME`, and (with `command`) `function.json`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionSpec {
     /// `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`; may be left out where the path already says it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(regex(pattern = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$"))]
     pub name: String,
     /// An image reference, or `bundle:DIGEST`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -60,36 +99,47 @@ pub struct FunctionSpec {
     pub command: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Secrets>,
     /// Seconds from acceptance to the first byte of the answer, then between bytes; more than 0, at most 86,400. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "timeout")]
+    #[schemars(range(min = 0.0, max = 86400.0))]
     pub timeout_s: Option<f64>,
     /// MiB one instance or job may use; 1 to 16,777,216. Default: no limit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "memory")]
+    #[schemars(range(min = 1, max = 16777216))]
     pub memory_mb: Option<u64>,
     /// Cores one instance or job may use; more than 0, at most 4,096. Default: no limit of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 4096.0))]
     pub cpu: Option<f64>,
     /// Left out: as far as the node can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
     /// Calls one http instance takes at once; 1 to 10,000. Default 80.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
     pub concurrency: Option<u32>,
     /// Instances kept even when idle, and never frozen; at most `max`. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
     pub min: Option<u32>,
     /// Instances kept even when idle, though they may be frozen; at most `max`. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
     pub ready: Option<u32>,
     /// Instances at most, over all nodes; 1 to 10,000. Default 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
     pub max: Option<u32>,
     /// Seconds without a call after which an instance is stopped; at most 604,800. Default 300.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 604800.0))]
     pub idle_s: Option<f64>,
     /// Seconds without a call after which an instance is frozen: it uses no processor, and the next call wakes it; at
     /// most 604,800. Default 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 604800.0))]
     pub freeze_s: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraints: Option<Constraints>,
@@ -97,9 +147,11 @@ pub struct FunctionSpec {
     pub labels: Option<BTreeMap<String, String>>,
     /// At most 1,024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub description: Option<String>,
     /// Attempts of an asynchronous call that may end by the function's own fault; 1 to 20. Default 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 20))]
     pub attempts: Option<u32>,
     /// When it is called by itself: `minute hour day-of-month month day-of-week` or `@hourly`, …; empty: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,10 +168,17 @@ pub struct FunctionSpec {
     /// Anybody may call it, also without a token. Default: no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<bool>,
+    /// Calls a second, of all callers together; 1 to 1,000,000. Default: `requests-per-s-function` of the orchestrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<u32>,
+    /// Calls at once that run or wait, of all callers together; 1 to 10,000,000. Default: `calls-per-function` of the
+    /// orchestrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_at_once: Option<u32>,
 }
 
 /// The answer to `POST /functions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Registered {
     /// Always `success`; failures are problems.
     pub status: String,
@@ -129,7 +188,7 @@ pub struct Registered {
 }
 
 /// The answer to `PUT /functions/NAME/bundle`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BundleStored {
     pub name: String,
     pub revision: u64,
@@ -139,7 +198,7 @@ pub struct BundleStored {
 }
 
 /// One function, as `GET /functions` and `GET /functions/NAME` show it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Function {
     pub name: String,
     pub image: String,
@@ -149,13 +208,17 @@ pub struct Function {
     /// The one that new calls run: an older one until the newest has answered, and if that fails to start.
     #[serde(default)]
     pub serving: u64,
-    /// `idle` (no instance), `starting`, `running` or `failing` (the last start failed).
+    /// `idle` (no instance), `starting`, `running`, `failing` (the last start failed), `stopped` (by somebody, until it is
+    /// started) or `no-image` (none was given yet).
     pub status: String,
     pub invoke_path: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Their names alone.
+    #[serde(default, skip_serializing_if = "Secrets::is_empty")]
+    pub secrets: Secrets,
     pub timeout_s: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mb: Option<u64>,
@@ -185,6 +248,12 @@ pub struct Function {
     /// Anybody may call it.
     #[serde(default)]
     pub public: bool,
+    /// Calls a second at most, if it has a limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<u32>,
+    /// Calls at once at most, if it has a limit of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_at_once: Option<u32>,
     /// RFC 3339, UTC; of the first revision.
     pub created_at: String,
     /// RFC 3339, UTC; of this revision.
@@ -202,12 +271,25 @@ pub struct Function {
     /// Why the last start or call failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// What was last told of it, also before a restart; in no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<LastEvent>,
     /// Newest first; kept for going back.
     pub revisions: Vec<Revision>,
 }
 
+/// An event, as the function it is of shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LastEvent {
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// As in `/events`.
+    pub kind: String,
+    pub message: String,
+}
+
 /// One revision of a function.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revision {
     pub revision: u64,
     pub image: String,
@@ -216,22 +298,28 @@ pub struct Revision {
     /// `serving`, `starting` (takes over once it answers), `failed` (did not start) or `kept`.
     #[serde(default)]
     pub status: String,
+    /// Who made it: a token's name, or the address it was asked from; empty: not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
 }
 
 /// The body of `POST /functions/NAME/scale`; what is left out stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
     pub min: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
     pub max: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
     pub ready: Option<u32>,
 }
 
 /// The body of `POST /functions/NAME/rollback`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
     /// The revision to go back to; left out: what served before.
@@ -240,7 +328,7 @@ pub struct Rollback {
 }
 
 /// One running copy of an http function.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Instance {
     pub id: String,
     /// The node's id.
@@ -249,10 +337,13 @@ pub struct Instance {
     /// `starting`, `warm`, `frozen` (the next call wakes it) or `draining`.
     pub status: String,
     pub in_flight: u32,
+    /// While its node gets the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<ImagePull>,
 }
 
 /// One instance as its worker sees it: `GET /instances` on the worker's own address.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunningInstance {
     pub id: String,
     pub function: String,
@@ -267,7 +358,7 @@ pub struct RunningInstance {
 }
 
 /// One node, as `GET /nodes` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Node {
     pub id: String,
     pub name: String,
@@ -307,7 +398,7 @@ pub struct Node {
 }
 
 /// One cluster event, as `GET /events` streams it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Always increasing, also over restarts.
     pub id: u64,
@@ -323,84 +414,15 @@ pub struct Event {
     pub node: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// A task's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// The name of the token it was done with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-}
-
-/// A cluster as its orchestrator sees it: `GET /cluster`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cluster {
-    pub id: String,
-    /// Where REST listens.
-    pub http_addr: String,
-    /// Where workers join.
-    pub grpc_addr: String,
-    /// What to type on another machine.
-    pub join_command: String,
-    pub version: String,
-    /// RFC 3339, UTC.
-    pub started_at: String,
-}
-
-/// A worker as it sees itself: `GET /status` on its own address.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Member {
-    /// The node's id.
-    pub id: String,
-    pub name: String,
-    /// The orchestrator's gRPC address.
-    pub orchestrator: String,
-    /// `connecting`, `joined`, `waiting` (until it tries again) or `leaving`.
-    pub status: String,
-    /// The cluster's id, once it has joined.
+    /// The address it was asked for from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    /// Why it is not joined.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<String>,
-    /// Milliseconds until it tries again, while it waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_in_ms: Option<u64>,
-    /// Percent of all cores; null when it could not be read.
-    pub cpu_percent: Option<f64>,
-    /// Percent; null when it could not be read.
-    pub memory_percent: Option<f64>,
-    pub slots: u32,
-    pub running: u32,
-    pub job_slots: u32,
-    pub jobs: u32,
-    pub engines: Vec<String>,
-    /// Why an engine that was looked for cannot be used, and the fix.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub engine_trouble: String,
-    /// What runs here: instances with their calls in flight, and jobs.
-    pub work: Vec<Work>,
-}
-
-/// One thing that runs on a worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Work {
-    /// The instance's or the call's id.
-    pub id: String,
-    pub function: String,
-    /// `instance` or `job`.
-    pub kind: String,
-    /// An instance's: `starting`, `warm`, …; a job's: `running`.
-    pub status: String,
-    pub in_flight: u32,
-}
-
-/// One line of a program's own log: `GET /log`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogRecord {
-    /// Always increasing while the program runs.
-    pub id: u64,
-    /// RFC 3339, UTC.
-    pub time: String,
-    /// `error`, `warn`, `info` or `debug`.
-    pub level: String,
-    pub message: String,
+    pub from: Option<String>,
 }
 
 /// One change of a list that is watched: `?watch=true`.
@@ -415,7 +437,7 @@ pub enum Change<T> {
 }
 
 /// `GET /version`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
     pub version: String,
     pub commit: String,
@@ -428,7 +450,7 @@ pub struct Version {
 }
 
 /// `GET /healthz` and `GET /readyz`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// `ok`, or why not.
     pub status: String,
@@ -437,7 +459,7 @@ pub struct Health {
 }
 
 /// An error, as RFC 9457 (`application/problem+json`) shapes it, with a stable `code`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     #[serde(rename = "type", default)]
     pub kind: String,
@@ -452,22 +474,8 @@ pub struct Problem {
     pub code: String,
 }
 
-/// One line a function printed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// RFC 3339, UTC.
-    pub time: String,
-    /// The node it ran on.
-    pub node: String,
-    /// The instance or call that printed it.
-    pub source: String,
-    /// `stdout` or `stderr`.
-    pub stream: String,
-    pub line: String,
-}
-
 /// What a restored backup brought: the answer of `POST /restore`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
     /// `success`.
     pub status: String,

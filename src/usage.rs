@@ -2,6 +2,8 @@
 //! know what a verb does.
 
 use crate::cli::Cli;
+use crate::limits::{self, Of};
+use crate::nearest;
 use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs};
 
 /// What is printed instead of doing anything.
@@ -23,9 +25,19 @@ pub fn parse(words: &[String]) -> Result<Cli, Instead> {
     let Mended { words, verbs } = mend(words, &root)?;
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     Cli::from_args(&["cares"], &words).map_err(|exit| match exit.status {
-        Ok(()) => Instead::Help(exit.output),
+        Ok(()) => Instead::Help(exit.output + &limits_of(&verbs)),
         Err(()) => Instead::Usage(complaint(exit.output.trim_end(), &verbs, &root)),
     })
+}
+
+/// What help adds where a role is started.
+fn limits_of(verbs: &[String]) -> String {
+    match verbs.first().map(String::as_str) {
+        Some("up") => limits::help(Of::Both),
+        Some("orchestrator") => limits::help(Of::Orchestrator),
+        Some("worker") => limits::help(Of::Worker),
+        _ => String::new(),
+    }
 }
 
 struct Mended {
@@ -49,6 +61,9 @@ fn mend(given: &[String], root: &argh::CommandInfoWithArgs) -> Result<Mended, In
         if word == "-" {
             plain.push(word.clone());
             continue;
+        }
+        if word.is_empty() {
+            return Err(Instead::Usage(complaint("an argument is empty: what is it to name?", &verbs, root)));
         }
         if !word.starts_with('-') {
             words.push(word.clone());
@@ -144,9 +159,15 @@ fn complaint(text: &str, verbs: &[String], root: &argh::CommandInfoWithArgs) -> 
     let more: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty() && *line != "help").collect();
     let mut sentence = format!("{first} {}", more.join(", "));
     if let Some(word) = first.strip_prefix("Unrecognized argument: ") {
-        sentence = match verbs.is_empty() && !word.starts_with('-') {
-            true => format!("there is no verb '{word}'{}", nearest(word, root)),
-            false => format!("'{word}' is not understood here"),
+        let command = verbs.iter().fold(root, |command, verb| {
+            command.commands.iter().find(|sub| sub.name == *verb).map_or(command, |sub| &sub.command)
+        });
+        sentence = match command.commands.is_empty() || word.starts_with('-') {
+            true => format!("'{word}' is not understood here"),
+            false => format!(
+                "there is no verb '{word}'{}",
+                nearest::meant(word, command.commands.iter().map(|sub| sub.name))
+            ),
         };
     }
     let sentence = sentence.trim();
@@ -157,27 +178,6 @@ fn complaint(text: &str, verbs: &[String], root: &argh::CommandInfoWithArgs) -> 
     let verb: String = verbs.iter().map(|verb| format!(" {verb}")).collect();
     let stop = if sentence.ends_with(['.', '?']) { "" } else { "." };
     format!("{sentence}{stop} See 'cares{verb} --help'.")
-}
-
-fn nearest(word: &str, root: &argh::CommandInfoWithArgs) -> String {
-    let near = root.commands.iter().map(|sub| (distance(word, sub.name), sub.name)).min();
-    near.filter(|(far, _)| *far <= 2).map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default()
-}
-
-/// How many letters to insert, remove or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let best = (row[j] + 1).min(row[j + 1] + 1).min(corner + usize::from(x != *y));
-            corner = row[j + 1];
-            row[j + 1] = best;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -219,6 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_that_names_nothing_is_no_name() {
+        let usage = |given: &[&str]| parse(&given.iter().map(|word| word.to_string()).collect::<Vec<_>>());
+        for (given, verb) in [(&["describe", ""][..], " describe"), (&["task", "get", ""], " task get"), (&[""], "")] {
+            let text = format!("an argument is empty: what is it to name? See 'cares{verb} --help'.");
+            assert_eq!(usage(given).err(), Some(Instead::Usage(text)), "{given:?}");
+        }
+        for fine in [&["invoke", "f", "-d", ""][..], &["task", "run", "i", "--", "echo", ""]] {
+            assert!(usage(fine).is_ok(), "{fine:?}");
+        }
+    }
+
+    #[test]
     fn values_are_left_alone() {
         let Some(Verb::Invoke(invoke)) = ok("invoke f -d --a=b -H X:--c=d -i --path=/x?y=z").verb else { panic!() };
         assert_eq!(invoke.data.as_deref(), Some("--a=b"));
@@ -246,7 +258,8 @@ mod tests {
         assert_eq!(usage("lisst"), "there is no verb 'lisst'; did you mean 'list'? See 'cares --help'.");
         for (line, part) in [
             ("list --nope", "'--nope' is not understood here. See 'cares list --help'"),
-            ("node nope", "See 'cares node --help'"),
+            ("node nope", "there is no verb 'nope'. See 'cares node --help'"),
+            ("node drian x", "there is no verb 'drian'; did you mean 'drain'? See 'cares node --help'"),
             ("register a", "required positional arguments not provided: image. See 'cares register --help'"),
             ("up --demo=yes", "--demo takes no value. See 'cares up --help'"),
             ("list -o", "'-o'"),

@@ -1,15 +1,25 @@
 //! Who may do what: scopes, what a route needs, and whom a secret belongs to. Must never print, log or pass on a secret.
 
+mod caller;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod gate;
+mod guesses;
 mod headers;
+mod jwt;
+pub mod rate;
 mod secret;
 
+pub use caller::Caller;
 pub use gate::{Gate, Grant};
+pub use jwt::{BadKeys, Issuer};
 pub use secret::{BadSecret, Secret, hash};
 
+use rate::Bucket;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// In every refusal of a worker that lacks a token; the screen that joins asks for one when it reads this.
 pub const JOIN_TOKEN: &str = "join token";
@@ -83,8 +93,12 @@ pub enum Needs {
     Result,
     /// To end it: what may invoke its function.
     Cancel,
+    /// To look at a build: what reads, or may have things built.
+    Built,
     Read,
     Worker,
+    /// To have something run whose parts the handler looks at one by one.
+    Submit,
 }
 
 impl Needs {
@@ -93,17 +107,25 @@ impl Needs {
         match (self, scope) {
             (Needs::Nothing | Needs::Token, _) | (_, Scope::Admin) => true,
             (Needs::Deploy, Scope::Deploy) | (Needs::Read, Scope::Read) | (Needs::Worker, Scope::Worker) => true,
-            (Needs::Result, Scope::Read) => true,
+            (Needs::Result | Needs::Built, Scope::Read) | (Needs::Built, Scope::Deploy) => true,
+            (Needs::Submit, Scope::Invoke | Scope::InvokeOnly(_) | Scope::Deploy) => true,
             (Needs::Invoke | Needs::Result | Needs::Cancel, Scope::Invoke) => true,
             (Needs::Invoke | Needs::Result | Needs::Cancel, Scope::InvokeOnly(only)) => only == function,
             _ => false,
         }
     }
 
+    /// Whether who may do that changes nothing.
+    fn only_looks(self) -> bool {
+        matches!(self, Needs::Nothing | Needs::Token | Needs::Read | Needs::Result | Needs::Built)
+    }
+
     fn lacking(self, function: &str) -> String {
         match self {
             Needs::Result => "invoke of that call's function, or read".into(),
             Needs::Cancel => "invoke of that call's function".into(),
+            Needs::Built => "read, or deploy".into(),
+            Needs::Submit => "invoke, or for images deploy".into(),
             Needs::Invoke => format!("invoke (or invoke:{function})"),
             other => format!("{other:?}").to_lowercase(),
         }
@@ -111,16 +133,38 @@ impl Needs {
 }
 
 /// Whom a secret belongs to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Who {
     /// Of the token; what events say did a change.
     pub name: Arc<str>,
     pub scopes: Vec<Scope>,
     /// `None`: never ends.
     pub expires_unix_ms: Option<u64>,
+    /// Requests a second; 0: any; `None`: as all those that have no rate of their own.
+    pub rate: Option<u32>,
+    /// What it has used of that.
+    pub used: Arc<Bucket>,
 }
 
+impl PartialEq for Who {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.scopes, self.expires_unix_ms) == (&other.name, &other.scopes, other.expires_unix_ms)
+    }
+}
+
+impl Eq for Who {}
+
 impl Who {
+    /// Whoever has these scopes until then, at the rate of all.
+    pub fn new(name: &str, scopes: Vec<Scope>, expires_unix_ms: Option<u64>) -> Self {
+        Who { name: name.into(), scopes, expires_unix_ms, rate: None, used: Arc::default() }
+    }
+
+    /// Whether it may do everything.
+    pub fn administers(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
     /// Whether it may; `Err` says what it lacks.
     fn check(&self, needs: Needs, function: &str) -> Result<(), Denied> {
         match self.scopes.iter().any(|scope| needs.met_by(scope, function)) {
@@ -144,12 +188,22 @@ pub enum Denied {
         name: Arc<str>,
         scope: String,
     },
+    /// A JWT that is not taken.
+    Jwt {
+        why: String,
+    },
+    /// Its address was wrong too often of late.
+    TooOften {
+        wait: Duration,
+    },
+    /// Nobody may change anything here, for it has no token to ask for.
+    ShownOnly,
 }
 
 impl Denied {
     /// It is known who asks.
     pub fn known(&self) -> bool {
-        matches!(self, Denied::Lacks { .. })
+        matches!(self, Denied::Lacks { .. } | Denied::ShownOnly)
     }
 }
 
@@ -159,7 +213,13 @@ impl fmt::Display for Denied {
             Denied::Missing => f.write_str("a token is needed: `Authorization: Bearer TOKEN` or `X-API-Key: TOKEN`"),
             Denied::Unknown => f.write_str("the token is not known here: it is wrong or was revoked"),
             Denied::Expired { name } => write!(f, "the token '{name}' has expired"),
+            Denied::Jwt { why } => write!(f, "the token is a JWT that is not taken here: {why}"),
             Denied::Lacks { name, scope } => write!(f, "the token '{name}' lacks the scope {scope}"),
+            Denied::TooOften { .. } => f.write_str("too many wrong tokens came from this address"),
+            Denied::ShownOnly => f.write_str(
+                "the cluster asks for tokens, and this worker has none to ask for: its own address only shows; start it \
+                 with --token-file or AUTH_TOKEN to change things here",
+            ),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A secret as somebody gave it, and its digest. Must never be shown.
 
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
@@ -67,6 +68,11 @@ impl Secret {
         Secret(format!("cares_{}", crate::ids::random_hex(32)))
     }
 
+    /// A text that this is part of, and as secret.
+    pub fn within(&self, text: impl FnOnce(&str) -> String) -> Self {
+        Secret(text(&self.0))
+    }
+
     /// The text itself, to be sent.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -75,7 +81,7 @@ impl Secret {
 
 /// What is kept of a secret: of 256 random bits, nobody finds them from this.
 pub fn hash(secret: &[u8]) -> String {
-    Sha256::digest(secret).iter().map(|b| format!("{b:02x}")).collect()
+    hex(Sha256::digest(secret))
 }
 
 #[cfg(test)]

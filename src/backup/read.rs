@@ -1,9 +1,10 @@
 //! Reads a backup to its end and checks all of it. What it shows may be acted on only when it returned: only then is it
 //! known to be whole. Must never trust a size or a name that it read.
 
-use super::tar::{self, BLOCK};
-use super::{BUNDLES, BackupError, CHECKSUM, Checksum, FORM, HEAD, Head, RECORDS, Record, hex};
+use super::{BUNDLES, BackupError, CHECKSUM, Checksum, FORM, HEAD, Head, RECORDS, Record};
 use crate::bundle;
+use crate::hex::hex;
+use crate::tar::{self, BLOCK};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read};
@@ -35,7 +36,7 @@ pub fn read(from: impl Read, mut show: impl FnMut(Part<'_>) -> Result<(), Backup
     show(Part::Head(&head))?;
     let (mut records_seen, mut bundles) = (false, 0);
     loop {
-        let so_far = Checksum { sha256: hex(&input.sha.clone().finalize()), bytes: input.bytes };
+        let so_far = Checksum { sha256: hex(input.sha.clone().finalize()), bytes: input.bytes };
         let block = block(&mut input)?;
         let (name, size) = tar::parse(&block).ok_or_else(|| damaged("an entry's header cannot be read"))?;
         if name == RECORDS && !records_seen && bundles == 0 {
@@ -62,7 +63,7 @@ pub fn read(from: impl Read, mut show: impl FnMut(Part<'_>) -> Result<(), Backup
             if bytes.bytes < size {
                 return Err(BackupError::Truncated);
             }
-            if hex(&bytes.sha.finalize()) != digest {
+            if hex(bytes.sha.finalize()) != digest {
                 return Err(damaged(&format!("bundle {digest} has another content")));
             }
             bundles += 1;

@@ -1,6 +1,7 @@
 //! Backups that are whole come back as they were; all others are refused, each with its reason.
 
 use super::*;
+use crate::hex::hex;
 use sha2::{Digest, Sha256};
 
 fn head() -> Head {
@@ -17,7 +18,7 @@ fn head() -> Head {
 }
 
 fn bundles() -> Vec<(String, Vec<u8>)> {
-    let named = |bytes: Vec<u8>| (hex(&Sha256::digest(&bytes)), bytes);
+    let named = |bytes: Vec<u8>| (hex(Sha256::digest(&bytes)), bytes);
     vec![named(b"one bundle".to_vec()), named(vec![7; 20_000])]
 }
 

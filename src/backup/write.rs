@@ -1,6 +1,8 @@
 //! Writes a backup as it goes: nothing is held but a record.
 
-use super::{BUNDLES, CHECKSUM, Checksum, HEAD, Head, RECORDS, Record, hex, tar};
+use super::{BUNDLES, CHECKSUM, Checksum, HEAD, Head, RECORDS, Record};
+use crate::hex::hex;
+use crate::tar;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
 
@@ -51,7 +53,7 @@ impl<W: Write> Writer<W> {
 
     /// Says what all of it must add up to, and ends it.
     pub fn finish(mut self) -> io::Result<W> {
-        let sum = Checksum { sha256: hex(&self.sha.clone().finalize()), bytes: self.bytes };
+        let sum = Checksum { sha256: hex(self.sha.clone().finalize()), bytes: self.bytes };
         let text = serde_json::to_vec(&sum)?;
         self.file(CHECKSUM, text.len() as u64, &mut &*text)?;
         self.put(&[0; 2 * tar::BLOCK])?;

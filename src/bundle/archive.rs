@@ -44,11 +44,11 @@ impl Limits {
     /// Refuses a file, or a sum of files, that is too large.
     pub(super) fn check(self, name: &str, bytes: u64, total: u64) -> Result<(), BundleError> {
         if bytes > self.file_bytes {
-            let what = format!("its file {name:?} is larger than that");
+            let what = format!("its file {name:?} is too large");
             return Err(BundleError::Limit { what, limit: "512 MiB in one file" });
         }
         if total > self.total_bytes {
-            let what = "its files together are larger than that".to_owned();
+            let what = "its files together are too large".to_owned();
             return Err(BundleError::Limit { what, limit: "1 GiB unpacked" });
         }
         Ok(())
@@ -76,6 +76,26 @@ pub(super) fn inspect_within(zip: &Path, limits: Limits) -> Result<FunctionSpec,
         Ok(())
     })?;
     super::manifest::parse(&manifest.ok_or(BundleError::NoManifest { found: elsewhere })?)
+}
+
+/// Looks a source folder over as `inspect` does a bundle, and makes a sketch of it in the folder `into`: what lies at its
+/// top, of each file the beginning. That is enough to tell what it is, and little even of the largest. Blocks.
+pub fn sketch(zip: &Path, into: &Path) -> Result<(), BundleError> {
+    walk(zip, Limits::default(), |entry, body| {
+        let (top, below) = entry.path.split_once('/').map_or((entry.path, false), |(top, _)| (top, true));
+        let path = into.join(top);
+        let Some(body) = body else { return make_folder(&path) };
+        if below {
+            make_folder(&path)?;
+            return body.pour(&mut io::sink(), entry.path);
+        }
+        let mut start = Vec::new();
+        body.pour(&mut Capped { text: &mut start }, entry.path)?;
+        let failed = |error| BundleError::io("write", &path, error);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
+        file.write_all(&start).map_err(failed)
+    })
+    .map(drop)
 }
 
 /// Unpacks a bundle as the folder `into`, which must not exist yet, and answers how many bytes its files have. It is
@@ -146,7 +166,7 @@ fn walk(
     let (file, mut bodies) = (open()?, BufReader::new(open()?));
     let bytes = file.metadata().map_err(|error| BundleError::io("read", path, error))?.len();
     if bytes > MAX_ZIP_BYTES {
-        return Err(BundleError::Limit { what: format!("the zip has {bytes} bytes"), limit: "100 MiB as a zip" });
+        return Err(BundleError::Limit { what: format!("the zip has {bytes} bytes"), limit: "1 GiB as a zip" });
     }
     // Not `ZipArchive`: it keeps every entry in memory before they can be counted, and merges those of one name.
     let mut zip = ZipIterable::try_new(BufReader::new(file), Config::default()).map_err(broken)?;

@@ -2,6 +2,7 @@
 
 use super::archive::Limits;
 use super::{BundleError, MAX_DEPTH, MAX_ENTRIES, name};
+use crate::ignore::Ignore;
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,12 +14,17 @@ use zip::{CompressionMethod, DateTime, System, ZipWriter};
 const SKIPPED: &str = ".git";
 
 /// Writes a zip of what is in `dir` to `out`: sorted, all with the same time, with unix modes. Refuses links and
-/// special files by name; leaves out `.git`. The bundle may still be over 100 MiB or lack a good `function.json`:
+/// special files by name; leaves out `.git`, and what `ignore` says. The bundle may still be too large or lack a good `function.json`:
 /// `inspect` tells. Blocks.
-pub fn pack(dir: &Path, out: impl Write + Seek) -> Result<(), BundleError> {
+pub fn pack(dir: &Path, ignore: &Ignore, out: impl Write + Seek) -> Result<(), BundleError> {
     let mut found = Vec::new();
-    list(dir, "", 1, &mut found)?;
+    list(dir, "", 1, ignore, &mut found)?;
     found.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut total = 0;
+    for file in &found {
+        total += file.bytes;
+        Limits::default().check(&file.name, file.bytes, total)?; // before all the others are read
+    }
     let mut zip = ZipWriter::new(out);
     let mut total = 0;
     for entry in found {
@@ -56,10 +62,12 @@ struct Found {
     path: PathBuf,
     folder: bool,
     mode: u32,
+    /// As it was found: it may grow until it is read.
+    bytes: u64,
 }
 
 /// Adds all files below `dir`, and the folders that would otherwise be missing because they are empty.
-fn list(dir: &Path, prefix: &str, depth: usize, found: &mut Vec<Found>) -> Result<(), BundleError> {
+fn list(dir: &Path, prefix: &str, depth: usize, ignore: &Ignore, found: &mut Vec<Found>) -> Result<(), BundleError> {
     let failed = |error| BundleError::io("read the folder", dir, error);
     let before = found.len();
     for entry in fs::read_dir(dir).map_err(failed)? {
@@ -68,23 +76,25 @@ fn list(dir: &Path, prefix: &str, depth: usize, found: &mut Vec<Found>) -> Resul
         let Ok(last) = entry.file_name().into_string() else {
             return Err(BundleError::entry(path.to_string_lossy(), "its name is not UTF-8; rename it"));
         };
-        if last == SKIPPED {
+        let name = format!("{prefix}{last}");
+        if last == SKIPPED || ignore.leaves_out_all(&name) {
             continue;
         }
-        let name = format!("{prefix}{last}");
         name::check(name.as_bytes())?;
         let failed = |error| BundleError::io("read", &path, error);
         let kind = fs::symlink_metadata(&path).map_err(failed)?;
         let mode = kind.permissions().mode() & 0o777;
-        if kind.is_symlink() {
+        if kind.is_symlink() && !ignore.leaves_out(&name) {
             return Err(BundleError::entry(name, "it is a symbolic link; put the file itself there"));
+        } else if ignore.leaves_out(&name) && !kind.is_dir() {
+            continue;
         } else if kind.is_file() {
-            found.push(Found { name, path, folder: false, mode });
+            found.push(Found { name, path, folder: false, mode, bytes: kind.len() });
         } else if kind.is_dir() && depth < MAX_DEPTH {
             let before = found.len();
-            list(&path, &format!("{name}/"), depth + 1, found)?;
-            if found.len() == before {
-                found.push(Found { name, path, folder: true, mode });
+            list(&path, &format!("{name}/"), depth + 1, ignore, found)?;
+            if found.len() == before && !ignore.leaves_out(&name) {
+                found.push(Found { name, path, folder: true, mode, bytes: 0 });
             }
         } else if kind.is_dir() {
             let what = format!("{name:?} lies too deep");

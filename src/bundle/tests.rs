@@ -1,6 +1,7 @@
-//! Bundles, good and hostile. The hostile ones are written byte by byte: no zip program would make them.
+//! Bundles, good and hostile.
 
 use super::archive::{Limits, inspect_within};
+use super::by_hand::{self, Entry, zip};
 use super::*;
 use crate::types::Mode;
 use std::fs;
@@ -8,65 +9,13 @@ use std::io::Cursor;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
 
-/// An entry as it is to stand in the zip, whatever sense that makes.
-#[derive(Clone)]
-struct Raw {
-    name: Vec<u8>,
-    body: Vec<u8>,
-    mode: u32,
-    flags: u16,
+/// A file that anybody may read.
+fn file(name: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> Entry {
+    by_hand::file(name, body, 0o644)
 }
 
-fn file(name: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> Raw {
-    Raw { name: name.as_ref().to_vec(), body: body.as_ref().to_vec(), mode: 0o100_644, flags: 0x800 }
-}
-
-fn manifest() -> Raw {
+fn manifest() -> Entry {
     file(MANIFEST, r#"{"command": ["./run"]}"#)
-}
-
-fn crc(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |mut crc, byte| {
-        crc ^= u32::from(*byte);
-        (0..8).for_each(|_| crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()));
-        crc
-    })
-}
-
-/// A zip of stored entries.
-fn zip_of(entries: &[Raw]) -> Vec<u8> {
-    let (mut zip, mut directory) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let offset = zip.len() as u32;
-        let size = (entry.body.len() as u32).to_le_bytes();
-        let mut common = Vec::new();
-        common.extend([20, 0]);
-        common.extend(entry.flags.to_le_bytes());
-        common.extend([0, 0, 0, 0, 0x21, 0]);
-        common.extend(crc(&entry.body).to_le_bytes());
-        common.extend(size);
-        common.extend(size);
-        common.extend((entry.name.len() as u16).to_le_bytes());
-        common.extend([0, 0]);
-        zip.extend(b"PK\x03\x04");
-        zip.extend(&common);
-        zip.extend(&entry.name);
-        zip.extend(&entry.body);
-        directory.extend(b"PK\x01\x02\x14\x03");
-        directory.extend(&common);
-        directory.extend([0; 6]);
-        directory.extend((entry.mode << 16).to_le_bytes());
-        directory.extend(offset.to_le_bytes());
-        directory.extend(&entry.name);
-    }
-    let start = zip.len() as u32;
-    zip.extend(&directory);
-    zip.extend(b"PK\x05\x06\0\0\0\0");
-    zip.extend([(entries.len() as u16).to_le_bytes(); 2].concat());
-    zip.extend((directory.len() as u32).to_le_bytes());
-    zip.extend(start.to_le_bytes());
-    zip.extend([0, 0]);
-    zip
 }
 
 struct Bench {
@@ -78,15 +27,15 @@ impl Bench {
         Bench { dir: TempDir::new().unwrap() }
     }
 
-    fn zip(&self, bytes: &[u8]) -> PathBuf {
+    fn write(&self, bytes: &[u8]) -> PathBuf {
         let path = self.dir.path().join("b.zip");
         fs::write(&path, bytes).unwrap();
         path
     }
 
     /// The error of a bundle that neither `inspect` nor `unpack` may take.
-    fn refused(&self, entries: &[Raw]) -> String {
-        let zip = self.zip(&zip_of(entries));
+    fn refused(&self, entries: &[Entry]) -> String {
+        let zip = self.write(&zip(entries));
         let into = self.dir.path().join("out/it");
         let error = inspect(&zip).unwrap_err().to_string();
         assert_eq!(unpack(&zip, &into).unwrap_err().to_string(), error);
@@ -97,7 +46,7 @@ impl Bench {
 
 fn inspected(json: &str) -> Result<crate::types::FunctionSpec, BundleError> {
     let bench = Bench::new();
-    inspect(&bench.zip(&zip_of(&[file(MANIFEST, json)])))
+    inspect(&bench.write(&zip(&[file(MANIFEST, json)])))
 }
 
 #[test]
@@ -134,23 +83,23 @@ fn a_bad_manifest_is_refused_by_field() {
 #[test]
 fn a_missing_manifest_is_told() {
     let bench = Bench::new();
-    let error = inspect(&bench.zip(&zip_of(&[file("main.py", "")]))).unwrap_err().to_string();
+    let error = inspect(&bench.write(&zip(&[file("main.py", "")]))).unwrap_err().to_string();
     assert!(error.contains("has no function.json"), "{error}");
-    let error = inspect(&bench.zip(&zip_of(&[file("app/function.json", "{}")]))).unwrap_err().to_string();
+    let error = inspect(&bench.write(&zip(&[file("app/function.json", "{}")]))).unwrap_err().to_string();
     assert!(error.contains("\"app/function.json\""), "{error}");
 }
 
 #[test]
 fn what_is_no_zip_is_refused() {
     let bench = Bench::new();
-    let whole = zip_of(&[manifest(), file("a", "bcd")]);
+    let whole = zip(&[manifest(), file("a", "bcd")]);
     for bytes in [&b""[..], b"PK", b"#!/bin/sh\n", &whole[..whole.len() - 30], &whole[40..]] {
-        assert!(inspect(&bench.zip(bytes)).is_err());
+        assert!(inspect(&bench.write(bytes)).is_err());
     }
     let mut rotten = whole.clone();
     let at = rotten.windows(3).position(|w| w == b"bcd").unwrap();
     rotten[at] = b'x';
-    let error = inspect(&bench.zip(&rotten)).unwrap_err().to_string();
+    let error = inspect(&bench.write(&rotten)).unwrap_err().to_string();
     assert!(error.contains("\"a\"") && error.contains("inflated"), "{error}");
 }
 
@@ -193,7 +142,7 @@ fn two_of_a_name_are_refused() {
         (["a/b", "a"], "file as well as a folder"),
         (["a", "a/b/c"], "file as well as a folder"),
     ] {
-        let entries = names.map(|name| Raw { mode: 0, ..file(name, "") });
+        let entries = names.map(|name| Entry { mode: 0, ..file(name, "") });
         let error = bench.refused(&entries);
         assert!(error.contains(says), "{names:?}: {error}");
     }
@@ -203,19 +152,19 @@ fn two_of_a_name_are_refused() {
 fn links_special_files_and_secrets_are_refused() {
     let bench = Bench::new();
     for (mode, says) in [(0o120_777, "symbolic link"), (0o010_644, "neither"), (0o060_644, "neither")] {
-        let error = bench.refused(&[manifest(), Raw { mode, ..file("it", "/etc/passwd") }]);
+        let error = bench.refused(&[manifest(), Entry { mode, ..file("it", "/etc/passwd") }]);
         assert!(error.contains(says), "{error}");
     }
-    let error = bench.refused(&[Raw { flags: 0x801, ..file("secret", "0123456789abcdef") }]);
+    let error = bench.refused(&[Entry { flags: 0x801, ..file("secret", "0123456789abcdef") }]);
     assert!(error.contains("encrypted"), "{error}");
 }
 
 #[test]
 fn ten_thousand_entries_are_the_limit() {
     let bench = Bench::new();
-    let mut entries: Vec<Raw> = (1..10_000).map(|n| file(format!("f{n}"), "")).collect();
+    let mut entries: Vec<Entry> = (1..10_000).map(|n| file(format!("f{n}"), "")).collect();
     entries.push(manifest());
-    inspect(&bench.zip(&zip_of(&entries))).unwrap();
+    inspect(&bench.write(&zip(&entries))).unwrap();
     entries.push(file("one-more", ""));
     let error = bench.refused(&entries);
     assert!(error.contains("10001 entries"), "{error}");
@@ -226,7 +175,7 @@ fn deflated(bytes: usize, claimed: Option<u32>) -> Vec<u8> {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("zeros"), vec![0; bytes]).unwrap();
     let mut zip = Cursor::new(Vec::new());
-    pack(dir.path(), &mut zip).unwrap();
+    pack(dir.path(), &crate::ignore::Ignore::default(), &mut zip).unwrap();
     let mut zip = zip.into_inner();
     if let Some(claimed) = claimed {
         let real = (bytes as u32).to_le_bytes();
@@ -247,32 +196,52 @@ fn a_bomb_is_refused_by_what_comes_out() {
         (Some(10), Limits { file_bytes: 1 << 20, total_bytes: u64::MAX }, "zeros"),
         (Some(10), Limits { file_bytes: u64::MAX, total_bytes: 1 << 20 }, ""),
     ] {
-        let zip = bench.zip(&deflated(size, claimed));
+        let zip = bench.write(&deflated(size, claimed));
         let error = inspect_within(&zip, limits).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
     // What is claimed is refused before anything is inflated.
-    let error = inspect(&bench.zip(&deflated(size, Some(600 << 20)))).unwrap_err().to_string();
+    let error = inspect(&bench.write(&deflated(size, Some(600 << 20)))).unwrap_err().to_string();
     assert!(error.contains("512 MiB in one file"), "{error}");
+}
+
+#[test]
+fn a_folder_too_large_is_refused_before_it_is_read() {
+    let bench = Bench::new();
+    let folder = bench.dir.path().join("f");
+    fs::create_dir(&folder).unwrap();
+    let sparse = |name: &str, bytes| fs::File::create(folder.join(name)).and_then(|file| file.set_len(bytes)).unwrap();
+    let refused = || {
+        let mut zip = Cursor::new(Vec::new());
+        let error = pack(&folder, &crate::ignore::Ignore::default(), &mut zip).unwrap_err().to_string();
+        assert!(zip.into_inner().is_empty(), "{error}");
+        error
+    };
+    ["a", "b", "c"].iter().for_each(|name| sparse(name, 400 << 20));
+    assert!(refused().starts_with("its files together are too large, and a bundle may have 1 GiB unpacked at most"));
+    sparse("big", 513 << 20);
+    fs::remove_file(folder.join("c")).unwrap();
+    let error = refused();
+    assert!(error.starts_with("its file \"big\" is too large, and a bundle may have 512 MiB in one file"), "{error}");
 }
 
 #[test]
 fn a_zip_too_large_is_not_even_opened() {
     let bench = Bench::new();
-    let zip = bench.zip(b"");
+    let zip = bench.write(b"");
     fs::OpenOptions::new().write(true).open(&zip).unwrap().set_len(MAX_ZIP_BYTES + 1).unwrap();
-    assert!(inspect(&zip).unwrap_err().to_string().contains("100 MiB"));
+    assert!(inspect(&zip).unwrap_err().to_string().contains("1 GiB as a zip"));
 }
 
 #[test]
 fn unpacking_keeps_exec_bits_and_drops_the_rest() {
     let bench = Bench::new();
-    let zip = bench.zip(&zip_of(&[
+    let zip = bench.write(&zip(&[
         manifest(),
-        Raw { mode: 0o104_755, ..file("bin/run", "#!/bin/sh\n") },
-        Raw { mode: 0o100_666, ..file("bin/open", "x") },
-        Raw { mode: 0, ..file("dos", "x") },
-        Raw { mode: 0o040_700, ..file("empty/", "") },
+        Entry { mode: 0o104_755, ..file("bin/run", "#!/bin/sh\n") },
+        Entry { mode: 0o100_666, ..file("bin/open", "x") },
+        Entry { mode: 0, ..file("dos", "x") },
+        Entry { mode: 0o040_700, ..file("empty/", "") },
     ]));
     let into = bench.dir.path().join("it");
     assert_eq!(unpack(&zip, &into).unwrap(), 10 + 2 + manifest().body.len() as u64);
@@ -296,7 +265,7 @@ fn a_folder_packs_to_the_same_bytes_and_back() {
         fs::write(dir.join(MANIFEST), r#"{"command":["x"]}"#).unwrap();
         fs::set_permissions(dir.join("z"), PermissionsExt::from_mode(0o755)).unwrap();
         let zip = bench.dir.path().join(format!("{name}.zip"));
-        pack(&dir, fs::File::create(&zip).unwrap()).unwrap();
+        pack(&dir, &crate::ignore::Ignore::default(), fs::File::create(&zip).unwrap()).unwrap();
         (dir, zip)
     };
     let (dir, one) = make("one", &["z", "a/b/c", "a/é", ".git/HEAD", ".hidden"]);
@@ -310,14 +279,14 @@ fn a_folder_packs_to_the_same_bytes_and_back() {
     assert_eq!(fs::metadata(back.join("z")).unwrap().permissions().mode() & 0o777, 0o755);
 
     symlink("/etc/passwd", dir.join("a/link")).unwrap();
-    let error = pack(&dir, Cursor::new(Vec::new())).unwrap_err().to_string();
+    let error = pack(&dir, &crate::ignore::Ignore::default(), Cursor::new(Vec::new())).unwrap_err().to_string();
     assert!(error.contains("\"a/link\"") && error.contains("symbolic link"), "{error}");
 }
 
 #[test]
 fn digests_are_told_from_other_images() {
     let bench = Bench::new();
-    let digest = digest_of(&bench.zip(b"abc")).unwrap();
+    let digest = digest_of(&bench.write(b"abc")).unwrap();
     assert_eq!(digest, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_eq!(digest_in(&format!("bundle:{digest}")), Some(digest.as_str()));
     for image in ["alpine", "bundle:", "bundle:../../x", &format!("bundle:{}", digest.to_uppercase()), &digest] {

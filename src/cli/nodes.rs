@@ -21,6 +21,7 @@ pub enum NodeVerb {
     Cordon(NodeCordon),
     Uncordon(NodeUncordon),
     Drain(NodeDrain),
+    Revoke(NodeRevoke),
     Remove(NodeRemove),
 }
 
@@ -68,6 +69,15 @@ client_verb! {
 client_verb! {
     /// empty a node: it finishes what it has and gets nothing new
     NodeDrain as "drain" {
+        /// the node's name or id
+        #[argh(positional, arg_name = "node")]
+        pub node: String,
+    }
+}
+
+client_verb! {
+    /// throw a node out: its connections end, and it is not let in again
+    NodeRevoke as "revoke" {
         /// the node's name or id
         #[argh(positional, arg_name = "node")]
         pub node: String,

@@ -22,11 +22,32 @@ client_verb! {
 }
 
 client_verb! {
-    /// make a new revision of the same image, as its tag may have moved
-    Redeploy as "redeploy" {
+    /// start a function that was stopped; an http function has an instance at once
+    Start as "start" {
         /// the function
         #[argh(positional, arg_name = "name")]
         pub name: String,
+    }
+}
+
+client_verb! {
+    /// stop a function until it is started: what runs ends, calls are refused
+    Stop as "stop" {
+        /// the function
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+    }
+}
+
+client_verb! {
+    /// make a new revision: of a folder that was edited, or of the same image, as its tag may have moved
+    Redeploy as "redeploy" {
+        /// the function; where a folder is called so, that folder is deployed
+        #[argh(positional, arg_name = "name")]
+        pub name: String,
+        /// build even what has been built already, without what is left of earlier builds
+        #[argh(switch)]
+        pub anew: bool,
     }
 }
 

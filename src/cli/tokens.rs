@@ -30,6 +30,7 @@ pub struct Token {
 #[argh(subcommand)]
 pub enum TokenVerb {
     Create(TokenCreate),
+    Join(TokenJoin),
     List(TokenList),
     Revoke(TokenRevoke),
     Save(TokenSave),
@@ -47,6 +48,24 @@ client_verb! {
         /// how long it is valid, such as 90d, 12h, 30m or 45s (default: until it is revoked)
         #[argh(option, arg_name = "time", from_str_fn(span))]
         pub expires: Option<u64>,
+        /// requests a second with it (default: the orchestrator's --limit requests-per-s-token)
+        #[argh(option, arg_name = "n")]
+        pub rate: Option<u32>,
+    }
+}
+
+client_verb! {
+    /// make a join token, for workers of other machines, and print it this one time, or write it to a file
+    TokenJoin as "join" {
+        /// what it is called (default: join- and a number)
+        #[argh(option, arg_name = "name")]
+        pub name: Option<String>,
+        /// how long it is valid, such as 7d, 12h, 30m or 45s (default: 1d)
+        #[argh(option, arg_name = "time", from_str_fn(span))]
+        pub expires: Option<u64>,
+        /// write it there, for its owner's eyes alone, and print nothing of it
+        #[argh(option, arg_name = "file")]
+        pub file: Option<String>,
     }
 }
 

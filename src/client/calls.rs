@@ -81,7 +81,6 @@ impl Orchestrator {
             ("async", &asynchronous),
             ("limit", &limit),
         ];
-        let given = given.iter().filter_map(|(key, value)| Some(format!("{key}={}", url::encode(value.as_deref()?))));
-        self.get(&format!("/calls?{}", given.collect::<Vec<_>>().join("&")))
+        self.get(&url::with("/calls", &given))
     }
 }

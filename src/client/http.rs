@@ -1,14 +1,19 @@
-//! One request and its answer over ureq: resolver, time limits, the one retry, errors. Must never know an endpoint.
+//! One request and its answer over ureq: resolver, time limits, sending again, errors. Must never know an endpoint.
 
+use super::retry;
 use super::url::Base;
 use crate::errors::Error;
+use crate::tls;
 use crate::types::Problem;
+use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read};
 use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::request::Builder;
 use ureq::http::{Method, Request, Response};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{AsSendBody, Body, SendBody, Timeout};
@@ -60,38 +65,104 @@ pub(super) struct Http {
     agent: ureq::Agent,
     pub base: Base,
     pub token: Option<String>,
+    /// How the token is sent.
+    pub key: Key,
+    /// What the program calls itself; `None`: as the agent does.
+    pub user_agent: Option<String>,
+    /// How often a request that may be is sent again.
+    pub retries: u32,
+}
+
+/// The header a token is sent in.
+#[derive(Clone, Copy)]
+pub(super) enum Key {
+    /// `Authorization: Bearer TOKEN`.
+    Bearer,
+    /// `X-API-Key: TOKEN`.
+    Header,
+}
+
+fn agent(trust: Trust) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .tls_config(trust.config())
+        .max_redirects(0) // the API has none, and a function's own redirect is its caller's business
+        .max_redirects_will_error(false)
+        .proxy(None) // an orchestrator is on one's own network; a proxy for the web breaks 127.0.0.1
+        .allow_non_standard_methods(true)
+        .timeout_connect(Some(CONNECT_LIMIT))
+        .user_agent(concat!("cares/", env!("CARGO_PKG_VERSION")))
+        .accept_encoding("identity")
+        .build();
+    ureq::Agent::with_parts(config, DefaultConnector::default(), Direct)
+}
+
+/// Whom to believe.
+pub(super) enum Trust {
+    /// The authorities of the web.
+    Web,
+    These(Vec<CertificateDer<'static>>),
+    /// Whoever is there: the same program.
+    Own,
+}
+
+impl Trust {
+    fn config(self) -> TlsConfig {
+        let roots = match self {
+            Trust::These(certificates) => {
+                let owned = |der: &CertificateDer<'_>| Certificate::from_der(der).to_owned();
+                return TlsConfig::builder()
+                    .root_certs(RootCerts::Specific(Arc::new(certificates.iter().map(owned).collect())))
+                    .build();
+            }
+            Trust::Web => TlsConfig::builder(),
+            Trust::Own => TlsConfig::builder().disable_verification(true),
+        };
+        roots.root_certs(RootCerts::WebPki).build()
+    }
 }
 
 impl Http {
     pub(super) fn new(base: Base) -> Http {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0) // the API has none, and a function's own redirect is its caller's business
-            .max_redirects_will_error(false)
-            .proxy(None) // an orchestrator is on one's own network; a proxy for the web breaks 127.0.0.1
-            .allow_non_standard_methods(true)
-            .timeout_connect(Some(CONNECT_LIMIT))
-            .user_agent(concat!("cares/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
-            .build();
-        let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), Direct);
-        Http { agent, base, token: None }
+        Http { agent: agent(Trust::Web), base, token: None, key: Key::Bearer, user_agent: None, retries: 0 }
     }
 
-    /// Sends and waits for the answer's head, whatever its status.
+    /// The same with other authorities.
+    pub(super) fn trusting(self, trust: Trust) -> Http {
+        Http { agent: agent(trust), ..self }
+    }
+
+    /// Sends and waits for the answer's head, whatever its status; again as often as is asked for and safe.
     pub(super) fn send(&self, ask: Ask<'_>) -> Result<Response<Body>, Error> {
-        let Ask { method, url, headers, body, limit } = ask;
-        let retry = method == "GET" && matches!(body, Sent::Nothing);
-        let mut body = body;
-        let first = self.send_once(method, &url, &headers, &mut body, limit);
-        let answer = match first {
-            // A kept-alive connection may have been closed while the request was on its way; asking again is safe.
-            Err(Failure::Transport(ureq::Error::Io(e))) if retry && was_closed(&e) => {
-                self.send_once(method, &url, &headers, &mut body, limit)
-            }
-            other => other,
-        };
-        answer.map_err(|failure| self.told(failure, limit))
+        let may = retry::is_idempotent(ask.method) && !matches!(ask.body, Sent::Stream(..));
+        self.send_up_to(if may { self.retries } else { 0 }, ask)
+    }
+
+    /// The same, though never again for an answer.
+    pub(super) fn send_once_only(&self, ask: Ask<'_>) -> Result<Response<Body>, Error> {
+        self.send_up_to(0, ask)
+    }
+
+    fn send_up_to(&self, retries: u32, ask: Ask<'_>) -> Result<Response<Body>, Error> {
+        let Ask { method, url, headers, mut body, limit } = ask;
+        let mut stale = method == "GET" && matches!(body, Sent::Nothing);
+        let mut again = 0;
+        loop {
+            let sent = self.send_once(method, &url, &headers, &mut body, limit);
+            let pause = match &sent {
+                // A kept-alive connection may have been closed while the request was on its way; asking again is safe.
+                Err(Failure::Transport(ureq::Error::Io(e))) if stale && was_closed(e) => {
+                    stale = false;
+                    continue;
+                }
+                Ok(answer) => retry::pause(again, retries, Ok(answer)),
+                Err(Failure::Transport(error)) => retry::pause(again, retries, Err(error)),
+                Err(Failure::Refused(_)) => None,
+            };
+            let Some(pause) = pause else { return sent.map_err(|failure| self.told(failure, limit)) };
+            std::thread::sleep(pause);
+            again += 1;
+        }
     }
 
     /// The same for a call of a function, and never twice: it may have run although no answer came.
@@ -126,9 +197,17 @@ impl Http {
         for (key, value) in headers {
             request = request.header(key, value);
         }
-        let names_auth = headers.iter().any(|(key, _)| key.eq_ignore_ascii_case("authorization"));
-        if let Some(token) = self.token.as_ref().filter(|_| !names_auth) {
-            request = request.header("authorization", format!("Bearer {token}"));
+        let named = |name: &str| headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name));
+        if let Some(token) = &self.token {
+            request = match self.key {
+                Key::Bearer if named("authorization") => request,
+                Key::Bearer => request.header("authorization", format!("Bearer {token}")),
+                Key::Header if named("x-api-key") => request,
+                Key::Header => request.header("x-api-key", token),
+            };
+        }
+        if let Some(agent) = self.user_agent.as_ref().filter(|_| !named("user-agent")) {
+            request = request.header("user-agent", agent);
         }
         match body {
             Sent::Nothing => self.run(request, SendBody::none(), limit),
@@ -223,6 +302,11 @@ impl Http {
             }
             ureq::Error::Timeout(_) => Error::Timeout { url, after },
             ureq::Error::HostNotFound => Error::Unreachable { url, why: "no such host".to_string() },
+            ureq::Error::Rustls(error) => Error::Untrusted { url, why: tls::explain(&error) },
+            ureq::Error::Tls(why) => Error::Untrusted { url, why: why.to_string() },
+            ureq::Error::Io(error) if refused(&error).is_some() => {
+                Error::Untrusted { url, why: refused(&error).map(tls::explain).unwrap_or_default() }
+            }
             ureq::Error::ConnectionFailed => Error::Unreachable { url, why: "no connection".to_string() },
             ureq::Error::Io(error) => match error.downcast::<SourceFailed>() {
                 Ok(SourceFailed(error)) => Error::Io(error),
@@ -241,6 +325,11 @@ enum Failure {
 
 fn some(time: Duration) -> Option<Duration> {
     (!time.is_zero()).then_some(time)
+}
+
+/// What TLS has against it.
+fn refused(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 fn was_closed(error: &io::Error) -> bool {
@@ -295,7 +384,7 @@ impl Resolver for Direct {
         const MOST: usize = 16; // the array's capacity; one more would panic
         let authority = uri.authority().ok_or(ureq::Error::HostNotFound)?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = authority.port_u16().unwrap_or(80);
+        let port = authority.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
         let mut found = self.empty();
         match host.parse::<IpAddr>() {
             Ok(ip) => found.push((ip, port).into()),

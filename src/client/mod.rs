@@ -1,19 +1,25 @@
 //! The client library: every endpoint of an orchestrator as a blocking method. Must never print or end the program.
 //!
-//! ```no_run
-//! # fn main() -> Result<(), cares::errors::Error> {
-//! let cares = cares::client::Orchestrator::new("http://127.0.0.1:8080")?;
-//! let mut answer = cares.invoke("hello", Default::default())?;
-//! std::io::copy(&mut answer.reader, &mut std::io::stdout())?;
-//! # Ok(()) }
-//! ```
+//! [`Builder`] makes a client: of an [`Orchestrator`], of its manager's API alone ([`ManagerClient`]), or of one worker at
+//! its own address ([`WorkerClient`]). Errors carry the answer's status, its stable code and what to do ([`crate::errors::Error`]); what does not end by itself
+//! (events, followed logs, watched lists) is an iterator.
 
 mod backup;
+mod builder;
+mod builds;
 mod calls;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod http;
 mod invoke;
+mod manager_api;
+mod pipelines;
+mod retry;
 mod stream;
+mod tasks;
+mod tree;
 mod url;
+mod worker;
 
 #[cfg(test)]
 pub(crate) mod canned;
@@ -21,16 +27,22 @@ pub(crate) mod canned;
 mod tests;
 
 pub use backup::BackupTaken;
+pub use builder::Builder;
+pub use builds::BuildSpec;
 pub use calls::{Calls, Later};
 pub use invoke::{Answer, Body, Invoke, guess_type, problem_in};
-pub use stream::{Events, Logs, OwnLog, Watch};
+pub use manager_api::{About, ManagerClient};
+pub use stream::{BuildLog, Events, Logs, OwnLog, Watch};
+pub use tasks::Tasks;
+pub use tree::{Branch, tree};
+pub use worker::WorkerClient;
 
 use crate::errors::Error;
 use crate::types::{
-    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, Member, Node, Registered, Restored, Rollback,
-    Scale, Token, TokenMade, TokenSpec, Version,
+    BundleStored, CallRecord, Cluster, Function, FunctionSpec, Health, JoinTokenSpec, Member, Node, PlatformFunction,
+    Registered, Registration, Restored, Rollback, Scale, Secret, Token, TokenMade, TokenSpec, Version,
 };
-use http::{Ask, Http, Limit, Sent};
+use http::{Ask, Http, Key, Limit, Sent};
 use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::time::Duration;
@@ -63,12 +75,12 @@ impl std::fmt::Debug for Orchestrator {
 }
 
 impl Orchestrator {
-    /// A client of the orchestrator at `http://HOST[:PORT]`. Nothing is sent yet.
+    /// A client of the orchestrator at `http://HOST[:PORT]` or `https://…`, with a builder's defaults. Nothing is sent yet.
     ///
     /// # Errors
     /// `BadUrl` when the address cannot be one.
     pub fn new(url: &str) -> Result<Orchestrator, Error> {
-        Ok(Orchestrator { http: Http::new(url::Base::parse(url)?), timeout: DEFAULT_TIMEOUT })
+        Builder::new(url).orchestrator()
     }
 
     /// How long a request may take, to the answer's last byte; zero for no limit. Default 30 s. For uploads and streams
@@ -78,9 +90,25 @@ impl Orchestrator {
         self
     }
 
+    /// Trusts the certificates in a PEM text to sign the orchestrator's, and no others. Default: those of the web.
+    ///
+    /// # Errors
+    /// `BadRequest` when there is no certificate in it.
+    pub fn ca(mut self, pem: &[u8]) -> Result<Orchestrator, Error> {
+        let certificates = crate::tls::pem_certificates(pem).map_err(Error::BadRequest)?;
+        self.http = self.http.trusting(http::Trust::These(certificates));
+        Ok(self)
+    }
+
+    /// What listens at this address is this very program: who else could answer there?
+    pub(crate) fn in_this_process(mut self) -> Orchestrator {
+        self.http = self.http.trusting(http::Trust::Own);
+        self
+    }
+
     /// Sent with every request, as `Authorization: Bearer TOKEN`.
     pub fn token(mut self, token: impl Into<String>) -> Orchestrator {
-        self.http.token = Some(token.into());
+        (self.http.key, self.http.token) = (Key::Bearer, Some(token.into()));
         self
     }
 
@@ -99,6 +127,12 @@ impl Orchestrator {
         self.all("/functions")
     }
 
+    /// `GET /functions?label=…`, all pages: those with all these labels, each `KEY=VALUE` or `KEY`.
+    pub fn functions_with(&self, labels: &[String]) -> Result<Vec<Function>, Error> {
+        let query: Vec<String> = labels.iter().map(|label| format!("label={}", url::encode(label))).collect();
+        self.all(&format!("/functions?{}", query.join("&")))
+    }
+
     /// `GET /functions/NAME`.
     pub fn function(&self, name: &str) -> Result<Function, Error> {
         self.get(&format!("/functions/{}", url::encode(name)))
@@ -115,9 +149,29 @@ impl Orchestrator {
         self.change("POST", &format!("/functions/{}/scale", url::encode(name)), Some(scale))
     }
 
+    /// `POST /register`: makes a function, or a new revision of it with what is said, of which only the name must be.
+    pub fn register_or_update(&self, registration: &Registration) -> Result<PlatformFunction, Error> {
+        self.change("POST", "/register", Some(registration))
+    }
+
+    /// `POST /start/NAME`: it takes calls again, and an http function has an instance.
+    pub fn start(&self, name: &str) -> Result<PlatformFunction, Error> {
+        self.change::<(), _>("POST", &format!("/start/{}", url::encode(name)), None)
+    }
+
+    /// `POST /stop/NAME`: nothing of it runs, and calls are refused, until it is started.
+    pub fn stop(&self, name: &str) -> Result<PlatformFunction, Error> {
+        self.change::<(), _>("POST", &format!("/stop/{}", url::encode(name)), None)
+    }
+
     /// `POST /functions/NAME/redeploy`: the same image once more as a new revision, for a tag that has moved.
     pub fn redeploy(&self, name: &str) -> Result<Function, Error> {
         self.change::<(), _>("POST", &format!("/functions/{}/redeploy", url::encode(name)), None)
+    }
+
+    /// `POST /functions/NAME/redeploy` with what is to be otherwise: another image, other settings; the rest stays.
+    pub fn redeploy_as(&self, name: &str, changes: &FunctionSpec) -> Result<Function, Error> {
+        self.change("POST", &format!("/functions/{}/redeploy", url::encode(name)), Some(changes))
     }
 
     /// `POST /functions/NAME/rollback`: an earlier revision once more as a new one; without a number what served before.
@@ -186,6 +240,11 @@ impl Orchestrator {
         self.change::<(), _>("POST", &format!("/nodes/{}/drain", url::encode(node)), None)
     }
 
+    /// `POST /nodes/ID/revoke`: its connections end, and it is not let in again.
+    pub fn revoke_node(&self, node: &str) -> Result<Node, Error> {
+        self.change::<(), _>("POST", &format!("/nodes/{}/revoke", url::encode(node)), None)
+    }
+
     /// `DELETE /nodes/ID`.
     pub fn remove_node(&self, node: &str) -> Result<(), Error> {
         self.delete(&format!("/nodes/{}", url::encode(node)))
@@ -194,6 +253,11 @@ impl Orchestrator {
     /// `POST /tokens`: a new token. What it consists of is in the answer and nowhere else.
     pub fn create_token(&self, spec: &TokenSpec) -> Result<TokenMade, Error> {
         self.change("POST", "/tokens", Some(spec))
+    }
+
+    /// `POST /tokens/join`: a token for workers of other machines, which also says how they know this cluster.
+    pub fn create_join_token(&self, spec: &JoinTokenSpec) -> Result<TokenMade, Error> {
+        self.change("POST", "/tokens/join", Some(spec))
     }
 
     /// `GET /tokens`, all pages.
@@ -206,14 +270,33 @@ impl Orchestrator {
         self.delete(&format!("/tokens/{}", url::encode(token)))
     }
 
-    /// `GET /events`: from now on, or after the event `last_id`. No time limit; ends when the orchestrator ends.
-    pub fn events(&self, last_id: Option<u64>) -> Result<Events, Error> {
-        self.event_stream(last_id, Limit::Steps(self.timeout))
+    /// `PUT /secrets/NAME`: sets a secret, and returns when http functions that use it have a new revision.
+    pub fn set_secret(&self, name: &str, value: &[u8]) -> Result<Secret, Error> {
+        let mut ask = self.ask("PUT", self.at(&format!("/secrets/{}", url::encode(name))));
+        ask.body = Sent::Bytes(value);
+        ask.headers.push(("content-type".to_string(), "application/octet-stream".to_string()));
+        let (_, bytes) = self.http.bytes(ask)?;
+        self.http.json(&bytes)
     }
 
-    /// `GET /events`: those the orchestrator still has. Ends when none came for `quiet`.
+    /// `GET /secrets`, all pages: nothing shows a value.
+    pub fn secrets(&self) -> Result<Vec<Secret>, Error> {
+        self.all("/secrets")
+    }
+
+    /// `DELETE /secrets/NAME`. `Api` with code `secret_in_use` while a function uses it.
+    pub fn delete_secret(&self, name: &str) -> Result<(), Error> {
+        self.delete(&format!("/secrets/{}", url::encode(name)))
+    }
+
+    /// `GET /events`: from now on, or after the event `last_id`. No time limit; ends when the orchestrator ends.
+    pub fn events(&self, last_id: Option<u64>) -> Result<Events, Error> {
+        self.event_stream("/events", last_id, Limit::Steps(self.timeout))
+    }
+
+    /// `GET /events?follow=false`: those the orchestrator still has, to the last; ends too when none came for `quiet`.
     pub fn past_events(&self, quiet: Duration) -> Result<Events, Error> {
-        self.event_stream(Some(0), Limit::Quiet(quiet))
+        self.event_stream("/events?follow=false", Some(0), Limit::Quiet(quiet))
     }
 
     /// `GET /logs/NAME`: the last `tail` lines (`None`: as many as the orchestrator gives), then new ones if `follow`.
@@ -222,16 +305,23 @@ impl Orchestrator {
         if let Some(tail) = tail {
             path.push_str(&format!("&tail={tail}"));
         }
+        self.log_lines(&path)
+    }
+
+    pub(super) fn log_lines(&self, path: &str) -> Result<Logs, Error> {
         let limit = Limit::Steps(self.timeout);
-        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        let ask = Ask { limit, ..self.ask("GET", self.at(path)) };
         Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
     /// `GET /logs/NAME` with new lines, like `logs`; ends when none came for `quiet`, so that whoever reads can look round.
     pub fn logs_until_quiet(&self, name: &str, tail: u64, quiet: Duration) -> Result<Logs, Error> {
-        let path = format!("/logs/{}?format=json&follow=true&tail={tail}", url::encode(name));
+        self.lines_until_quiet(&format!("/logs/{}?format=json&follow=true&tail={tail}", url::encode(name)), quiet)
+    }
+
+    fn lines_until_quiet(&self, path: &str, quiet: Duration) -> Result<Logs, Error> {
         let limit = Limit::Quiet(quiet);
-        let ask = Ask { method: "GET", url: self.at(&path), headers: Vec::new(), body: Sent::Nothing, limit };
+        let ask = Ask { method: "GET", url: self.at(path), headers: Vec::new(), body: Sent::Nothing, limit };
         Ok(Logs::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
@@ -287,21 +377,36 @@ impl Orchestrator {
         self.health("/readyz")
     }
 
+    /// What its clock shows, to the second, in milliseconds since 1970; `None`: it does not say.
+    pub fn clock_unix_ms(&self) -> Result<Option<u64>, Error> {
+        let answer = self.http.call(self.ask("GET", self.at("/healthz")))?;
+        let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        Ok(date.and_then(|date| u64::try_from(date.timestamp().as_millisecond()).ok()))
+    }
+
     /// `GET /version`.
     pub fn version(&self) -> Result<Version, Error> {
         self.get("/version")
     }
 
-    fn event_stream(&self, last_id: Option<u64>, limit: Limit) -> Result<Events, Error> {
+    fn event_stream(&self, path: &str, last_id: Option<u64>, limit: Limit) -> Result<Events, Error> {
         let mut headers = vec![("accept".to_string(), "text/event-stream".to_string())];
         headers.extend(last_id.map(|id| ("last-event-id".to_string(), id.to_string())));
-        let ask = Ask { method: "GET", url: self.at("/events"), headers, body: Sent::Nothing, limit };
+        let ask = Ask { method: "GET", url: self.at(path), headers, body: Sent::Nothing, limit };
         Ok(Events::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
 
+    fn watched_events(&self, path: &str) -> Result<Events, Error> {
+        self.event_stream(path, None, Limit::Steps(self.timeout))
+    }
+
     fn watch<T: DeserializeOwned>(&self, path: &str) -> Result<Watch<T>, Error> {
+        self.watch_within(path, Limit::Alive(SILENCE_LIMIT))
+    }
+
+    fn watch_within<T: DeserializeOwned>(&self, path: &str, limit: Limit) -> Result<Watch<T>, Error> {
         let headers = vec![("accept".to_string(), "text/event-stream".to_string())];
-        let limit = Limit::Alive(SILENCE_LIMIT);
         let ask = Ask { method: "GET", url: self.at(path), headers, body: Sent::Nothing, limit };
         Ok(Watch::new(&self.http, self.http.accepted(ask)?.into_body(), limit))
     }
@@ -321,7 +426,8 @@ impl Orchestrator {
 
     fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
         let mut found = Vec::new();
-        let mut page = Some(self.at(&format!("{path}?limit={PAGE}")));
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let mut page = Some(self.at(&format!("{path}{joint}limit={PAGE}")));
         let mut pages = 0;
         while let Some(url) = page {
             pages += 1;
@@ -360,7 +466,7 @@ impl Orchestrator {
     /// An unhealthy answer has a status of 503 and still says why in its own words.
     fn health(&self, path: &str) -> Result<Health, Error> {
         let limit = Limit::Whole(self.timeout);
-        let answer = self.http.send(self.ask("GET", self.at(path)))?;
+        let answer = self.http.send_once_only(self.ask("GET", self.at(path)))?; // not ready is what was asked for
         let status = answer.status().as_u16();
         let bytes = self.http.read(answer.into_body(), limit)?;
         match serde_json::from_slice(&bytes) {

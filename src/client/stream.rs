@@ -61,11 +61,17 @@ impl Lines {
 }
 
 /// Server-sent events, one at a time.
-struct Sse(Lines);
+pub(super) struct Sse(Lines);
 
 impl Sse {
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn fuzz(http: Http, bytes: Vec<u8>, limit: Limit) -> Sse {
+        let reader = BufReader::new(Box::new(std::io::Cursor::new(bytes)) as Box<dyn Read + Send>);
+        Sse(Lines { reader, http, limit, ended: false })
+    }
+
     /// The next event's kind (empty when it has none) and data; `None` at the end and after an error.
-    fn next(&mut self) -> Option<Result<(String, Vec<u8>), Error>> {
+    pub(super) fn next(&mut self) -> Option<Result<(String, Vec<u8>), Error>> {
         let mut kind = String::new();
         let mut data: Option<Vec<u8>> = None;
         loop {
@@ -156,6 +162,29 @@ impl<T: DeserializeOwned> Iterator for Watch<T> {
 #[derive(Deserialize)]
 struct Gone {
     id: String,
+}
+
+/// A build's log, one line at a time. Ends with the build, if it follows.
+pub struct BuildLog(Lines);
+
+impl BuildLog {
+    pub(super) fn new(http: &Http, body: Body, limit: Limit) -> BuildLog {
+        BuildLog(Lines::new(http, body, limit))
+    }
+}
+
+impl Iterator for BuildLog {
+    type Item = Result<String, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.0.next()? {
+                Ok(line) if line.is_empty() => {} // keeps the connection alive
+                Ok(line) => return Some(Ok(String::from_utf8_lossy(&line).into_owned())),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
 }
 
 /// Objects, one a line.

@@ -1,12 +1,12 @@
 //! The client against canned answers. Must never need an orchestrator.
 
 use super::canned::{json, serve, with};
-use super::{Body, Invoke, Orchestrator};
+use super::{Body, Builder, Invoke, Orchestrator};
 use crate::errors::Error;
 use crate::types::{Change, FunctionSpec};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NODE: &str = r#"{"id":"i","name":"n","status":"active","cordoned":false,"address":"","hostname":"h","os":"linux","arch":"x86_64","cpus":4,"memory_bytes":1,"tools":[],"tags":{},"engines":["process"],"version":"0.1.0","cpu_percent":null,"memory_percent":1.5,"slots":2,"job_slots":1,"running":0,"succeeded":0,"failed":0,"last_seen":"2025-01-01T00:00:00Z","reach":"links"}"#;
 
@@ -188,4 +188,86 @@ fn an_unready_orchestrator_says_why() {
     ]);
     assert_eq!(client(&url).readyz().unwrap().status, "no active node");
     assert_eq!(client(&url).readyz().unwrap_err().code(), "unauthenticated");
+}
+
+#[test]
+fn a_builder_says_who_asks_and_how() {
+    let nothing = || json("200 OK", r#"{"version":"1","commit":"c","role":"worker"}"#);
+    let (url, server) = serve(vec![nothing(), nothing(), nothing()]);
+    Builder::new(&url).token("t1").user_agent("mine/1").orchestrator().unwrap().version().unwrap();
+    Builder::new(&url).api_key("t2").worker().unwrap().version().unwrap();
+    let own = Invoke { headers: vec![("X-API-Key".into(), "theirs".into())], ..Default::default() };
+    Builder::new(&url).api_key("t3").orchestrator().unwrap().invoke("f", own).unwrap();
+    let asked: Vec<String> = server.join().unwrap().into_iter().map(|text| text.to_lowercase()).collect();
+    assert!(asked[0].contains("\r\nauthorization: bearer t1\r\n") && asked[0].contains("\r\nuser-agent: mine/1\r\n"));
+    assert!(asked[1].contains("\r\nx-api-key: t2\r\n") && !asked[1].contains("authorization"), "{}", asked[1]);
+    assert!(asked[1].contains("\r\nuser-agent: cares/"), "{}", asked[1]);
+    assert!(asked[2].contains("x-api-key: theirs\r\n") && !asked[2].contains("t3"), "{}", asked[2]);
+    assert!(!format!("{:?}", Builder::new(&url).token("s3cret")).contains("s3cret"));
+}
+
+#[test]
+fn only_what_is_safe_is_sent_again_and_only_when_asked_for() {
+    let busy = |after: &str| {
+        let problem = r#"{"status":503,"code":"api_busy","detail":"busy"}"#;
+        with("503 Service Unavailable", after, problem)
+    };
+    let soon = || busy("retry-after: 0\r\n");
+    let patient = |url: &str| Builder::new(url).retries(2).orchestrator().unwrap();
+    let code = |result: Result<(), Error>| result.unwrap_err().code().to_string();
+
+    let (url, server) = serve(vec![soon(), soon(), with("204 No Content", "", "")]);
+    patient(&url).delete_function("f").unwrap();
+    assert_eq!(server.join().unwrap().len(), 3);
+
+    let (url, server) = serve(vec![soon(), soon(), soon()]);
+    assert_eq!(code(patient(&url).delete_function("f")), "api_busy", "three in all, and no more");
+    assert_eq!(server.join().unwrap().len(), 3);
+
+    // Once each: a POST, a call, an answer that says no time or too long a one, and whoever did not ask for more.
+    let (url, server) = serve(vec![soon(), soon(), busy(""), busy("retry-after: 11\r\n"), soon()]);
+    assert_eq!(code(patient(&url).redeploy("f").map(drop)), "api_busy");
+    assert_eq!(patient(&url).invoke("f", Invoke::default()).unwrap().status, 503);
+    assert_eq!(code(patient(&url).delete_function("f")), "api_busy");
+    assert_eq!(code(patient(&url).delete_function("f")), "api_busy");
+    assert_eq!(code(client(&url).delete_function("f")), "api_busy");
+    assert_eq!(server.join().unwrap().len(), 5);
+}
+
+#[test]
+fn a_server_that_is_not_there_yet_is_asked_again() {
+    let place = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = place.local_addr().unwrap();
+    let url = format!("http://{address}");
+    drop(place);
+    let begun = Instant::now();
+    let error = Builder::new(&url).retries(2).orchestrator().unwrap().version().unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert!(begun.elapsed() >= Duration::from_millis(300), "it waited 0.1 s and 0.2 s");
+}
+
+#[test]
+fn a_worker_is_asked_for_tasks_at_its_own_address() {
+    let task =
+        r#"{"id":"t 1","name":"web","image":"nginx","state":"Running","attempt":1,"restarts":0,"created_at":"t"}"#;
+    let line = r#"{"time":"t","node":"n","source":"s","stream":"stdout","line":"hi"}"#;
+    let (url, server) = serve(vec![
+        json("200 OK", &format!("[{task}]")),
+        json("202 Accepted", task),
+        with("204 No Content", "", ""),
+        with("200 OK", "", &format!("{line}\n")),
+        json("409 Conflict", r#"{"status":409,"code":"illegal_transition","detail":"it runs"}"#),
+    ]);
+    let worker = Builder::new(&url).worker().unwrap();
+    assert_eq!(worker.tasks().unwrap()[0].name, "web");
+    assert_eq!(worker.stop("t 1").unwrap().id, "t 1");
+    worker.delete_task("t 1").unwrap();
+    assert_eq!(worker.task_logs("t 1", 5, true).unwrap().filter_map(Result::ok).count(), 1);
+    assert_eq!(worker.start("t 1").unwrap_err().code(), "illegal_transition");
+    let asked = server.join().unwrap();
+    let begins = ["GET /api/v1/worker/tasks?limit=1000 ", "POST /api/v1/worker/tasks/t%201/stop "];
+    let begins = begins.into_iter().chain(["DELETE /api/v1/worker/tasks/t%201 "]);
+    let begins = begins.chain(["GET /api/v1/worker/tasks/t%201/logs?format=json&tail=5&follow=true "]);
+    let begins: Vec<&str> = begins.chain(["POST /api/v1/worker/tasks/t%201/start "]).collect();
+    begins.iter().zip(&asked).for_each(|(begin, asked)| assert!(asked.starts_with(begin), "{begin}: {asked}"));
 }

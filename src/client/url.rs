@@ -2,7 +2,7 @@
 
 use crate::errors::Error;
 
-/// A checked `http://HOST[:PORT][/PREFIX]`, without a slash at its end.
+/// A checked `http(s)://HOST[:PORT][/PREFIX]`, without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Base(String);
 
@@ -10,11 +10,10 @@ impl Base {
     pub(super) fn parse(url: &str) -> Result<Base, Error> {
         let bad = |why| Error::BadUrl { url: url.to_string(), why };
         let trimmed = url.trim();
-        let (scheme, rest) = trimmed.split_once("://").ok_or(bad("it has no http:// in front"))?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err(bad("https is not spoken yet")),
-            _ => return Err(bad("it must begin with http://")),
+        let (scheme, rest) = trimmed.split_once("://").ok_or(bad("it has no http:// or https:// in front"))?;
+        let scheme = scheme.to_ascii_lowercase();
+        if !matches!(scheme.as_str(), "http" | "https") {
+            return Err(bad("it must begin with http:// or https://"));
         }
         if rest.contains(['?', '#']) {
             return Err(bad("it must not have a query or a fragment"));
@@ -23,7 +22,7 @@ impl Base {
         if host.contains('@') {
             return Err(bad("it must not carry a password; set AUTH_TOKEN instead"));
         }
-        let uri: ureq::http::Uri = format!("http://{host}/{prefix}").parse().map_err(|_| bad("it is malformed"))?;
+        let uri: ureq::http::Uri = format!("{scheme}://{host}/{prefix}").parse().map_err(|_| bad("it is malformed"))?;
         let authority = uri.authority().ok_or(bad("it has no host"))?;
         let port = host.rsplit_once(':').filter(|(_, tail)| !tail.ends_with(']')).map(|(_, port)| port);
         if authority.host().is_empty() || authority.host() == "[]" {
@@ -32,7 +31,7 @@ impl Base {
         if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
             return Err(bad("its port must be 1 to 65535"));
         }
-        Ok(Base(format!("http://{host}/{prefix}").trim_end_matches('/').to_string()))
+        Ok(Base(format!("{scheme}://{host}/{prefix}").trim_end_matches('/').to_string()))
     }
 
     /// As people may see it, and as `+ "/path"` makes it an address.
@@ -42,8 +41,19 @@ impl Base {
 }
 
 /// Percent-encodes one path segment or query value: all but RFC 3986's unreserved characters.
-pub(super) fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     encode_keeping(text, "-._~")
+}
+
+/// A path with what is given added to its query.
+pub(super) fn with(path: &str, given: &[(&str, &Option<String>)]) -> String {
+    let mut all = path.to_string();
+    for (key, value) in given {
+        let Some(value) = value else { continue };
+        let joint = if all.contains('?') { '&' } else { '?' };
+        all.push_str(&format!("{joint}{key}={}", encode(value)));
+    }
+    all
 }
 
 /// Percent-encodes what may not stand in a path or query as it is, keeping what already is encoded or separates.
@@ -91,6 +101,7 @@ mod tests {
             (" http://[::1]:8080/ ", "http://[::1]:8080"),
             ("http://[::1]", "http://[::1]"),
             ("http://host/cares/", "http://host/cares"),
+            ("HTTPS://host:8443", "https://host:8443"),
         ] {
             assert_eq!(Base::parse(given).unwrap().as_str(), kept);
         }
@@ -99,7 +110,7 @@ mod tests {
             "host",
             "host:8080",
             "ftp://h",
-            "https://h",
+            "https://",
             "http://",
             "http:///x",
             "http://h:0",

@@ -4,6 +4,10 @@ use super::*;
 use std::collections::VecDeque;
 use std::ops::Bound;
 
+/// Why a call that asks for more than its function does is not taken, or not any more.
+const SERVES_HTTP: &str =
+    "it serves HTTP, and its instances are where its own constraints say: a call cannot ask for more";
+
 /// Where a waiting call may still go.
 enum Prospects {
     AsAnyOther,
@@ -17,13 +21,37 @@ impl Cluster {
         &mut self,
         now: Millis,
         name: &str,
-        attempt: bool,
+        origin: Origin,
+        wants: Option<Arc<Constraints>>,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         let key = *self.function_names.get(name).ok_or(Refusal::UnknownFunction)?;
+        self.take_in(now, key, origin, wants, out).inspect_err(|_| self.note(key, |meter| meter.refused += 1))
+    }
+
+    fn take_in(
+        &mut self,
+        now: Millis,
+        key: FunctionKey,
+        origin: Origin,
+        wants: Option<Arc<Constraints>>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
+        let runs = self.check_runs(key)?;
+        self.check_at_once(key)?;
         let invocation = InvocationKey(self.fresh_key());
-        let call = Invocation { function: key, attempt, accepted: now, held: None, refused_by: Vec::new() };
+        if wants.is_some() && self.functions.get(&key).is_some_and(|f| !f.current().is_job()) {
+            return Err(Refusal::NoNode { why: SERVES_HTTP.into() });
+        }
+        let elsewhere = runs == Runs::Elsewhere;
+        let (held, refused_by) = (None, Vec::new());
+        let call = Invocation { function: key, origin, wants, accepted: now, elsewhere, held, refused_by };
         self.invocations.insert(invocation, call);
+        if let Some(function) = self.functions.get_mut(&key).filter(|_| elsewhere) {
+            function.running += 1;
+            out.push(Event::InvocationElsewhere { invocation, revision: function.current().clone() });
+            return Ok(());
+        }
         // Where calls of an http function wait already, there is no room for this one either.
         let waits = self.functions.get(&key).is_some_and(|f| !f.queue.is_empty() && !f.current().is_job());
         let taken = match !waits && self.assign(now, invocation, out) {
@@ -34,6 +62,30 @@ impl Cluster {
             self.invocations.remove(&invocation);
         }
         taken
+    }
+
+    /// Where calls go, if they go anywhere.
+    fn check_runs(&self, key: FunctionKey) -> Result<Runs, Refusal> {
+        let function = self.functions.get(&key).ok_or(Refusal::UnknownFunction)?;
+        match (function.stopped, function.current().runs()) {
+            (true, _) => Err(Refusal::Stopped),
+            (false, Runs::Nowhere) => Err(Refusal::NoImage),
+            (false, runs) => Ok(runs),
+        }
+    }
+
+    /// Whether one more call may be under way.
+    fn check_at_once(&self, key: FunctionKey) -> Result<(), Refusal> {
+        if self.invocations.len() >= self.limits.calls {
+            return Err(Refusal::TooManyCalls { limit: self.limits.calls });
+        }
+        let Some(function) = self.functions.get(&key) else { return Err(Refusal::UnknownFunction) };
+        let of_its_own = function.current().calls_at_once as usize;
+        let limit = if of_its_own > 0 { of_its_own } else { self.limits.calls_per_function };
+        match function.running as usize + function.queue.len() >= limit {
+            true => Err(Refusal::TooManyCallsOfFunction { limit, of_its_own: of_its_own > 0 }),
+            false => Ok(()),
+        }
     }
 
     fn enqueue(
@@ -52,8 +104,13 @@ impl Cluster {
         }
         let (revision, waiting) = (function.current().clone(), function.queue.len() + 1);
         self.forgive(key);
-        if !self.hopeful(now, key, &revision, waiting, out) {
-            return Err(Refusal::NoNode { why: self.why_not(&revision) });
+        let wants = self.invocations.get(&invocation).and_then(|call| call.wants.clone());
+        let hopeful = match wants.as_deref() {
+            Some(wants) => self.placeable_call(&revision, Some(wants), &[]),
+            None => self.hopeful(now, key, &revision, waiting, out),
+        };
+        if !hopeful {
+            return Err(Refusal::NoNode { why: self.why_not(&revision, wants.as_deref()) });
         }
         let limit = self.functions.get_mut(&key).and_then(|f| f.crowded(now));
         let waiting = self.functions.get(&key).map_or(0, |f| f.queue.len());
@@ -63,6 +120,9 @@ impl Cluster {
         self.push_queue(key, invocation, false);
         if let Some(function) = self.functions.get_mut(&key) {
             function.note_wait();
+            if !function.is_full() {
+                self.note(key, |meter| meter.cold += 1);
+            }
         }
         out.push(Event::InvocationQueued { invocation });
         if let Some(limit) = limit {
@@ -81,15 +141,21 @@ impl Cluster {
         let call = self.invocations.get_mut(&invocation).ok_or(Refusal::UnknownInvocation)?;
         let held = call.held.take().ok_or(Refusal::UnknownInvocation)?;
         call.refused_by.push(held.node);
-        let (key, refused_by) = (call.function, call.refused_by.clone());
+        let (key, refused_by, wants) = (call.function, call.refused_by.clone(), call.wants.clone());
         let was_full = self.give_back(now, &held, key);
         let again = self.functions.get(&key).map(|f| {
             let revision = f.current();
-            refused_by.len() < self.limits.start_attempts
-                && (!revision.is_job() || self.placeable(revision, &refused_by))
+            let somewhere = match revision.is_job() {
+                true => self.placeable_call(revision, wants.as_deref(), &refused_by),
+                false => wants.is_none(), // it was a job until now
+            };
+            refused_by.len() < self.limits.start_attempts && somewhere
         });
+        let stopped = self.functions.get(&key).is_some_and(|f| f.stopped);
         if again.is_none() {
             self.fail(now, invocation, Failure::FunctionDeleted, out);
+        } else if stopped {
+            self.fail(now, invocation, Failure::Stopped, out);
         } else if again == Some(false) {
             self.fail(now, invocation, Failure::NotStarted { why }, out);
         } else if !self.assign(now, invocation, out) {
@@ -135,18 +201,30 @@ impl Cluster {
                     node.failed += u64::from(!success);
                 }
             }
+            None if call.elsewhere => {
+                if let Some(function) = self.functions.get_mut(&call.function) {
+                    function.running = function.running.saturating_sub(1);
+                }
+            }
             None => self.unqueue(call.function, invocation),
         }
+        let took_us = took_us.unwrap_or(now.saturating_sub(call.accepted) * 1_000);
+        self.meter.ended(success, took_us);
         if let Some(function) = self.functions.get_mut(&call.function) {
             let node = call.held.map(|held| held.node);
-            let took_us = took_us.unwrap_or(now.saturating_sub(call.accepted) * 1_000);
-            function.ended(Ended { invocation, attempt: call.attempt, node, success, at: now, took_us });
+            function.ended(Ended { invocation, origin: call.origin, node, success, at: now, took_us });
         }
         was_full
     }
 
     /// Gives waiting calls of a function what room there is; fails them when there will be none.
     pub(super) fn pump(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) {
+        self.fail_asking(now, key, out);
+        self.serve_waiting(now, key, out);
+    }
+
+    /// The same where there is only more room than before, which takes no node from anybody.
+    fn serve_waiting(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) {
         let mut at = 0;
         while let Some(call) = self.functions.get(&key).and_then(|f| f.queue.get(at).copied()) {
             if self.assign(now, call, out) {
@@ -158,8 +236,8 @@ impl Cluster {
                 Prospects::AsAnyOther => break,
                 Prospects::Elsewhere => at += 1,
                 Prospects::None => {
-                    let why = "every node left that could take it has refused it".into();
-                    self.fail(now, call, Failure::NotStarted { why }, out);
+                    let failure = self.why_in_vain(key, call);
+                    self.fail(now, call, failure, out);
                 }
             }
         }
@@ -174,18 +252,51 @@ impl Cluster {
         });
         let failure = match failed {
             Some(why) => Failure::NotStarted { why },
-            None => Failure::NoNode { why: self.why_not(&revision) },
+            None => Failure::NoNode { why: self.why_not(&revision, None) },
         };
         self.fail_waiting(now, key, failure, out);
     }
 
+    /// Fails waiting calls that ask for more than their function does, of a node that is there no more: wherever they
+    /// stand, for those before them may wait for long.
+    fn fail_asking(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) {
+        let Some(function) = self.functions.get(&key).filter(|f| !f.asking.is_empty()) else { return };
+        let revision = function.current();
+        let kinds = self.kinds_for(revision);
+        let (mut known, mut in_vain) = (BTreeMap::<&Constraints, bool>::new(), Vec::new());
+        for call in &function.asking {
+            let Some(wants) = self.invocations.get(call).and_then(|call| call.wants.as_deref()) else { continue };
+            let hopeful = || revision.is_job() && kinds.iter().any(|node| meets(node, wants));
+            in_vain.extend((!*known.entry(wants).or_insert_with(hopeful)).then_some(*call));
+        }
+        for call in in_vain {
+            let failure = self.why_in_vain(key, call);
+            self.fail(now, call, failure, out);
+        }
+    }
+
+    /// Why a call that waited will not get room.
+    fn why_in_vain(&self, key: FunctionKey, call: InvocationKey) -> Failure {
+        let call = self.invocations.get(&call);
+        match (self.functions.get(&key), call.filter(|call| call.refused_by.is_empty())) {
+            (Some(function), _) if !function.current().is_job() => Failure::NoNode { why: SERVES_HTTP.into() },
+            (Some(function), Some(call)) => {
+                Failure::NoNode { why: self.why_not(function.current(), call.wants.as_deref()) }
+            }
+            _ => Failure::NotStarted { why: "every node left that could take it has refused it".into() },
+        }
+    }
+
     fn prospects(&self, key: FunctionKey, call: InvocationKey) -> Prospects {
-        let refused_by = self.invocations.get(&call).map_or(&[][..], |c| &c.refused_by);
+        let Some(call) = self.invocations.get(&call) else { return Prospects::AsAnyOther };
         let Some(revision) = self.functions.get(&key).map(Function::current) else { return Prospects::None };
-        match revision.is_job() && !refused_by.is_empty() {
-            false => Prospects::AsAnyOther,
-            true if self.placeable(revision, refused_by) => Prospects::Elsewhere,
-            true => Prospects::None,
+        match (revision.is_job(), call.refused_by.is_empty()) {
+            (true, true) if call.wants.is_some() => Prospects::Elsewhere, // or it would not wait: see `fail_asking`
+            (false, _) | (_, true) => Prospects::AsAnyOther,
+            (true, false) if self.placeable_call(revision, call.wants.as_deref(), &call.refused_by) => {
+                Prospects::Elsewhere
+            }
+            (true, false) => Prospects::None,
         }
     }
 
@@ -219,7 +330,10 @@ impl Cluster {
             if node.and_then(|node| self.nodes.get(&node)).is_some_and(|n| n.running >= n.spec.slots) {
                 return;
             }
-            self.pump(now, at.1, out);
+            match node {
+                Some(_) => self.serve_waiting(now, at.1, out),
+                None => self.pump(now, at.1, out),
+            }
             next = self.waiting.range((Bound::Excluded(at), Bound::Unbounded)).next().copied();
         }
     }
@@ -244,7 +358,7 @@ impl Cluster {
         let Some(function) = self.functions.get(&key) else { return false };
         let revision = function.current().clone();
         let (node, instance) = match revision.is_job() {
-            true => (self.place(&revision, &call.refused_by), None),
+            true => (self.place_call(&revision, call.wants.as_deref(), &call.refused_by), None),
             false => self.pick(function, &call.refused_by).unzip(),
         };
         let Some(node) = node else { return false };
@@ -294,11 +408,15 @@ impl Cluster {
         self.stop_emptied(held, out);
         match was_full {
             true => self.pump_oldest_first(now, Some(held.node), out),
-            false => self.pump(now, key, out),
+            false => self.serve_waiting(now, key, out),
         }
     }
 
     fn push_queue(&mut self, key: FunctionKey, invocation: InvocationKey, first: bool) {
+        let asks = self.invocations.get(&invocation).is_some_and(|call| call.wants.is_some());
+        if let Some(function) = self.functions.get_mut(&key).filter(|_| asks) {
+            function.asking.insert(invocation);
+        }
         self.change_queue(key, |queue| match first {
             true => queue.push_front(invocation),
             false => queue.push_back(invocation),
@@ -306,6 +424,9 @@ impl Cluster {
     }
 
     fn unqueue(&mut self, key: FunctionKey, invocation: InvocationKey) {
+        if let Some(function) = self.functions.get_mut(&key) {
+            function.asking.remove(&invocation);
+        }
         self.change_queue(key, |queue| {
             if let Some(at) = queue.iter().position(|i| *i == invocation) {
                 queue.remove(at);

@@ -13,6 +13,7 @@ impl Cluster {
         revision.concurrency = revision.concurrency.max(1);
         revision.min = revision.min.min(revision.max);
         revision.ready = revision.ready.min(revision.max);
+        revision.born = self.next_key;
         let name = revision.function.clone();
         let known = self.function_names.get(&name).copied();
         match (put, known) {
@@ -39,9 +40,7 @@ impl Cluster {
                 let revision = Arc::new(revision);
                 let key = FunctionKey(self.fresh_key());
                 self.function_names.insert(name, key);
-                let mut function = Function::new(key, [revision.clone()].into(), revision.clone());
-                function.born = key.0;
-                self.functions.insert(key, function);
+                self.functions.insert(key, Function::new(key, [revision.clone()].into(), revision.clone()));
                 self.index_class(&revision);
                 out.push(Event::FunctionPut { revision, first: true });
                 self.care(now, key, out);
@@ -57,26 +56,21 @@ impl Cluster {
         now: Millis,
         name: &str,
         which: Kept,
-        unix_ms: u64,
+        (unix_ms, by): (u64, String),
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         let function = self.function(name).ok_or(Refusal::UnknownFunction)?;
-        let (newest, serving) = (function.newest().clone(), function.current().number);
-        let found = match which {
-            Kept::Newest => Some(&newest),
-            Kept::Before if newest.number != serving => Some(function.current()),
-            Kept::Before => function.revisions.iter().rev().nth(1),
-            Kept::Number(number) => function.revisions.iter().find(|r| r.number == number),
-        };
-        let Some(found) = found else {
+        let newest = function.newest().clone();
+        let Some(found) = function.kept(which) else {
             return Err(Refusal::UnknownRevision { kept: function.revisions.iter().map(|r| r.number).collect() });
         };
         let revision = Revision {
             min: newest.min,
             ready: newest.ready,
             max: newest.max,
-            fresh: which == Kept::Newest,
+            fresh: which == Kept::Newest || (which == Kept::AsItIs && found.fresh),
             updated_unix_ms: unix_ms,
+            by,
             ..(**found).clone()
         };
         self.put_function(now, revision, Put::Replace, out)
@@ -154,19 +148,23 @@ impl Cluster {
 
     pub(super) fn set_functions(&mut self, now: Millis, functions: Vec<(Arc<str>, Lasting)>, out: &mut Vec<Event>) {
         let mut changed = Vec::new();
-        for (name, kept) in functions {
+        for (name, mut kept) in functions {
+            let born = self.fresh_key();
+            let known = self.function_names.get(&name).copied();
+            let earlier =
+                known.and_then(|key| self.functions.get(&key)).map(|f| f.revisions.clone()).unwrap_or_default();
+            for revision in &mut kept.revisions {
+                // a number may come again with another content: nothing older is adopted
+                let same = earlier.iter().find(|r| r.runs_as(revision)).map_or(born, |r| r.born);
+                *revision = Arc::new(Revision { born: same, ..(**revision).clone() });
+            }
             let Some(newest) = kept.revisions.last().cloned() else {
                 let _ = self.delete_function(&name, out); // it was not there: so be it
                 continue;
             };
-            let born = self.fresh_key();
-            let known = self.function_names.get(&name).copied();
             let Some(function) = known.and_then(|key| self.functions.get_mut(&key)) else {
                 let key = FunctionKey(born);
                 self.add_function(key, kept);
-                if let Some(function) = self.functions.get_mut(&key) {
-                    function.born = born;
-                }
                 out.push(Event::FunctionPut { revision: newest, first: true });
                 changed.push(key);
                 continue;
@@ -174,11 +172,12 @@ impl Cluster {
             if function.lasting() == kept {
                 continue;
             }
-            let (key, earlier) = (function.key, function.revisions.clone());
+            let (key, shown) = (function.key, function.proven.then(|| function.serving.clone()));
             kept.revisions.iter().for_each(|r| self.index_class(r));
             let Some(function) = self.functions.get_mut(&key) else { continue };
             function.set(kept);
-            function.born = born; // a number may come again with another content: nothing older is adopted
+            function.proven |=
+                shown.is_some_and(|r| r.number == function.serving.number && r.born == function.serving.born);
             let stays = |r: &Arc<Revision>| function.revisions.iter().any(|kept| kept.runs_as(r));
             let foreign: Vec<u64> = earlier.iter().filter(|r| !stays(r)).map(|r| r.number).collect();
             out.push(Event::FunctionPut { revision: newest, first: false });
@@ -188,9 +187,12 @@ impl Cluster {
                 self.retire(instance, out);
             }
             self.retire_others(key, out);
+            self.trim(key, out); // its maximum may be lower now
+            self.look_at_all_of(now, key);
             changed.push(key);
         }
         for key in changed {
+            self.halt_if_stopped(now, key, out);
             self.care(now, key, out);
             self.pump(now, key, out);
         }

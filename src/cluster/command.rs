@@ -1,6 +1,9 @@
 //! Every write. Commands that come late, twice or out of order are refused or do nothing; none may break an invariant.
 
-use super::{InstanceKey, InvocationKey, Lasting, Mode, NodeKey, NodeSpec, Reach, Revision};
+use super::{
+    Constraints, InstanceKey, InvocationKey, Lasting, Mode, NodeKey, NodeSpec, Origin, Pull, Reach, Revision, TaskKey,
+    TaskReport, TaskSpec, TaskState,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,10 +11,11 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)] // made one at a time and moved once
 pub enum Command {
-    /// A node is (again) there. `instances`: what still runs on it from before.
+    /// A node is (again) there. `instances` and `tasks`: what it has from before.
     Join {
         spec: NodeSpec,
         instances: Vec<Reported>,
+        tasks: Vec<TaskReport>,
     },
     /// How calls reach the node changed.
     SetReach {
@@ -32,6 +36,18 @@ pub enum Command {
         session: u64,
         engines: BTreeSet<String>,
         trouble: String,
+    },
+    /// The pulls that go on there now: all of them.
+    SetPulls {
+        node: NodeKey,
+        session: u64,
+        pulls: Vec<Pull>,
+    },
+    /// How much of its disk is in use; 0: nobody knows.
+    SetDiskUsed {
+        node: NodeKey,
+        session: u64,
+        bytes: u64,
     },
     /// The node has found instances that still run.
     Report {
@@ -59,6 +75,10 @@ pub enum Command {
     Drain {
         node: NodeKey,
     },
+    /// Ends a node's session, and takes no more joins of it.
+    Revoke {
+        node: NodeKey,
+    },
     /// Forgets a node that is not there any more.
     RemoveNode {
         node: NodeKey,
@@ -78,6 +98,13 @@ pub enum Command {
         which: Kept,
         /// Milliseconds since the Unix epoch.
         unix_ms: u64,
+        /// Who wants it.
+        by: String,
+    },
+    /// Ends all of it and takes no more calls, or takes them again.
+    SetStopped {
+        function: Arc<str>,
+        stopped: bool,
     },
     /// Other bounds; `None` leaves one as it is. Makes no revision.
     Scale {
@@ -108,8 +135,9 @@ pub enum Command {
     /// A call was accepted. Answered by `InvocationAssigned` or `InvocationQueued`.
     Invoke {
         function: Arc<str>,
-        /// It is an attempt of an asynchronous call.
-        attempt: bool,
+        origin: Origin,
+        /// What its node must be or have beside what the function asks for; only jobs may ask.
+        wants: Option<Arc<Constraints>>,
     },
     /// A node would not take the call, and nothing of it was started.
     Refuse {
@@ -137,6 +165,45 @@ pub enum Command {
         instance: InstanceKey,
         why: String,
     },
+
+    /// Answered by `TaskSubmitted`.
+    SubmitTask {
+        spec: Box<TaskSpec>,
+    },
+    StopTask {
+        task: TaskKey,
+    },
+    /// One that has ended, once more.
+    StartTask {
+        task: TaskKey,
+    },
+    /// One that has ended is forgotten; another is stopped.
+    DeleteTask {
+        task: TaskKey,
+    },
+    /// It could not be kept, and was never acknowledged.
+    WithdrawTask {
+        task: TaskKey,
+    },
+    /// What has changed of a node's tasks.
+    ReportTasks {
+        node: NodeKey,
+        session: u64,
+        tasks: Vec<TaskReport>,
+    },
+    /// A node would not have a task it was given.
+    TaskRefused {
+        task: TaskKey,
+        node: NodeKey,
+        attempt: u64,
+        why: String,
+    },
+    /// A node that was told to stop a task has none such.
+    TaskMissing {
+        task: TaskKey,
+        node: NodeKey,
+        attempt: u64,
+    },
 }
 
 impl Command {
@@ -148,12 +215,18 @@ impl Command {
             PutFunction { .. }
                 | PutAgain { .. }
                 | Scale { .. }
+                | SetStopped { .. }
                 | DeleteFunction { .. }
                 | SetFunctions { .. }
                 | Cordon { .. }
                 | Uncordon { .. }
                 | Drain { .. }
+                | Revoke { .. }
                 | RemoveNode { .. }
+                | SubmitTask { .. }
+                | StopTask { .. }
+                | StartTask { .. }
+                | DeleteTask { .. }
         )
     }
 
@@ -161,7 +234,9 @@ impl Command {
     pub fn changes_function(&self) -> Option<&Arc<str>> {
         match self {
             Command::PutFunction { revision, .. } => Some(&revision.function),
-            Command::PutAgain { function, .. } | Command::Scale { function, .. } => Some(function),
+            Command::PutAgain { function, .. }
+            | Command::Scale { function, .. }
+            | Command::SetStopped { function, .. } => Some(function),
             Command::DeleteFunction { name } => Some(name),
             _ => None,
         }
@@ -184,6 +259,8 @@ pub enum Put {
 pub enum Kept {
     /// What was put last. Its image's name may mean another image by now.
     Newest,
+    /// The same, for another reason than its image.
+    AsItIs,
     /// What served before the newest one did; where that does not serve, what serves.
     Before,
     Number(u64),
@@ -210,6 +287,8 @@ pub enum Refusal {
         name: String,
         by: String,
     },
+    /// It is not let in again.
+    NodeRevoked,
     /// It did not prove that it is the node it says.
     NotThatNode,
     /// No more nodes are taken.
@@ -235,9 +314,22 @@ pub enum Refusal {
     TooManyFunctions {
         limit: usize,
     },
+    /// Its function has no image yet.
+    NoImage,
+    /// Its function was stopped, and has not been started again.
+    Stopped,
     /// No node can take the call, and none is about to.
     NoNode {
         why: String,
+    },
+    /// As many calls run or wait as may.
+    TooManyCalls {
+        limit: usize,
+    },
+    /// As many calls of this function run or wait as may: by its own settings, or as of all.
+    TooManyCallsOfFunction {
+        limit: usize,
+        of_its_own: bool,
     },
     /// As many calls of this function wait as may.
     QueueFull {
@@ -247,4 +339,34 @@ pub enum Refusal {
     UnknownInvocation,
     /// Gone, or never was.
     UnknownInstance,
+    /// Forgotten, or never was.
+    UnknownTask,
+    /// It is over: nothing to stop.
+    TaskEnded {
+        state: TaskState,
+    },
+    /// It is not over: nothing to start.
+    TaskNotEnded {
+        state: TaskState,
+    },
+    /// It was submitted to its node, which alone may start or forget it.
+    TaskOfNode,
+    /// Another task was submitted with the same key.
+    TaskKeyTaken {
+        task: String,
+    },
+    /// As many tasks wait for a node as may.
+    TooManyPending {
+        limit: usize,
+    },
+    /// No more tasks are taken until some end.
+    TooManyTasks {
+        limit: usize,
+    },
+    /// Nor so large ones.
+    TasksTooBig {
+        limit_bytes: usize,
+    },
+    /// The task is elsewhere by now.
+    StaleAttempt,
 }

@@ -1,6 +1,6 @@
 //! Every fact. What the shell must do, tell or keep follows from these alone.
 
-use super::{Failure, InstanceKey, InvocationKey, NodeKey, Revision};
+use super::{Failure, InstanceKey, InvocationKey, NodeKey, Revision, TaskKey, TaskState};
 use std::sync::Arc;
 
 /// Something that happened.
@@ -35,6 +35,10 @@ pub enum Event {
     NodeDrained {
         node: NodeKey,
     },
+    /// It is not let in again.
+    NodeRevoked {
+        node: NodeKey,
+    },
     /// What it can run things with has changed.
     NodeEngines {
         node: NodeKey,
@@ -52,6 +56,11 @@ pub enum Event {
     /// Its bounds were changed; the revision stays what it is.
     FunctionScaled {
         revision: Arc<Revision>,
+    },
+    /// It was stopped, or started again.
+    FunctionStopped {
+        revision: Arc<Revision>,
+        stopped: bool,
     },
     /// An instance of this revision has answered: it serves, and goes on to until another does. `before`: the one it took
     /// over from, if it did not serve already.
@@ -94,6 +103,11 @@ pub enum Event {
         instance: InstanceKey,
         node: NodeKey,
     },
+    /// The node must stop these, which it said it runs. In one, as a node may say anything.
+    InstancesUnwanted {
+        node: NodeKey,
+        instances: Vec<InstanceKey>,
+    },
     /// The node must freeze it, unless a call came meanwhile: it uses no processor until the next.
     InstanceFrozen {
         instance: InstanceKey,
@@ -122,6 +136,11 @@ pub enum Event {
 
     /// The call has a slot: send it.
     InvocationAssigned(Assigned),
+    /// The call goes to a server that no node runs: send it.
+    InvocationElsewhere {
+        invocation: InvocationKey,
+        revision: Arc<Revision>,
+    },
     /// The call waits for room.
     InvocationQueued {
         invocation: InvocationKey,
@@ -130,6 +149,44 @@ pub enum Event {
     InvocationFailed {
         invocation: InvocationKey,
         failure: Failure,
+    },
+
+    /// A task was taken in; `again`: it had been before, with the same key.
+    TaskSubmitted {
+        task: TaskKey,
+        again: bool,
+    },
+    TaskChanged {
+        task: TaskKey,
+        from: TaskState,
+        to: TaskState,
+    },
+    /// Nothing but what its node says of it has changed.
+    TaskNoted {
+        task: TaskKey,
+    },
+    /// The node must run it, once that it was chosen is on disk.
+    TaskPlace {
+        task: TaskKey,
+        node: NodeKey,
+        attempt: u64,
+    },
+    /// The node must stop that attempt, which may be of a task not known here.
+    TaskStop {
+        id: Arc<str>,
+        node: NodeKey,
+        attempt: u64,
+    },
+    /// The node need not keep the end of that attempt any longer, once it is on disk here.
+    TaskForget {
+        id: Arc<str>,
+        node: NodeKey,
+        attempt: u64,
+    },
+    /// It is not known here any more. `local`: it was its node's.
+    TaskGone {
+        id: Arc<str>,
+        local: bool,
     },
 }
 

@@ -1,7 +1,7 @@
 //! A function and its revisions. Never knows which node runs it.
 
 use super::crowd::Crowd;
-use super::{Ended, InstanceKey, InvocationKey, Millis, NodeKey, Recent};
+use super::{Ended, InstanceKey, InvocationKey, Kept, Meter, Millis, NodeKey, Recent, Words};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -20,12 +20,15 @@ pub enum Mode {
 }
 
 /// What a node must be or have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Constraints {
     pub os: Option<String>,
     pub arch: Option<String>,
     pub tools: BTreeSet<String>,
     pub tags: BTreeMap<String, String>,
+    /// Of a call alone: its node gives a job the body and the variables that come with the call. Workers of an earlier
+    /// version start it without.
+    pub takes_inputs: bool,
 }
 
 /// How far a function is kept apart from its node and from other functions. The default is: as far as can be.
@@ -39,6 +42,58 @@ pub struct Isolation {
     pub pids: u32,
     /// Its temporary files; 0: as much as nodes give.
     pub tmp_bytes: u64,
+}
+
+/// The engine that runs an image; no node has one for what nodes do not run.
+pub(super) fn engine_of(image: &str) -> &'static str {
+    match Runs::of(image) {
+        Runs::OnNodes if image.starts_with("bundle:") => "process",
+        Runs::OnNodes => "docker",
+        Runs::Elsewhere => "endpoint",
+        Runs::Nowhere => "none",
+    }
+}
+
+/// Where calls of a revision go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    OnNodes,
+    /// Its image is the address of a server that somebody else runs.
+    Elsewhere,
+    /// It has no image yet.
+    Nowhere,
+}
+
+impl Runs {
+    /// What an image's name says.
+    pub fn of(image: &str) -> Runs {
+        match image {
+            "" => Runs::Nowhere,
+            image if ["http://", "https://"].iter().any(|scheme| image.starts_with(scheme)) => Runs::Elsewhere,
+            _ => Runs::OnNodes,
+        }
+    }
+}
+
+/// The secrets a function is given, by name; their values are the shell's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Files.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Secrets {
+    /// It uses none.
+    pub fn is_empty(&self) -> bool {
+        self.env.is_empty() && self.files.is_empty()
+    }
+
+    /// The name of each, some perhaps more than once.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.env.values().chain(self.files.values())
+    }
 }
 
 /// When a function is called without being asked; what the words mean is the shell's to know.
@@ -60,12 +115,16 @@ pub struct Revision {
     pub function: Arc<str>,
     /// Counts from 1 for each function.
     pub number: u64,
-    /// An image reference, or `bundle:DIGEST`.
+    /// Instances of no higher key are of another revision, that had this number and this function's name before: it was
+    /// deleted or undone, or was never on disk. Set by the core; 0: made before this was kept.
+    pub born: u64,
+    /// An image reference, `bundle:DIGEST`, the URL of a server that is there, or nothing yet.
     pub image: String,
     pub mode: Mode,
     /// Empty: the image's own.
     pub command: Vec<String>,
     pub env: BTreeMap<String, String>,
+    pub secrets: Secrets,
     pub timeout_ms: Millis,
     /// 0: no limit of its own.
     pub memory_bytes: u64,
@@ -92,20 +151,40 @@ pub struct Revision {
     pub schedule: Option<Schedule>,
     /// Anybody may call it.
     pub public: bool,
+    /// Calls a second that the shell takes; 0: no limit of its own.
+    pub rate_per_s: u32,
+    /// Calls that run or wait at once; 0: no limit of its own.
+    pub calls_at_once: u32,
     /// Milliseconds since the Unix epoch: of the function's first revision, and of this one. Told by the shell.
     pub created_unix_ms: u64,
     pub updated_unix_ms: u64,
+    /// Who made it; empty: not known. Told by the shell.
+    pub by: String,
 }
 
 impl Revision {
     /// The engine a node must have.
     pub fn engine(&self) -> &'static str {
-        if self.image.starts_with("bundle:") { "process" } else { "docker" }
+        engine_of(&self.image)
+    }
+
+    /// Where its calls go.
+    pub fn runs(&self) -> Runs {
+        Runs::of(&self.image)
+    }
+
+    /// What the way to its node must have words for.
+    pub(super) fn words(&self) -> Words {
+        match () {
+            () if self.mode == Mode::Http || !self.command.is_empty() => Words::All,
+            () if !self.env.is_empty() => Words::Environment,
+            () => Words::Name,
+        }
     }
 
     /// Differs in nothing that an instance would show.
     pub(super) fn runs_as(&self, other: &Revision) -> bool {
-        let bounds = |r: &Revision| Revision { min: 0, ready: 0, max: 0, mode: Mode::Auto, ..r.clone() };
+        let bounds = |r: &Revision| Revision { born: 0, min: 0, ready: 0, max: 0, mode: Mode::Auto, ..r.clone() };
         bounds(self) == bounds(other)
     }
 
@@ -153,6 +232,8 @@ pub struct Lasting {
     pub serving: Option<u64>,
     /// Why the newest revision does not serve, if it has failed.
     pub failed: Option<String>,
+    /// Somebody stopped it.
+    pub stopped: bool,
 }
 
 impl Lasting {
@@ -173,16 +254,19 @@ pub struct Function {
     pub instances: Vec<InstanceKey>,
     /// Accepted calls that wait for room.
     pub queue: VecDeque<InvocationKey>,
+    /// Of these, such as ask for more of a node than the function does.
+    pub(super) asking: BTreeSet<InvocationKey>,
     /// Calls that run now.
     pub running: u64,
-    /// Calls that ended, and of these failed.
-    pub calls: u64,
-    pub failures: u64,
-    /// The last of these.
+    /// What has happened to its calls and instances.
+    pub meter: Meter,
+    /// The last calls that ended.
     pub recent: Recent,
     pub last_error: Option<String>,
     /// Why the newest revision does not serve, once it has failed.
     pub failed: Option<String>,
+    /// Somebody stopped it: nothing of it runs, and it takes no calls.
+    pub stopped: bool,
     /// The revision new calls run.
     pub(super) serving: Arc<Revision>,
     /// An instance of that revision has answered.
@@ -201,8 +285,6 @@ pub struct Function {
     pub(super) peaks_until: Millis,
     /// Calls have to wait.
     pub(super) crowd: Option<Crowd>,
-    /// Instances of a lower key are of a deleted namesake; 0: not known, it was restored.
-    pub(super) born: u64,
     /// Nodes where the serving revision failed to start since it last did.
     pub(super) failed_on: Vec<NodeKey>,
     /// Failed starts and crashes in a row.
@@ -224,12 +306,13 @@ impl Function {
             revisions,
             instances: Vec::new(),
             queue: VecDeque::new(),
+            asking: BTreeSet::new(),
             running: 0,
-            calls: 0,
-            failures: 0,
+            meter: Meter::default(),
             recent: Recent::default(),
             last_error: None,
             failed: None,
+            stopped: false,
             serving: newest,
             proven: false,
             rollout: None,
@@ -239,7 +322,6 @@ impl Function {
             peaks: [0; 2],
             peaks_until: 0,
             crowd: None,
-            born: 0,
             failed_on: Vec::new(),
             start_failures: 0,
             retry_at: 0,
@@ -268,12 +350,23 @@ impl Function {
         self.serving.is_job() || self.tally.up() > 0
     }
 
+    /// One of the kept revisions.
+    pub fn kept(&self, which: Kept) -> Option<&Arc<Revision>> {
+        match which {
+            Kept::Newest | Kept::AsItIs => Some(self.newest()),
+            Kept::Before if self.newest().number != self.serving.number => Some(&self.serving),
+            Kept::Before => self.revisions.iter().rev().nth(1),
+            Kept::Number(number) => self.revisions.iter().find(|r| r.number == number),
+        }
+    }
+
     /// What must survive a restart.
     pub fn lasting(&self) -> Lasting {
         Lasting {
             revisions: self.revisions.iter().cloned().collect(),
             serving: self.is_proven().then_some(self.serving.number),
             failed: self.failed.clone(),
+            stopped: self.stopped,
         }
     }
 
@@ -283,6 +376,7 @@ impl Function {
         let serving = kept.revisions.iter().find(|r| Some(r.number) == kept.serving).cloned();
         let proven = serving.is_some();
         self.revisions = kept.revisions.into();
+        self.stopped = kept.stopped;
         self.serve(serving.unwrap_or_else(|| newest.clone()), proven);
         if self.serving.number != newest.number {
             self.last_error = kept.failed.clone();
@@ -299,12 +393,12 @@ impl Function {
     /// Instances of the serving revision that are started whatever the load.
     pub(super) fn floor(&self) -> u32 {
         let r = &self.serving;
-        if r.is_job() { 0 } else { r.min.max(r.ready).min(r.max) }
+        if r.is_job() || self.stopped || r.runs() != Runs::OnNodes { 0 } else { r.min.max(r.ready).min(r.max) }
     }
 
     /// Something is to be kept up or brought up without a call.
     pub(super) fn wants_care(&self) -> bool {
-        self.floor() > 0 || self.rollout.is_some()
+        !self.stopped && (self.floor() > 0 || self.rollout.is_some())
     }
 
     /// Instances that so many calls at once need.
@@ -361,8 +455,7 @@ impl Function {
     }
 
     pub(super) fn ended(&mut self, call: Ended) {
-        self.calls += 1;
-        self.failures += u64::from(!call.success);
+        self.meter.ended(call.success, call.took_us);
         self.recent.push(call);
     }
 }

@@ -95,6 +95,14 @@ impl Cluster {
         }
     }
 
+    /// Tells a node that can be told again which of its instances are to be frozen: a call may have woken one since the
+    /// node wrote the report it joined with.
+    pub(super) fn freeze_anew(&self, node: NodeKey, out: &mut Vec<Event>) {
+        let on_it = self.nodes.get(&node).into_iter().flat_map(|n| &n.instances);
+        let frozen = on_it.filter_map(|i| self.instances.get(i)).filter(|i| i.state == InstanceState::Frozen);
+        out.extend(frozen.map(|i| Event::InstanceFrozen { instance: i.key, node, revision: i.revision.clone() }));
+    }
+
     /// Lets the one go that is missed least: the load has not needed it for as long as an idle one is kept.
     fn retire_surplus(&mut self, key: FunctionKey, out: &mut Vec<Event>) {
         let Some(f) = self.functions.get(&key) else { return };

@@ -1,25 +1,13 @@
 //! An instance: one running copy of an http function on one node.
 
+use super::key::written_key;
+use super::step::step;
 use super::{FunctionKey, Millis, NodeKey, Revision};
 use std::sync::Arc;
 
-/// An instance's id, unique over restarts of the orchestrator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceKey(pub u64);
-
-impl std::fmt::Display for InstanceKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "i{:x}", self.0)
-    }
-}
-
-impl std::str::FromStr for InstanceKey {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let digits = text.strip_prefix('i').ok_or(())?;
-        u64::from_str_radix(digits, 16).map(InstanceKey).map_err(|_| ())
-    }
+written_key! {
+    /// An instance's id, unique over restarts of the orchestrator.
+    pub struct InstanceKey, "i{:x}"
 }
 
 /// Where an instance is in its life.
@@ -78,11 +66,7 @@ pub struct Instance {
 
 impl Instance {
     pub(super) fn transition(&mut self, next: InstanceState) -> bool {
-        let legal = self.state.may_become(next);
-        if legal {
-            self.state = next;
-        }
-        legal
+        step(&mut self.state, next, InstanceState::may_become)
     }
 
     /// Started and takes no call now.

@@ -24,6 +24,7 @@ impl Cluster {
         }
         self.reindex(node);
         self.add_instance(now, instance, key, revision, node, InstanceState::Starting);
+        self.note(key, |meter| meter.starts += 1);
         out.push(Event::InstanceStarting { instance, node, revision: revision.clone() });
         true
     }
@@ -61,10 +62,30 @@ impl Cluster {
     }
 
     /// Keeps what a node that came back still runs, if it is of use; has it stopped otherwise.
-    pub(super) fn adopt(&mut self, now: Millis, node: NodeKey, found: Reported, out: &mut Vec<Event>) {
+    pub(super) fn adopt(&mut self, now: Millis, node: NodeKey, found: Vec<Reported>, out: &mut Vec<Event>) {
+        // Those it was told have ended, while calls of theirs have yet to: they do not come back.
+        let held = self.invocations.values().filter_map(|call| call.held).filter(|held| held.node == node);
+        let over: BTreeSet<InstanceKey> =
+            held.filter_map(|held| held.instance).filter(|key| !self.instances.contains_key(key)).collect();
+        let found = found.into_iter();
+        let instances: Vec<_> = found.filter_map(|one| self.adopt_one(now, node, one, &over, out).err()).collect();
+        if !instances.is_empty() {
+            out.push(Event::InstancesUnwanted { node, instances });
+        }
+    }
+
+    /// `Err`: it is not wanted.
+    fn adopt_one(
+        &mut self,
+        now: Millis,
+        node: NodeKey,
+        found: Reported,
+        over: &BTreeSet<InstanceKey>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), InstanceKey> {
         let key = found.instance;
         if self.instances.get(&key).is_some_and(|i| i.node == node) {
-            return; // told twice
+            return Ok(()); // told twice
         }
         let wanted = self.function_names.get(found.function.as_str()).and_then(|id| {
             let f = self.functions.get(id)?;
@@ -73,13 +94,15 @@ impl Cluster {
                 _ => (f.current(), f.tally.live()),
             };
             let fits = revision.number == found.revision
-                && key.0 > f.born
+                && !f.stopped
+                && key.0 > revision.born
                 && !revision.is_job()
                 && live < revision.max
                 && self.nodes.get(&node).is_some_and(|n| satisfies(n, revision));
             fits.then(|| (*id, revision.clone()))
         });
-        let fresh = key.0 <= self.next_key && !self.instances.contains_key(&key); // a node may say anything
+        // A node may say anything.
+        let fresh = key.0 <= self.next_key && !self.instances.contains_key(&key) && !over.contains(&key);
         match wanted {
             Some((function, revision)) if fresh => {
                 let state = if found.frozen { InstanceState::Frozen } else { InstanceState::Warm };
@@ -89,8 +112,9 @@ impl Cluster {
                 self.look_soon(now, key);
                 self.proved(now, key, out);
                 self.pump(now, function, out); // calls that waited for its successor may start more beside it
+                Ok(())
             }
-            _ => out.push(Event::InstanceStopping { instance: key, node }),
+            _ => Err(key),
         }
     }
 
@@ -137,6 +161,7 @@ impl Cluster {
         self.forget(key);
         out.push(Event::InstanceEnded { instance: key, node, revision: revision.clone(), started, why: why.clone() });
         self.told_drained(node, out);
+        self.note(id, |meter| meter.crashes += 1);
         let Some(function) = self.functions.get_mut(&id) else { return Ok(()) };
         if function.serving.number != revision.number {
             self.setback(now, id, revision.number, node, why, out);

@@ -10,6 +10,7 @@ macro_rules! ensure {
         }
     };
 }
+#[cfg(test)]
 pub(super) use ensure;
 
 /// Says which promise is broken, if any is. `ticked`: when `tick` ran last.
@@ -22,6 +23,7 @@ pub(super) fn check(cluster: &Cluster, now: Millis, ticked: Millis) -> Result<()
         size(function)?;
         revisions(cluster, function)?;
     }
+    tasks(cluster)?;
     deadlines(cluster, now, ticked)
 }
 
@@ -47,7 +49,8 @@ fn nodes(c: &Cluster) -> Result<(), String> {
             indexed += 1;
             ensure!(c.index.holds(node), "{key:?} stands in the index under an old key");
         }
-        let idle = node.running == 0 && !c.instances.values().any(|i| i.node == *key);
+        let held = c.tasks().any(|t| t.node == Some(*key) && t.state.is_placed() && t.holds_drain());
+        let idle = node.running == 0 && !c.instances.values().any(|i| i.node == *key) && !held;
         let told = node.status == NodeStatus::Draining && idle && !node.drained;
         ensure!(!told, "{key:?} is drained and nobody was told");
     }
@@ -112,8 +115,8 @@ fn invocations(c: &Cluster) -> Result<(), String> {
     let order: BTreeSet<_> = c.functions.values().filter_map(|f| Some((*f.queue.front()?, f.key))).collect();
     ensure!(order == c.waiting, "the order among waiting functions is {:?}, not {order:?}", c.waiting);
     for (call, i) in &c.invocations {
-        ensure!(i.held.is_some() || waiting.contains(call), "{call} neither runs nor waits");
-        if i.held.is_some() {
+        ensure!(i.held.is_some() || i.elsewhere || waiting.contains(call), "{call} neither runs nor waits");
+        if i.held.is_some() || i.elsewhere {
             *running.entry(i.function).or_default() += 1;
         }
     }
@@ -127,14 +130,19 @@ fn invocations(c: &Cluster) -> Result<(), String> {
 /// A call waits only while there is no room for it, and only while there will be some.
 fn queue(c: &Cluster, function: &Function) -> Result<(), String> {
     let (name, revision, waiting) = (&function.name, function.current(), function.queue.len());
+    let asks = |call: &&InvocationKey| c.invocations.get(*call).is_some_and(|i| i.wants.is_some());
+    let asking: BTreeSet<InvocationKey> = function.queue.iter().filter(asks).copied().collect();
+    ensure!(asking == function.asking, "{:?} of {name} ask for more, not {asking:?}", function.asking);
+    ensure!(asking.is_empty() || revision.is_job(), "{asking:?} of {name} wait for what http functions do not give");
     if waiting == 0 {
         return Ok(());
     }
     if revision.is_job() {
         for call in &function.queue {
-            let not_on = c.invocations.get(call).map(|i| i.refused_by.clone()).unwrap_or_default();
-            ensure!(c.place(revision, &not_on).is_none(), "{call} of {name} waits while there is room");
-            ensure!(c.placeable(revision, &not_on), "{call} of {name} waits for no node");
+            let Some(i) = c.invocations.get(call) else { return Err(format!("{call} waits and is not known")) };
+            let (wants, not_on) = (i.wants.as_deref(), &i.refused_by);
+            ensure!(c.place_call(revision, wants, not_on).is_none(), "{call} of {name} waits while there is room");
+            ensure!(c.placeable_call(revision, wants, not_on), "{call} of {name} waits for no node");
         }
         return Ok(());
     }
@@ -173,6 +181,8 @@ fn revisions(c: &Cluster, f: &Function) -> Result<(), String> {
             tally
         })
     };
+    let stays = f.stopped && (f.tally.live() > 0 || !f.queue.is_empty());
+    ensure!(!stays, "{name} is stopped, and has instances or calls that wait");
     ensure!(f.tally == tally(serving), "{name} counts {:?} of {:?}", f.tally, tally(serving));
     ensure!(f.revisions.iter().any(|r| **r == **f.current() || r.cpu.is_nan()), "{name} does not keep what serves");
     ensure!(serving <= newest, "{name} serves {serving}, and {newest} is its newest");
@@ -189,6 +199,76 @@ fn revisions(c: &Cluster, f: &Function) -> Result<(), String> {
     Ok(())
 }
 
+/// Every task is in one place, what is reserved is what they asked for, and one waits only where there is no room.
+fn tasks(c: &Cluster) -> Result<(), String> {
+    let tasks = &c.tasks;
+    let mut on: BTreeMap<NodeKey, BTreeSet<TaskKey>> = BTreeMap::new();
+    let (mut live_bytes, mut ended_bytes) = (0, 0);
+    for (key, task) in &tasks.all {
+        let id = &task.id;
+        ensure!(c.find_task(id).map(|t| t.key) == Some(*key) && task.key == *key, "{id} is not found");
+        let waits = tasks.lines.get(&task.needs).is_some_and(|line| line.contains(key));
+        let later = task.retry_at.is_some_and(|at| tasks.later.contains(&(at, *key)));
+        let pending = task.state == TaskState::Pending;
+        ensure!((waits ^ later) == pending && !(waits && later), "{id} is {:?}, waits: {waits}, {later}", task.state);
+        ensure!(task.retry_at.is_none() || later, "{id} is to be tried again and is not");
+        ensure!(!pending || task.node.is_none(), "{id} waits and is on {:?}", task.node);
+        ensure!(task.stopping.is_some() == (task.state == TaskState::Stopping), "{id} stops for {:?}", task.stopping);
+        let kept = tasks.ended.get(&task.ended_as) == Some(key);
+        ensure!(kept == task.state.is_end(), "{id} is {:?} and among the ended: {kept}", task.state);
+        let logged = tasks.logs.get(&task.ended_as) == Some(key);
+        ensure!(logged == task.log_kept && (kept || !logged), "the log of {id} is kept: {logged}, {}", task.log_kept);
+        match task.state.is_end() {
+            true => ended_bytes += task.bytes(),
+            false => live_bytes += task.spec.bytes(),
+        }
+        if task.state.is_placed() {
+            let node = task.node.filter(|node| c.nodes.contains_key(node));
+            let Some(node) = node else { return Err(format!("{id} is {:?} on {:?}", task.state, task.node)) };
+            on.entry(node).or_default().insert(*key);
+        }
+    }
+    ensure!(tasks.lines.values().all(|line| !line.is_empty()), "an empty line is kept");
+    let waiting = tasks.lines.values().map(BTreeSet::len).sum::<usize>() + tasks.later.len();
+    ensure!(waiting == tasks.count(TaskState::Pending), "{waiting} tasks wait of those that are pending");
+    for state in TaskState::ALL {
+        let counted = tasks.all.values().filter(|t| t.state == state).count();
+        ensure!(counted == tasks.count(state), "{counted} tasks are {state:?}, counted {}", tasks.count(state));
+    }
+    ensure!((live_bytes, ended_bytes) == (tasks.live_bytes, tasks.ended_bytes), "bytes of tasks are miscounted");
+    let logs = tasks.logs.len();
+    ensure!(logs <= c.limits.task_logs, "{logs} logs of tasks are kept");
+    let within = tasks.ended.len() <= c.limits.tasks_kept && ended_bytes <= c.limits.ended_task_bytes;
+    ensure!(within, "{} ended tasks are kept, {ended_bytes} bytes", tasks.ended.len());
+    let limits = (c.limits.tasks_per_node, c.limits.tasks_starting);
+    let mut indexed = 0;
+    for node in c.nodes.values() {
+        let key = node.key;
+        let here = on.remove(&key).unwrap_or_default();
+        ensure!(here == node.tasks, "{key:?} lists {:?} of {here:?}", node.tasks);
+        let mut taken = Reserved::default();
+        for task in here.iter().filter_map(|t| tasks.all.get(t)) {
+            taken.memory_bytes += task.needs.room.memory_bytes;
+            taken.cpu_milli += task.needs.room.cpu_milli;
+            taken.disk_bytes += task.needs.room.disk_bytes;
+            taken.ports.extend(&task.needs.room.ports);
+        }
+        ensure!(taken == node.reserved, "{key:?} has reserved {:?} of {taken:?}", node.reserved);
+        let starting = here.iter().filter(|t| c.task(**t).is_some_and(|t| t.state == TaskState::Scheduled)).count();
+        ensure!(starting == node.tasks_starting, "{key:?} starts {} of {starting}", node.tasks_starting);
+        ensure!(node.takes_tasks(limits) == node.task_place.is_some(), "{key:?} takes tasks or is listed, not both");
+        if node.takes_tasks(limits) {
+            indexed += 1;
+            ensure!(tasks.index.holds(node), "{key:?} stands among those that take tasks under an old key");
+            let room = tasks.lines.iter().find(|(needs, _)| needs.fit(node));
+            ensure!(room.is_none(), "{room:?} waits while {key:?} has room");
+        }
+    }
+    ensure!(tasks.index.lens() == [indexed; 3], "{indexed} nodes take tasks of {:?}", tasks.index.lens());
+    ensure!(on.is_empty(), "tasks are on unknown nodes: {on:?}");
+    Ok(())
+}
+
 fn deadlines(c: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
     let by = |due: Millis, what: &str, of: &dyn std::fmt::Debug| {
         let forgotten = due > ticked && c.next_deadline().is_none_or(|at| at > due.max(now));
@@ -197,6 +277,12 @@ fn deadlines(c: &Cluster, now: Millis, ticked: Millis) -> Result<(), String> {
     };
     for node in c.nodes.values().filter(|n| n.status != NodeStatus::Disconnected) {
         by(node.lease_ends, "lease", &node.key)?;
+    }
+    for node in c.nodes.values().filter(|n| n.status == NodeStatus::Disconnected && !n.tasks.is_empty()) {
+        by(node.lease_ends, "lease for its tasks", &node.key)?;
+    }
+    for (at, task) in &c.tasks.later {
+        by(*at, "retry", task)?;
     }
     let serves = |i: &&Instance| c.functions.get(&i.function).is_some_and(|f| f.current().number == i.revision.number);
     let idle = |i: &&Instance| i.state == InstanceState::Warm && i.in_flight == 0;

@@ -1,6 +1,7 @@
 //! An invocation: one call, from acceptance to its end. What it carries is not known here.
 
-use super::{FunctionKey, InstanceKey, Millis, NodeKey};
+use super::{Constraints, FunctionKey, InstanceKey, Millis, NodeKey};
+use std::sync::Arc;
 
 /// A call's id, unique over restarts of the orchestrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,14 +13,29 @@ impl std::fmt::Display for InvocationKey {
     }
 }
 
+/// Whose a call is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody waits for its answer.
+    #[default]
+    Caller,
+    /// One attempt of an asynchronous call, which is kept elsewhere.
+    Later,
+    /// One attempt of a pipeline's module: `PIPELINE/MODULE`.
+    Module(Arc<str>),
+}
+
 /// A call that has not ended.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     pub function: FunctionKey,
-    /// One attempt of an asynchronous call, which is kept elsewhere.
-    pub attempt: bool,
+    pub origin: Origin,
+    /// What its node must be or have beside what its function asks for.
+    pub wants: Option<Arc<Constraints>>,
     pub accepted: Millis,
-    /// `None`: waits in its function's queue.
+    /// It goes to a server that no node runs.
+    pub elsewhere: bool,
+    /// `None`: waits in its function's queue, or goes elsewhere.
     pub held: Option<Held>,
     /// Nodes that would not start it.
     pub refused_by: Vec<NodeKey>,
@@ -46,6 +62,8 @@ pub enum Failure {
     NotStarted { why: String },
     /// Its function has had too many calls for too long, and others were there before.
     Crowded { limit: usize },
+    /// Its function was stopped while it waited.
+    Stopped,
     /// Its function was deleted while it waited.
     FunctionDeleted,
 }

@@ -8,10 +8,15 @@ impl Cluster {
         now: Millis,
         spec: NodeSpec,
         reported: Vec<Reported>,
+        tasks: Vec<TaskReport>,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         let known = self.node_ids.get(&spec.id).copied();
-        let digest = known.and_then(|key| self.nodes.get(&key)).map_or("", |node| node.spec.digest.as_str());
+        let node = known.and_then(|key| self.nodes.get(&key));
+        if node.is_some_and(|node| node.revoked) {
+            return Err(Refusal::NodeRevoked);
+        }
+        let digest = node.map_or("", |node| node.spec.digest.as_str());
         if !digest.is_empty() && digest != spec.digest {
             return Err(Refusal::NotThatNode);
         }
@@ -21,7 +26,7 @@ impl Cluster {
                 return Err(Refusal::NodeNameTaken { name: spec.name, by: other.spec.id.clone() });
             }
             let key = other.key; // a machine set up anew under its old name
-            self.remove_node(key, out)?;
+            self.remove_node(now, key, out)?;
         }
         if known.is_none() && self.nodes.len() >= self.limits.max_nodes {
             return Err(Refusal::TooManyNodes { limit: self.limits.max_nodes });
@@ -39,7 +44,7 @@ impl Cluster {
             }
         };
         let session = self.fresh_key();
-        let lease_ms = self.limits.lease_ms;
+        let lease_ms = self.limits.lease_of(spec.http);
         if let Some(node) = self.nodes.get_mut(&key) {
             node.spec = spec;
             node.start_session(session, now, lease_ms);
@@ -48,9 +53,8 @@ impl Cluster {
         }
         self.reclassify(key);
         out.push(Event::NodeJoined { node: key, session, again: known.is_some() });
-        for instance in reported {
-            self.adopt(now, key, instance, out);
-        }
+        self.adopt(now, key, reported, out);
+        self.tasks_joined(now, key, tasks, out);
         Ok(())
     }
 
@@ -62,11 +66,26 @@ impl Cluster {
         reach: Reach,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
-        self.in_session(key, session)?.reach = reach;
+        let node = self.in_session(key, session)?;
+        let linked = std::mem::replace(&mut node.reach, reach) != Reach::Links && reach == Reach::Links;
         self.reclassify(key);
+        if linked {
+            self.freeze_anew(key, out);
+        }
+        if reach != Reach::None {
+            self.retire_what_cannot_be_reached(key, reach, out);
+        }
         self.pump_all(now, out);
         self.keep_minimum(now, out);
         Ok(())
+    }
+
+    /// A node may have said that it has instances, and then that it is of a kind that runs none.
+    fn retire_what_cannot_be_reached(&mut self, key: NodeKey, reach: Reach, out: &mut Vec<Event>) {
+        let beyond = |i: &InstanceKey| self.instances.get(i).is_some_and(|i| i.revision.words() > reach.words());
+        for instance in self.on_node(key).into_iter().filter(beyond).collect::<Vec<_>>() {
+            self.retire(instance, out);
+        }
     }
 
     pub(super) fn beat(
@@ -78,7 +97,8 @@ impl Cluster {
         memory_percent: Option<f64>,
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
-        let lease_ms = self.limits.lease_ms;
+        let http = self.in_session(key, session)?.spec.http;
+        let lease_ms = self.limits.lease_of(http);
         let node = self.in_session(key, session)?;
         node.renew(now, lease_ms);
         node.beat(cpu_percent, memory_percent);
@@ -119,9 +139,7 @@ impl Cluster {
         out: &mut Vec<Event>,
     ) -> Result<(), Refusal> {
         self.in_session(key, session)?;
-        for instance in instances {
-            self.adopt(now, key, instance, out);
-        }
+        self.adopt(now, key, instances, out);
         self.pump_all(now, out);
         Ok(())
     }
@@ -193,12 +211,28 @@ impl Cluster {
         Ok(())
     }
 
-    pub(super) fn remove_node(&mut self, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
+    pub(super) fn revoke(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
+        let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
+        if !std::mem::replace(&mut node.revoked, true) {
+            out.push(Event::NodeRevoked { node: key });
+        }
+        if node.status != NodeStatus::Disconnected {
+            node.leaving = false; // it does not go as it said it would
+            self.mark_lost(key, "it was revoked".into(), out);
+            self.settle(now, key, out);
+        }
+        self.lose_tasks_of(now, key, out); // it will not be back with them
+        Ok(())
+    }
+
+    pub(super) fn remove_node(&mut self, now: Millis, key: NodeKey, out: &mut Vec<Event>) -> Result<(), Refusal> {
         let node = self.nodes.get(&key).ok_or(Refusal::UnknownNode)?;
         if node.status != NodeStatus::Disconnected {
             return Err(Refusal::NodeConnected);
         }
+        self.lose_tasks_of(now, key, out);
         self.unindex(key);
+        self.unindex_tasks(key);
         if let Some(node) = self.nodes.remove(&key) {
             self.node_ids.remove(&node.spec.id);
             out.push(Event::NodeRemoved { node: key, id: node.spec.id, name: node.spec.name });
@@ -232,6 +266,7 @@ impl Cluster {
         for instance in self.on_node(key) {
             self.retire(instance, out);
         }
+        self.move_tasks(now, key, out);
         self.pump_all(now, out); // calls may have waited for a start here
         self.wake_by(now); // the minimum of some function may have been here
         self.told_drained(key, out);
@@ -240,7 +275,8 @@ impl Cluster {
     /// To be called when something on a node ended: says once that nothing is left.
     pub(super) fn told_drained(&mut self, key: NodeKey, out: &mut Vec<Event>) {
         let idle = |n: &Node| n.status == NodeStatus::Draining && n.running == 0 && !n.drained;
-        if !self.nodes.get(&key).is_some_and(|n| idle(n) && n.instances.is_empty()) {
+        let held = |n: &Node| n.tasks.iter().filter_map(|t| self.tasks.all.get(t)).any(Task::holds_drain);
+        if !self.nodes.get(&key).is_some_and(|n| idle(n) && n.instances.is_empty() && !held(n)) {
             return;
         }
         if let Some(node) = self.nodes.get_mut(&key) {
@@ -290,7 +326,7 @@ impl Cluster {
         self.nodes.get(&key).map(|n| n.instances.iter().copied().collect()).unwrap_or_default()
     }
 
-    fn in_session(&mut self, key: NodeKey, session: u64) -> Result<&mut Node, Refusal> {
+    pub(super) fn in_session(&mut self, key: NodeKey, session: u64) -> Result<&mut Node, Refusal> {
         let node = self.nodes.get_mut(&key).ok_or(Refusal::UnknownNode)?;
         match node.session == session && node.status != NodeStatus::Disconnected {
             true => Ok(node),

@@ -11,29 +11,44 @@ mod function;
 mod idle;
 mod instance;
 mod instances;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 mod invariants;
 mod invocation;
+mod key;
 mod membership;
+mod meter;
 mod node;
+pub mod pipeline;
 mod placement;
 mod recent;
 mod rollout;
 mod scaling;
 #[cfg(test)]
 mod simulation;
+mod step;
+mod stopped;
+mod task;
+mod tasks;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use command::{Command, Kept, Put, Refusal, Reported};
 pub use event::{Assigned, Event};
-pub use function::{Constraints, Function, FunctionKey, Isolation, Lasting, Mode, Revision, Schedule};
+use function::engine_of;
+pub use function::{Constraints, Function, FunctionKey, Isolation, Lasting, Mode, Revision, Runs, Schedule, Secrets};
 pub use instance::{Instance, InstanceKey, InstanceState};
-pub use invocation::{Failure, Held, Invocation, InvocationKey};
-pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Reach};
+pub use invocation::{Failure, Held, Invocation, InvocationKey, Origin};
+pub use meter::{Histogram, Meter};
+pub use node::{Node, NodeKey, NodeSpec, NodeStatus, Pull, Reach, Words};
 pub use placement::Candidate;
-use placement::{Index, Placement, satisfies};
+use placement::{Index, Placement, meets, satisfies};
 pub use recent::{Ended, Recent};
+pub use task::{
+    LastingTask, Progress, RestartPolicy, Scheduler, Stopping, Task, TaskKey, TaskPort, TaskReport, TaskSpec,
+    TaskState, TaskWord,
+};
+use tasks::{Reserved, TaskPlace, Tasks};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -47,6 +62,11 @@ pub type Millis = u64;
 pub struct Limits {
     /// Without a heartbeat for this long a node is lost; the promise to users is 15 s.
     pub lease_ms: Millis,
+    /// The same for one that joined over HTTP: it beats every 5 s, so that two beats may be lost.
+    pub http_lease_ms: Millis,
+    /// Calls that run or wait, and those of one function that says no other number.
+    pub calls: usize,
+    pub calls_per_function: usize,
     /// Calls of one function that may wait for room: beyond it a caller is better told at once.
     pub queue_per_function: usize,
     /// Waiting calls in all: bounds memory.
@@ -67,12 +87,33 @@ pub struct Limits {
     /// A node that uses more of its memory than this gives idle instances up, one a heartbeat: before the kernel ends
     /// some process of its own choice.
     pub memory_high_percent: f64,
+    /// Tasks that have not ended: bounds memory and listings.
+    pub tasks_live: usize,
+    /// Of these, tasks that wait for a node: beyond it who submits is better told at once.
+    pub tasks_pending: usize,
+    /// What those that have not ended may take in memory, about: environments may be large.
+    pub task_bytes: usize,
+    /// Tasks kept once they have ended, for people to look at; the oldest go first.
+    pub tasks_kept: usize,
+    /// And what these may take in memory, about.
+    pub ended_task_bytes: usize,
+    /// Of these, such as their nodes keep what was printed of, and report when they join.
+    pub task_logs: usize,
+    /// Tasks of one node: more processes than this are no use to anybody.
+    pub tasks_per_node: usize,
+    /// Of these, such as are being started: an engine that starts all at once starts none in time.
+    pub tasks_starting: usize,
+    /// Times that nodes may refuse a task, or fail to start it, before it has failed.
+    pub task_attempts: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             lease_ms: 10_000,
+            http_lease_ms: 14_000,
+            calls: usize::MAX,
+            calls_per_function: usize::MAX,
             queue_per_function: 1_000,
             queue_total: 10_000,
             revisions_kept: 10,
@@ -82,7 +123,22 @@ impl Default for Limits {
             takeover_pause_ms: 10_000,
             start_attempts: 3,
             memory_high_percent: 90.0,
+            tasks_live: 50_000,
+            tasks_pending: 20_000,
+            task_bytes: 256 << 20,
+            tasks_kept: 10_000,
+            ended_task_bytes: 64 << 20,
+            task_logs: 1_000,
+            tasks_per_node: 1_000,
+            tasks_starting: 16,
+            task_attempts: 4,
         }
+    }
+}
+
+impl Limits {
+    fn lease_of(&self, http: bool) -> Millis {
+        if http { self.http_lease_ms } else { self.lease_ms }
     }
 }
 
@@ -107,8 +163,19 @@ pub struct Cluster {
     /// Functions whose instances have changed in this step.
     touched: BTreeSet<FunctionKey>,
     index: Index,
+    tasks: Tasks,
+    /// All calls, also of functions that are gone.
+    meter: Meter,
+    /// What the wall clock showed at 0.
+    unix_ms_at_zero: u64,
     /// Nothing is due before this.
     wake_at: Option<Millis>,
+}
+
+#[cfg(any(test, feature = "fuzz"))]
+/// Which promise is broken, if any is. To be asked right after a tick.
+pub fn broken(cluster: &Cluster, now: Millis) -> Result<(), String> {
+    invariants::check(cluster, now, now)
 }
 
 impl Cluster {
@@ -130,6 +197,9 @@ impl Cluster {
             cared: BTreeSet::new(),
             touched: BTreeSet::new(),
             index: Index::default(),
+            tasks: Tasks::default(),
+            meter: Meter::default(),
+            unix_ms_at_zero: 0,
             wake_at: None,
         }
     }
@@ -138,7 +208,7 @@ impl Cluster {
     pub fn apply(&mut self, now: Millis, command: Command) -> Result<Vec<Event>, Refusal> {
         let mut out = Vec::new();
         match command {
-            Command::Join { spec, instances } => self.join(now, spec, instances, &mut out)?,
+            Command::Join { spec, instances, tasks } => self.join(now, spec, instances, tasks, &mut out)?,
             Command::SetReach { node, session, reach } => self.set_reach(now, node, session, reach, &mut out)?,
             Command::Beat { node, session, cpu_percent, memory_percent } => {
                 self.beat(now, node, session, cpu_percent, memory_percent, &mut out)?
@@ -146,17 +216,21 @@ impl Cluster {
             Command::SetEngines { node, session, engines, trouble } => {
                 self.set_engines(now, node, session, engines, trouble, &mut out)?
             }
+            Command::SetPulls { node, session, pulls } => self.in_session(node, session)?.pulls = pulls,
+            Command::SetDiskUsed { node, session, bytes } => self.in_session(node, session)?.disk_used = bytes,
             Command::Report { node, session, instances } => self.report(now, node, session, instances, &mut out)?,
             Command::Leave { node, session } => self.leave(now, node, session, &mut out)?,
             Command::Disconnect { node, session, why } => self.disconnect(now, node, session, why, &mut out)?,
             Command::Cordon { node } => self.cordon(now, node, &mut out)?,
             Command::Uncordon { node } => self.uncordon(now, node, &mut out)?,
             Command::Drain { node } => self.drain(now, node, &mut out)?,
-            Command::RemoveNode { node } => self.remove_node(node, &mut out)?,
+            Command::Revoke { node } => self.revoke(now, node, &mut out)?,
+            Command::RemoveNode { node } => self.remove_node(now, node, &mut out)?,
             Command::PutFunction { revision, put } => self.put_function(now, *revision, put, &mut out)?,
-            Command::PutAgain { function, which, unix_ms } => {
-                self.put_again(now, &function, which, unix_ms, &mut out)?
+            Command::PutAgain { function, which, unix_ms, by } => {
+                self.put_again(now, &function, which, (unix_ms, by), &mut out)?
             }
+            Command::SetStopped { function, stopped } => self.set_stopped(now, &function, stopped, &mut out)?,
             Command::Scale { function, min, max, ready } => self.scale(now, &function, (min, max, ready), &mut out)?,
             Command::RevisionFailed { function, revision, node, why } => {
                 self.revision_failed(now, &function, revision, node, why, &mut out)?
@@ -166,7 +240,7 @@ impl Cluster {
             Command::ResolveMode { function, revision, mode } => {
                 self.resolve_mode(now, &function, revision, mode, &mut out)?
             }
-            Command::Invoke { function, attempt } => self.invoke(now, &function, attempt, &mut out)?,
+            Command::Invoke { function, origin, wants } => self.invoke(now, &function, origin, wants, &mut out)?,
             Command::Refuse { invocation, why } => self.refuse(now, invocation, why, &mut out)?,
             Command::Finish { invocation, success, took_us } => {
                 self.finish(now, invocation, success, took_us, &mut out)?
@@ -174,7 +248,18 @@ impl Cluster {
             Command::InstanceReady { instance } => self.instance_ready(now, instance, &mut out)?,
             Command::InstanceEnded { instance, why } => self.instance_ended(now, instance, why, &mut out)?,
             Command::InstanceAwake { instance } => self.instance_awake(instance)?,
+            Command::SubmitTask { spec } => self.submit_task(now, *spec, &mut out)?,
+            Command::StopTask { task } => self.stop_task(now, task, &mut out)?,
+            Command::StartTask { task } => self.start_task(now, task, &mut out)?,
+            Command::DeleteTask { task } => self.delete_task(now, task, &mut out)?,
+            Command::WithdrawTask { task } => self.withdraw_task(now, task, &mut out)?,
+            Command::ReportTasks { node, session, tasks } => self.report_tasks(now, node, session, tasks, &mut out)?,
+            Command::TaskRefused { task, node, attempt, why } => {
+                self.task_refused(now, task, (node, attempt), why, &mut out)?
+            }
+            Command::TaskMissing { task, node, attempt } => self.task_missing(now, task, (node, attempt), &mut out)?,
         }
+        self.pump_tasks(now, &mut out);
         self.keep_awake(now, &mut out);
         Ok(out)
     }
@@ -184,6 +269,9 @@ impl Cluster {
         let mut out = Vec::new();
         self.wake_at = None;
         self.expire_leases(now, &mut out);
+        self.lose_tasks_of_lost(now, &mut out);
+        self.retry_tasks(now, &mut out);
+        self.pump_tasks(now, &mut out);
         self.look_at_due(now, &mut out);
         self.keep_minimum(now, &mut out);
         self.keep_awake(now, &mut out);
@@ -203,6 +291,13 @@ impl Cluster {
         node.cordoned = cordoned;
         self.nodes.insert(key, node);
         self.reclassify(key);
+    }
+
+    /// The same for one that is not let in again. Ignored when it is not known.
+    pub fn restore_revoked(&mut self, id: &str) {
+        if let Some(node) = self.node_ids.get(id).and_then(|key| self.nodes.get_mut(key)) {
+            node.revoked = true;
+        }
     }
 
     /// Takes a function back into memory after a restart. Ignored when it has no revision.
@@ -250,6 +345,38 @@ impl Cluster {
         range.filter_map(|(_, key)| self.functions.get(key))
     }
 
+    /// Functions by when they were made, from behind one on.
+    pub fn functions_after(&self, key: FunctionKey) -> impl Iterator<Item = &Function> {
+        self.functions.range((Bound::Excluded(key), Bound::Unbounded)).map(|(_, function)| function)
+    }
+
+    /// How many functions there are.
+    pub fn function_count(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// A function's instances by state.
+    pub fn instances_by_state(&self, function: &Function) -> [(&'static str, u64); 4] {
+        use InstanceState::{Draining, Frozen, Starting, Warm};
+        let states = function.instances.iter().filter_map(|key| self.instances.get(key)).map(|i| i.state);
+        let mut counts = [Starting, Warm, Frozen, Draining].map(|state| (state.word(), 0));
+        for state in states {
+            let counted = counts.iter_mut().find(|(word, _)| *word == state.word());
+            counted.into_iter().for_each(|(_, count)| *count += 1);
+        }
+        counts
+    }
+
+    /// What has happened to all calls, also of functions that are gone.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Calls that wait for room.
+    pub fn calls_waiting(&self) -> usize {
+        self.queued
+    }
+
     /// Calls that wait or run.
     pub fn calls_under_way(&self) -> usize {
         self.invocations.len()
@@ -257,6 +384,14 @@ impl Cluster {
 
     pub fn instance(&self, key: InstanceKey) -> Option<&Instance> {
         self.instances.get(&key)
+    }
+
+    /// Counts something of a function, and of all.
+    fn note(&mut self, key: FunctionKey, count: impl Fn(&mut Meter)) {
+        count(&mut self.meter);
+        if let Some(function) = self.functions.get_mut(&key) {
+            count(&mut function.meter);
+        }
     }
 
     fn fresh_key(&mut self) -> u64 {

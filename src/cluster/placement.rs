@@ -1,7 +1,7 @@
 //! Where something new goes: filters first, then the lowest score. Reads the cluster, changes only its own index.
 
-use super::{Cluster, Constraints, Function, Mode, Node, NodeKey, NodeStatus, Reach, Revision};
-use std::collections::BTreeSet;
+use super::{Cluster, Constraints, Function, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision, Words};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A node's place among those that take work. Ordered: best first; equal scores by how full, then whose turn it is.
@@ -33,8 +33,9 @@ const CLASSES: usize = 16;
 struct Class {
     engine: &'static str,
     job: bool,
-    /// More than the first protocol carries.
-    carried: bool,
+    /// What the way to the node must have words for.
+    words: Words,
+    secrets: bool,
     constraints: Constraints,
     /// The nodes that have it all and take work, best first.
     nodes: BTreeSet<Placement>,
@@ -45,7 +46,8 @@ impl Class {
         Class {
             engine: revision.engine(),
             job: revision.is_job(),
-            carried: plain(revision),
+            words: revision.words(),
+            secrets: !revision.secrets.is_empty(),
             constraints: revision.constraints.clone(),
             nodes: BTreeSet::new(),
         }
@@ -54,14 +56,16 @@ impl Class {
     fn is_of(&self, revision: &Revision) -> bool {
         self.job == revision.is_job()
             && self.engine == revision.engine()
-            && self.carried == plain(revision)
+            && self.words == revision.words()
+            && self.secrets != revision.secrets.is_empty()
             && self.constraints == revision.constraints
     }
 
     /// Whether a node belongs here when it takes work.
     fn has(&self, node: &Node) -> bool {
         node.spec.engines.contains(self.engine)
-            && (self.carried || node.reach != Reach::FirstGeneration)
+            && self.words <= node.reach.words()
+            && (!self.secrets || node.spec.secrets)
             && meets(node, &self.constraints)
     }
 }
@@ -78,11 +82,16 @@ impl Index {
         self.all.first().map(|p| f64::from(p.score_deci) / 10.0)
     }
 
+    /// All that take work.
+    pub(super) fn best_first(&self) -> impl Iterator<Item = NodeKey> {
+        self.all.iter().map(|place| place.node)
+    }
+
     fn those_for(&self, revision: &Revision) -> &BTreeSet<Placement> {
         self.classes.iter().find(|c| c.is_of(revision)).map_or(&self.all, |c| &c.nodes)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn holds(&self, node: &Node) -> bool {
         let place = Placement::of(node);
         let room = node.running_jobs < node.spec.job_slots;
@@ -90,12 +99,12 @@ impl Index {
         self.all.contains(&place) && self.classes.iter().all(in_classes)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn strays(&self) -> usize {
         self.classes.iter().map(|c| c.nodes.iter().filter(|p| !self.all.contains(p)).count()).sum()
     }
@@ -112,6 +121,7 @@ pub struct Candidate {
 impl Cluster {
     /// To be called after a node's load or status changed.
     pub(super) fn reindex(&mut self, key: NodeKey) {
+        self.reindex_tasks(key);
         let Some(node) = self.nodes.get_mut(&key) else { return };
         let now = node.takes_work().then(|| Placement::of(node));
         let job_room = node.running_jobs < node.spec.job_slots;
@@ -140,6 +150,7 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(&key) else { return };
         node.classes = self.index.classes.iter().map(|class| class.has(node)).collect();
         self.reindex(key);
+        self.tasks.freed.insert(key); // for tasks that it could not take before
     }
 
     /// To be called before a node is forgotten.
@@ -174,17 +185,53 @@ impl Cluster {
 
     /// The best node for something new of this revision.
     pub(super) fn place(&self, revision: &Revision, not_on: &[NodeKey]) -> Option<NodeKey> {
+        self.place_call(revision, None, not_on)
+    }
+
+    /// The same for a call, which may ask for more than its function.
+    pub(super) fn place_call(
+        &self,
+        revision: &Revision,
+        wants: Option<&Constraints>,
+        not_on: &[NodeKey],
+    ) -> Option<NodeKey> {
         let job = revision.is_job();
         self.index.those_for(revision).iter().map(|p| p.node).find(|key| {
             self.nodes.get(key).is_some_and(|node| {
-                (!job || node.running_jobs < node.spec.job_slots) && satisfies(node, revision) && !not_on.contains(key)
+                (!job || node.running_jobs < node.spec.job_slots)
+                    && satisfies(node, revision)
+                    && wants.is_none_or(|wants| meets(node, wants))
+                    && !not_on.contains(key)
             })
         })
     }
 
     /// Whether any node could take it once it has room.
     pub(super) fn placeable(&self, revision: &Revision, not_on: &[NodeKey]) -> bool {
-        self.nodes.values().any(|node| could_take(node, revision) && !not_on.contains(&node.key))
+        self.placeable_call(revision, None, not_on)
+    }
+
+    /// The same for a call.
+    pub(super) fn placeable_call(&self, revision: &Revision, wants: Option<&Constraints>, not_on: &[NodeKey]) -> bool {
+        let meets = |node: &Node| wants.is_none_or(|wants| meets(node, wants));
+        self.nodes.values().any(|node| could_take(node, revision) && meets(node) && !not_on.contains(&node.key))
+    }
+
+    /// Of the nodes that could take it once they have room, one of each kind: the others can do the same.
+    pub(super) fn kinds_for(&self, revision: &Revision) -> Vec<&Node> {
+        let could = self.nodes.values().filter(|node| could_take(node, revision));
+        let kinds: BTreeMap<_, &Node> = could.map(|node| (kind_of(node), node)).collect();
+        kinds.into_values().collect()
+    }
+
+    /// How many calls of a function, asking for that much more, could run at once on all nodes.
+    pub fn room(&self, function: &Function, wants: &Constraints) -> u32 {
+        let revision = function.current();
+        let nodes = self.nodes.values().filter(|node| could_take(node, revision) && meets(node, wants));
+        let slots =
+            |node: &Node| if revision.is_job() { node.spec.job_slots.min(node.spec.slots) } else { node.spec.slots };
+        let slots = nodes.fold(0, |sum: u32, node| sum.saturating_add(slots(node)));
+        if revision.is_job() { slots } else { slots.min(revision.max.saturating_mul(revision.concurrency)) }
     }
 
     /// The nodes that could take a function now, best first.
@@ -198,7 +245,12 @@ impl Cluster {
     }
 
     /// Why no node can take it, and what to do, for people.
-    pub(super) fn why_not(&self, revision: &Revision) -> String {
+    pub(super) fn why_not(&self, revision: &Revision, wants: Option<&Constraints>) -> String {
+        if wants.is_some() && self.placeable(revision, &[]) {
+            return "no active node that could run the function has what this call asks for (os, arch, tools, tags), and is \
+                    of a version that takes a module's inputs: see `cares node list -o wide`"
+                .into();
+        }
         let there: Vec<&Node> = self.nodes.values().filter(|n| n.status == NodeStatus::Active).collect();
         if there.is_empty() {
             return match self.nodes.len() {
@@ -224,13 +276,20 @@ impl Cluster {
             };
         }
         if !there.iter().any(|n| matches(n, revision)) {
-            return "no active node satisfies the function's constraints (os, arch, tools, tags, memory_mb, cpu): see \
-                    `cares describe` and `cares node list -o wide`"
+            return "no active node satisfies the function's constraints (os, arch, tools, tags, and memory_mb and cpu \
+                    that no task has reserved): see `cares describe` and `cares node list -o wide`"
+                .into();
+        }
+        let has_engine = |n: &&&Node| n.spec.engines.contains(engine);
+        if !revision.secrets.is_empty() && there.iter().filter(has_engine).all(|n| !n.spec.secrets) {
+            return "the function uses secrets, which the active nodes that have its engine cannot give it, as they run an \
+                    older version: see `cares node list -o wide`, and update them"
                 .into();
         }
         if there.iter().all(|n| !n.spec.engines.contains(engine) || !carried(n, revision)) {
-            return "the active nodes that have its engine are of the first CARES, which run images as jobs and take no \
-                    command, no env and no http function: start a worker of this version"
+            return "the active nodes that have its engine are of the first CARES, or joined over HTTP alone: they run \
+                    images as jobs and take no command and no http function, those of the first CARES no env either: \
+                    start a worker of this version"
                 .into();
         }
         "every node that could take it is cordoned, has no slots for it, or no connection for calls yet: see `cares node list`"
@@ -244,14 +303,9 @@ pub(super) fn satisfies(node: &Node, revision: &Revision) -> bool {
     slots > 0 && node.spec.engines.contains(revision.engine()) && carried(node, revision) && matches(node, revision)
 }
 
-/// Whether the way to the node carries all that the revision asks for: the first protocol knows an image's name alone.
+/// Whether the way to the node has words for all that the revision asks for; earlier workers know of no secrets.
 fn carried(node: &Node, revision: &Revision) -> bool {
-    node.reach != Reach::FirstGeneration || plain(revision)
-}
-
-/// The first protocol carries all that it asks for.
-fn plain(revision: &Revision) -> bool {
-    revision.mode != Mode::Http && revision.command.is_empty() && revision.env.is_empty()
+    revision.words() <= node.reach.words() && (node.spec.secrets || revision.secrets.is_empty())
 }
 
 fn could_take(node: &Node, revision: &Revision) -> bool {
@@ -260,13 +314,24 @@ fn could_take(node: &Node, revision: &Revision) -> bool {
 
 fn matches(node: &Node, revision: &Revision) -> bool {
     meets(node, &revision.constraints)
-        && revision.memory_bytes <= node.spec.memory_bytes
-        && revision.cpu <= f64::from(node.spec.cpus)
+        && revision.memory_bytes <= node.unreserved_memory()
+        && revision.cpu <= node.unreserved_cpus()
 }
 
-fn meets(node: &Node, wanted: &Constraints) -> bool {
+/// All of a node that `meets` looks at.
+fn kind_of(node: &Node) -> impl Ord {
+    let NodeSpec { os, arch, tools, tags, .. } = &node.spec;
+    (os, arch, tools, tags, takes_inputs(node))
+}
+
+fn takes_inputs(node: &Node) -> bool {
+    node.spec.secrets || node.spec.http // variables came with secrets
+}
+
+pub(super) fn meets(node: &Node, wanted: &Constraints) -> bool {
     wanted.os.as_ref().is_none_or(|os| *os == node.spec.os)
         && wanted.arch.as_ref().is_none_or(|arch| *arch == node.spec.arch)
         && wanted.tools.is_subset(&node.spec.tools)
         && wanted.tags.iter().all(|(k, v)| node.spec.tags.get(k) == Some(v))
+        && (!wanted.takes_inputs || takes_inputs(node))
 }

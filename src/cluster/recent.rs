@@ -1,6 +1,6 @@
 //! A function's last calls: a bounded ring. Never grows beyond it, and takes no memory before the first call.
 
-use super::{InvocationKey, Millis, NodeKey};
+use super::{InvocationKey, Millis, NodeKey, Origin};
 use std::collections::VecDeque;
 
 /// Calls kept of each function.
@@ -10,8 +10,8 @@ const KEPT: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub invocation: InvocationKey,
-    /// Of an asynchronous call, which is shown as a whole.
-    pub attempt: bool,
+    /// Asynchronous calls are shown as a whole.
+    pub origin: Origin,
     /// Where it ran at its end; `None`: it waited.
     pub node: Option<NodeKey>,
     pub success: bool,
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn call(n: u64, took_us: u64) -> Ended {
-        Ended { invocation: InvocationKey(n), attempt: false, node: None, success: true, at: n, took_us }
+        Ended { invocation: InvocationKey(n), origin: Origin::Caller, node: None, success: true, at: n, took_us }
     }
 
     #[test]

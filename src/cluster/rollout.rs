@@ -18,6 +18,7 @@ impl Cluster {
         let newest = function.newest().clone();
         let image = !newest.image.starts_with("bundle:");
         let starts = match newest.mode {
+            _ if newest.runs() != Runs::OnNodes => false,
             Mode::Http => true,
             Mode::Auto => image && function.serving.mode == Mode::Http,
             Mode::Job => false,
@@ -36,7 +37,7 @@ impl Cluster {
     /// Has one instance of the newest revision started, where that is still to be done.
     pub(super) fn advance_rollout(&mut self, now: Millis, key: FunctionKey, out: &mut Vec<Event>) {
         let Some(function) = self.functions.get(&key) else { return };
-        let Some(rollout) = &function.rollout else { return };
+        let Some(rollout) = function.rollout.as_ref().filter(|_| !function.stopped) else { return };
         let (newest, mut not_on) = (function.newest().clone(), rollout.failed_on.clone());
         if !not_on.is_empty() && !self.placeable(&newest, &not_on) {
             not_on.clear(); // the others it was to be tried on have gone

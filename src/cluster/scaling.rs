@@ -127,7 +127,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use crate::cluster::tests::http;
 
     /// Two machines of one core each, and an http function.
     fn cluster() -> (Cluster, [NodeKey; 2]) {
@@ -142,7 +142,7 @@ mod tests {
                 cpus: 1,
                 ..NodeSpec::default()
             };
-            cluster.apply(0, Command::Join { spec, instances: Vec::new() }).expect("joined");
+            cluster.apply(0, Command::Join { spec, instances: Vec::new(), tasks: Vec::new() }).expect("joined");
             let node = cluster.find_node(name).expect("a node");
             let (node, session) = (node.key, node.session);
             cluster.apply(0, Command::SetReach { node, session, reach: Reach::Links }).expect("linked");
@@ -150,31 +150,12 @@ mod tests {
             node
         });
         let revision = Revision {
-            function: "f".into(),
-            number: 0,
-            image: format!("bundle:{}", "0".repeat(64)),
-            mode: Mode::Http,
             command: vec!["x".into()],
-            env: BTreeMap::new(),
-            timeout_ms: 30_000,
-            memory_bytes: 0,
-            cpu: 0.0,
-            isolation: Default::default(),
             concurrency: 80,
-            min: 0,
-            ready: 0,
             freeze_ms: 300_000,
-            fresh: false,
             max: 20,
             idle_ms: 300_000,
-            constraints: Constraints::default(),
-            labels: BTreeMap::new(),
-            description: String::new(),
-            attempts: 3,
-            schedule: None,
-            public: false,
-            created_unix_ms: 0,
-            updated_unix_ms: 0,
+            ..http("f")
         };
         cluster.apply(0, Command::PutFunction { revision: Box::new(revision), put: Put::Create }).expect("put");
         (cluster, nodes)
@@ -198,7 +179,7 @@ mod tests {
     #[test]
     fn a_start_does_not_drive_its_function_away_but_measured_load_does() {
         let (mut cluster, [a, b]) = cluster();
-        let invoke = || Command::Invoke { function: "f".into(), attempt: false };
+        let invoke = || Command::Invoke { function: "f".into(), origin: Origin::Caller, wants: None };
         let [(instance, home)] = starts(&cluster.apply(0, invoke()).expect("taken"))[..] else { panic!("one start") };
         let warm = cluster.apply(0, Command::InstanceReady { instance }).expect("warm");
         assert!(starts(&warm).is_empty() && starts(&cluster.apply(0, invoke()).expect("taken")).is_empty());

@@ -7,7 +7,7 @@ use crate::client::Calls;
 use crate::output::{self, Column, age};
 use crate::types::{Call, CallRecord, Callback};
 
-const COLUMNS: [Column<CallRecord>; 9] = [
+const COLUMNS: [Column<CallRecord>; 10] = [
     Column::new("ID", |c, _| c.id.clone()),
     Column::new("FUNCTION", |c, _| c.function.clone()),
     Column::status("STATUS", |c, _| c.status.clone()),
@@ -15,7 +15,8 @@ const COLUMNS: [Column<CallRecord>; 9] = [
     Column::new("ATTEMPTS", |c, _| c.attempts.to_string()),
     Column::new("TOOK", |c, _| format!("{:.0}ms", c.duration_ms)),
     Column::wide("NODE", |c, _| c.node.clone().unwrap_or_default()),
-    Column::wide("ERROR", |c, _| output::one_line(c.last_error.as_deref().unwrap_or_default())),
+    Column::wide("MODULE", |c, _| c.module.clone().unwrap_or_default()),
+    Column::words("ERROR", |c, _| c.last_error.clone().unwrap_or_default()),
     Column::new("AGE", |c, now| age(&c.started_at, now)),
 ];
 

@@ -38,6 +38,7 @@ const EXAMPLES: [Example; 2] = [
 /// The client's own; `Api` with what the orchestrator last said when no node became active or no answer came in time.
 pub fn run(client: &Orchestrator, url: &str, tell: &dyn Fn(&str)) -> Result<(), Error> {
     wait_for_a_node(client, clock::now() + PATIENCE)?;
+    tell(&format!("the dashboard, for a browser: {url}/"));
     for example in &EXAMPLES {
         if !deploy(client, example)? {
             tell(&format!("'{}' is a function of your own; it is left as it is", example.name));

@@ -1,6 +1,5 @@
 //! `cares describe`: all there is to know of a function. Must never change anything.
 
-use super::list::mode;
 use super::{Outcome, connect};
 use crate::cli::{Describe, Format};
 use crate::output;
@@ -28,15 +27,16 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         format!("{} {} {} on {node} {:.1}ms", c.id, c.started_at, c.status, c.duration_ms)
     };
     let instance = |i: &crate::types::Instance| {
-        format!("{} on {} revision {} {} in flight {}", i.id, i.node, i.revision, i.status, i.in_flight)
+        let pull = i.pull.as_ref().map(|pull| format!(", {pull}")).unwrap_or_default();
+        format!("{} on {} revision {} {} in flight {}{pull}", i.id, i.node, i.revision, i.status, i.in_flight)
     };
     let memory = f.memory_mb.map_or("no limit of its own".to_string(), |mb| format!("{mb}MiB"));
-    let revisions = f.revisions.iter().map(|r| format!("{} {} {} {}", r.revision, r.status, r.created_at, r.image));
+    let revisions = f.revisions.iter().map(made);
     output::fields(&[
         ("Name", f.name.clone()),
         ("Description", f.description.clone()),
         ("Status", f.status.clone()),
-        ("Mode", mode(f.mode).to_string()),
+        ("Mode", f.mode.word().to_string()),
         ("Image", f.image.clone()),
         ("Command", f.command.join(" ")),
         ("Revision", revision(f)),
@@ -46,6 +46,7 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("CPU", f.cpu.map_or("no limit of its own".to_string(), |cpu| format!("{cpu} cores"))),
         ("Isolation", isolation(f.isolation.unwrap_or_default())),
         ("Concurrency", f.concurrency.to_string()),
+        ("Limits", limits(f)),
         ("Instances", format!("{} (min {}, ready {}, max {})", f.instances.len(), f.min, f.ready, f.max)),
         ("Idle", format!("frozen after {}s, stopped after {}s", f.freeze_s, f.idle_s)),
         ("Running", f.instances.iter().map(instance).collect::<Vec<_>>().join("\n")),
@@ -53,14 +54,29 @@ fn text(f: &Function, calls: &[CallRecord]) -> String {
         ("Half within", f.p50_ms.map_or(String::new(), |ms| format!("{ms:.1}ms"))),
         ("Last calls", calls.iter().map(call).collect::<Vec<_>>().join("\n")),
         ("Last error", f.last_error.clone().unwrap_or_default()),
+        ("Last event", f.last_event.as_ref().map(|e| format!("{} {}", e.time, e.message)).unwrap_or_default()),
         ("Schedule", f.schedule.as_ref().map(schedule).unwrap_or_default()),
         ("Environment", pairs(&f.env)),
+        ("Secrets", secrets(f)),
         ("Labels", pairs(&f.labels)),
         ("Needs", needs(f)),
         ("Created", f.created_at.clone()),
         ("Updated", f.updated_at.clone()),
         ("Revisions", revisions.collect::<Vec<_>>().join("\n")),
     ])
+}
+
+/// A revision: when, by whom and of what.
+fn made(r: &crate::types::Revision) -> String {
+    let by = if r.by.is_empty() { String::new() } else { format!(" by {}", r.by) };
+    format!("{} {} {}{by} {}", r.revision, r.status, r.created_at, r.image)
+}
+
+/// Those of its own.
+fn limits(f: &Function) -> String {
+    let rate = f.rate_per_s.map(|n| format!("{n} calls a second"));
+    let calls = f.calls_at_once.map(|n| format!("{n} calls at once"));
+    rate.into_iter().chain(calls).collect::<Vec<_>>().join(", ")
 }
 
 fn isolation(of: Isolation) -> String {
@@ -104,6 +120,13 @@ fn needs(f: &Function) -> String {
     needs.extend(c.tools.iter().map(|tool| format!("tool={tool}")));
     needs.extend(c.tags.iter().map(|(key, value)| format!("tag:{key}={value}")));
     needs.join("\n")
+}
+
+/// What is a secret, and which; never its value.
+fn secrets(f: &Function) -> String {
+    let env = f.secrets.env.iter().map(|(variable, secret)| format!("{variable} is {secret}"));
+    let files = f.secrets.files.iter().map(|(file, secret)| format!("file {file} is {secret}"));
+    env.chain(files).collect::<Vec<_>>().join("\n")
 }
 
 /// `A=1` lines.

@@ -1,18 +1,20 @@
-//! `cares doctor`: looks at this machine and the orchestrator, and says how to mend what is wrong. Must never change
-//! anything.
+//! `cares doctor`: looks at this machine and the orchestrator, and says how to mend what is wrong. Must never leave
+//! anything changed.
 //!
 //! No orchestrator at the default address is a warning, since one may be started yet, and what needs one is left out;
 //! none at an address that was given is a failure. Warnings leave the exit code at 0, a failure makes it 1.
 
-use super::{FAILED, Failure, Outcome, connect, doctor_engine, url};
+use super::{FAILED, Failure, Outcome, connect, doctor_engine, doctor_host, doctor_registry, url};
 use crate::cli::{Doctor, Format};
 use crate::config::{DEFAULT_GRPC_ADDR, DEFAULT_HTTP_ADDR, Env};
 use crate::errors::Error;
+use crate::types::Cluster;
 use crate::version::VERSION;
-use crate::{output, sandbox};
-use rustix::fs::{Access, access, statvfs};
+use crate::{clock, output, sandbox};
+use rustix::fs::statvfs;
 use serde::Serialize;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,7 +29,7 @@ const WARN_BELOW_BYTES: u64 = 1 << 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Status {
+pub enum Status {
     Ok,
     Warn,
     Fail,
@@ -35,30 +37,40 @@ enum Status {
 
 /// One line; `-o json` prints just these fields.
 #[derive(Debug, Serialize)]
-struct Check {
-    check: &'static str,
-    status: Status,
-    detail: String,
+pub struct Check {
+    pub check: &'static str,
+    pub status: Status,
+    pub detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fix: Option<String>,
+    pub fix: Option<String>,
 }
 
-fn ok(check: &'static str, detail: impl Into<String>) -> Check {
+impl Check {
+    pub fn failed(&self) -> bool {
+        self.status == Status::Fail
+    }
+}
+
+pub fn ok(check: &'static str, detail: impl Into<String>) -> Check {
     Check { check, status: Status::Ok, detail: detail.into(), fix: None }
 }
 
-fn warn(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Check {
+pub fn warn(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Check {
     Check { check, status: Status::Warn, detail: detail.into(), fix: Some(fix.into()) }
 }
 
-fn fail(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Check {
+pub fn fail(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Check {
     Check { check, status: Status::Fail, detail: detail.into(), fix: Some(fix.into()) }
 }
 
 pub fn run(flags: &Doctor) -> Outcome {
     let options = flags.client();
     let mut checks = Vec::new();
-    let running = orchestrator(flags, &mut checks)?;
+    let usable = doctor_host::given(flags, &mut checks);
+    let there = if usable { orchestrator(flags, &mut checks)? } else { There::default() };
+    let running = there.running;
+    checks.push(doctor_host::time(clock::unix_ms(), there.unix_ms));
+    checks.push(doctor_host::files());
     data(flags, &mut checks);
     checks.push(port("http port", "--http-addr", "CARES_HTTP_ADDR", DEFAULT_HTTP_ADDR, running));
     checks.push(port("grpc port", "--grpc-addr", "CARES_GRPC_ADDR", DEFAULT_GRPC_ADDR, running));
@@ -68,6 +80,7 @@ pub fn run(flags: &Doctor) -> Outcome {
         Err((why, fix)) => warn("docker engine", why, fix),
     });
     kernel(Path::new("/proc"), &mut checks);
+    checks.push(doctor_host::tools());
     checks.extend(sandbox::report().into_iter().map(|(check, found)| match found {
         Ok(detail) => ok(check, detail),
         Err((why, fix)) => warn(check, why, fix),
@@ -108,17 +121,32 @@ fn text(checks: &[Check], quiet: bool, colour: bool) -> String {
     text
 }
 
-/// Whether one is running here or there.
-fn orchestrator(flags: &Doctor, checks: &mut Vec<Check>) -> Result<bool, Error> {
+/// What was found where the orchestrator is to be.
+#[derive(Default)]
+struct There {
+    /// One is running, here or there.
+    running: bool,
+    /// What its clock shows.
+    unix_ms: Option<u64>,
+}
+
+fn orchestrator(flags: &Doctor, checks: &mut Vec<Check>) -> Result<There, Error> {
     const START: &str = "start one with 'cares up', or give its address with --url or API_URL";
     let options = flags.client();
-    let client = connect(&options)?.timeout(PATIENCE);
+    let client = match connect(&options) {
+        Ok(client) => client.timeout(PATIENCE),
+        Err(error @ Error::BadUrl { .. }) => return Err(error),
+        Err(error) => {
+            checks.push(fail("orchestrator", error.to_string(), "put that right, or leave it out"));
+            return Ok(There::default());
+        }
+    };
     let given = options.url.is_some() || std::env::var_os("API_URL").is_some_and(|url| !url.is_empty());
     let version = match client.version() {
         Ok(version) => version,
         Err(Error::Unreachable { .. }) if !given => {
             checks.push(warn("orchestrator", format!("none is running at {}", url(&options)), START));
-            return Ok(false);
+            return Ok(There::default());
         }
         Err(error) => {
             let fix = match error.status() {
@@ -126,9 +154,14 @@ fn orchestrator(flags: &Doctor, checks: &mut Vec<Check>) -> Result<bool, Error> 
                 _ => START,
             };
             checks.push(fail("orchestrator", error.to_string(), fix));
-            return Ok(false);
+            return Ok(There::default());
         }
     };
+    if version.role == "worker" {
+        let detail = format!("{} is a worker's own address", url(&options));
+        checks.push(fail("orchestrator", detail, "give the orchestrator's with --url or API_URL"));
+        return Ok(There::default());
+    }
     checks.push(ok("orchestrator", format!("answers at {}", url(&options))));
     checks.push(match version.version == VERSION {
         true => ok("version", format!("{VERSION} here and there")),
@@ -138,6 +171,13 @@ fn orchestrator(flags: &Doctor, checks: &mut Vec<Check>) -> Result<bool, Error> 
             "install the same version on every machine; update the orchestrator first",
         ),
     });
+    match client.cluster() {
+        Ok(cluster) => {
+            checks.extend(encryption(&cluster));
+            checks.push(registry(&cluster));
+        }
+        Err(error) => checks.push(warn("https", error.to_string(), "give a token with the scope read")),
+    }
     checks.push(match client.readyz() {
         Ok(health) if health.status == "ok" => ok("ready", "takes calls"),
         Ok(health) => fail("ready", health.status, "see 'cares events' and the orchestrator's log"),
@@ -156,7 +196,39 @@ fn orchestrator(flags: &Doctor, checks: &mut Vec<Check>) -> Result<bool, Error> 
         }
         Err(error) => fail("nodes", error.to_string(), "see the orchestrator's log"),
     });
-    Ok(true)
+    Ok(There { running: true, unix_ms: client.clock_unix_ms().ok().flatten() })
+}
+
+/// Whether REST is HTTPS, and until when certificates are good.
+fn encryption(cluster: &Cluster) -> Vec<Check> {
+    let soon = |until: &str| {
+        let end = until.parse().map_or(0, jiff::Timestamp::as_millisecond);
+        end - (clock::unix_ms() as i64) < doctor_host::EXPIRES_SOON_MS as i64
+    };
+    let mut checks = vec![match (cluster.https, &cluster.https_until) {
+        (true, Some(until)) if soon(until) => warn(
+            "https",
+            format!("on; its certificate is good until {until}"),
+            "put a new one in the files of --tls-cert and --tls-key: they are read again by themselves",
+        ),
+        (true, until) => ok("https", format!("on; its certificate is good until {}", until.as_deref().unwrap_or("?"))),
+        (false, _) => ok("https", "off: for other machines start it with --tls-cert and --tls-key"),
+    }];
+    checks.extend(cluster.nodes_until.as_ref().map(|until| {
+        ok("tls of nodes", format!("on; the certificate shown to them is good until {until}, and renewed before"))
+    }));
+    checks
+}
+
+/// Whether the one that images are kept in is there.
+fn registry(cluster: &Cluster) -> Check {
+    match &cluster.registry {
+        None => ok("registry", "none: nodes get images that were built here from each other"),
+        Some(place) => match doctor_registry::ask(place, cluster.registry_plain) {
+            Ok(found) => ok("registry", found),
+            Err((why, fix)) => warn("registry", why, fix),
+        },
+    }
 }
 
 fn data(flags: &Doctor, checks: &mut Vec<Check>) {
@@ -172,18 +244,40 @@ fn data(flags: &Doctor, checks: &mut Vec<Check>) {
     // What is not there yet is made in the nearest folder that is.
     let Some(there) = absolute.ancestors().find(|dir| dir.exists()) else { return };
     let shown = absolute.display();
-    checks.push(match access(there, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) if there.is_dir() => ok("data folder", format!("{shown} can be written")),
-        Ok(()) => fail("data folder", format!("{} is no folder", there.display()), "choose another with --data-dir"),
-        Err(error) => fail(
-            "data folder",
-            format!("{} cannot be written: {}", there.display(), io::Error::from(error)),
-            format!("give it to this user with 'chown', or choose another than {shown} with --data-dir"),
-        ),
+    checks.push(match try_to_write(there) {
+        _ if !there.is_dir() => {
+            fail("data folder", format!("{} is no folder", there.display()), "choose another with --data-dir")
+        }
+        Ok(()) => ok("data folder", format!("{shown} can be written")),
+        Err(error) => {
+            let first = match error.kind() {
+                io::ErrorKind::PermissionDenied => "give it to this user with 'chown', or ",
+                io::ErrorKind::ReadOnlyFilesystem => "mount it for writing too, or ",
+                _ => "",
+            };
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "no files can be made there".to_string(), // as below /proc
+                _ => error.to_string(),
+            };
+            fail(
+                "data folder",
+                format!("{} cannot be written: {why}", there.display()),
+                format!("{first}choose another than {shown} with --data-dir"),
+            )
+        }
     });
     if let Ok(disk) = statvfs(there) {
         checks.push(space(disk.f_bavail.saturating_mul(disk.f_frsize)));
     }
+}
+
+/// What access bits say is not so for root, nor on a disk that takes no more.
+fn try_to_write(dir: &Path) -> io::Result<()> {
+    let path = dir.join(format!(".cares-doctor-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+    let written = file.write_all(b"can be written\n").and_then(|()| file.sync_all());
+    let removed = fs::remove_file(&path);
+    written.and(removed)
 }
 
 fn space(free: u64) -> Check {

@@ -58,10 +58,11 @@ fn follow(client: &Orchestrator, last: &mut u64, seen: &mut bool, format: Format
 
 fn print(event: &Event, format: Format) -> io::Result<()> {
     let level = event.level.to_uppercase();
+    let from = event.from.as_ref().map(|address| format!(" (from {address})")).unwrap_or_default();
     let text = match format {
         Format::Json => return output::print(&output::json_line(event)?),
         Format::Name => event.kind.clone(),
-        Format::Wide => format!("{} {} [{level}] {} {}", event.id, event.time, event.kind, event.message),
+        Format::Wide => format!("{} {} [{level}] {} {}{from}", event.id, event.time, event.kind, event.message),
         Format::Table => format!("{} [{level}] {}", event.time, event.message),
     };
     output::print(&format!("{}\n", output::one_line(&text)))

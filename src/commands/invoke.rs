@@ -45,7 +45,8 @@ pub fn result(flags: &cli::CallResult) -> Outcome {
     show(connect(&flags.client())?.call_result(&flags.id)?, flags.include)
 }
 
-fn show(answer: Answer, include: bool) -> Outcome {
+/// Prints an answer's body, or says what went wrong.
+pub fn show(answer: Answer, include: bool) -> Outcome {
     if include {
         let headers: String = answer.headers.iter().map(|(key, value)| format!("\n{key}: {value}")).collect();
         output::note(&format!("HTTP {}{headers}\n", answer.status));
@@ -58,7 +59,7 @@ fn show(answer: Answer, include: bool) -> Outcome {
                 output::note(""); // ours has no line's end, and stands on the same screen
             }
             output::note(&format!("cares: {}", output::printable(&problem.detail)));
-            let missing = matches!(problem.code.as_str(), "function_not_found" | "call_not_found");
+            let missing = problem.code.ends_with("_not_found");
             Err(Failure::Told(if missing { NOT_FOUND } else { FAILED }))
         }
         None if status >= 400 => {

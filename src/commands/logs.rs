@@ -1,8 +1,8 @@
 //! `cares logs`: what a function printed, or what a role itself told. Must never hold more than a line.
 
-use super::{Failure, Outcome, connect};
+use super::{Failure, Outcome, Part, connect, connect_to};
 use crate::cli::{ClientOptions, Format, Logs};
-use crate::client::Orchestrator;
+use crate::client::{self, Orchestrator};
 use crate::output;
 
 /// Lines of the past when not asked for a number, as the API has it for functions.
@@ -10,21 +10,24 @@ const TAIL: u64 = 200;
 
 pub fn run(flags: &Logs) -> Outcome {
     let options = flags.client();
-    let client = connect(&options)?;
     match &flags.name {
-        Some(name) => of_function(&client, name, flags, &options),
-        None => own(&client, flags, &options),
+        Some(name) => show(connect_to(&options, Part::Controller)?.logs(name, flags.tail, flags.follow)?, &options),
+        None => own(&connect(&options)?, flags, &options),
     }
 }
 
-fn of_function(client: &Orchestrator, name: &str, flags: &Logs, options: &ClientOptions) -> Outcome {
-    for line in client.logs(name, flags.tail, flags.follow)? {
+/// Prints lines as they come.
+pub fn show(lines: client::Logs, options: &ClientOptions) -> Outcome {
+    for line in lines {
         let line = line?;
         let text = match options.output.unwrap_or_default() {
             Format::Json => output::json_line(&line)?,
-            Format::Wide => format!("{} {} {} {} {}\n", line.time, line.node, line.source, line.stream, line.line),
-            Format::Name => format!("{}\n", line.source),
-            Format::Table => format!("{}\n", line.line),
+            Format::Wide => {
+                let start = format!("{} {} {} {} ", line.time, line.node, line.source, line.stream);
+                start + &output::line(&line.line)
+            }
+            Format::Name => output::line(&line.source),
+            Format::Table => output::line(&line.line),
         };
         output::print(&text)?;
     }

@@ -2,7 +2,10 @@
 //! reach a cluster but through `client`.
 
 mod backup;
+mod build;
+mod build_log;
 mod calls;
+mod completions;
 mod delete;
 mod demo;
 mod demo_echo;
@@ -12,20 +15,29 @@ mod deploy;
 mod describe;
 mod doctor;
 mod doctor_engine;
+mod doctor_host;
+mod doctor_registry;
 mod events;
 mod howto;
+mod init;
 mod invoke;
 mod list;
 mod logs;
+mod make_bundle;
 mod node;
 mod node_status;
 mod orchestrator;
+mod pipeline;
+mod pipeline_tree;
 mod register;
 mod restore;
 mod revisions;
 mod role;
 mod saved;
+mod secret;
 mod systemd;
+mod task;
+mod task_progress;
 mod token;
 mod tui;
 mod up;
@@ -80,6 +92,7 @@ type Outcome = Result<(), Failure>;
 
 /// Runs the program with its arguments, the first of which is its own name.
 pub fn run(args: Vec<OsString>) -> ExitCode {
+    crate::clock::start();
     let mut words = Vec::new();
     for arg in args.into_iter().skip(1) {
         match arg.into_string() {
@@ -95,6 +108,9 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         && verb == "demo-function"
     {
         return demo_function::run(function);
+    }
+    if words == ["make-bundle"] {
+        return make_bundle::run();
     }
     let cli = match usage::parse(&words) {
         Ok(cli) => cli,
@@ -114,26 +130,34 @@ fn dispatch(verb: Verb) -> ExitCode {
     let env = Env::process();
     finish(match verb {
         Verb::Up(flags) => return role(UpConfig::new(&flags, &env), up::run),
-        Verb::Orchestrator(flags) => return role(OrchestratorConfig::new(&flags, &env), orchestrator::run),
+        Verb::Orchestrator(flags) => return role(OrchestratorConfig::new(&flags.options(), &env), orchestrator::run),
         Verb::Worker(flags) => return role(WorkerConfig::new(&flags, &env), worker::run),
+        Verb::Init(flags) => init::run(&flags),
         Verb::Register(flags) => register::run(&flags),
         Verb::Deploy(flags) => deploy::run(&flags),
-        Verb::List(flags) => list::run(&flags.client(), flags.watch),
+        Verb::List(flags) => list::run(&flags),
         Verb::Describe(flags) => describe::run(&flags),
+        Verb::Start(flags) => revisions::start(&flags),
+        Verb::Stop(flags) => revisions::stop(&flags),
         Verb::Scale(flags) => revisions::scale(&flags),
         Verb::Redeploy(flags) => revisions::redeploy(&flags),
         Verb::Rollback(flags) => revisions::rollback(&flags),
         Verb::Delete(flags) => delete::run(&flags),
         Verb::Invoke(flags) => invoke::run(&flags),
         Verb::Calls(flags) => calls::run(&flags.verb),
+        Verb::Pipeline(flags) => pipeline::run(&flags.verb),
         Verb::Logs(flags) => logs::run(&flags),
         Verb::Events(flags) => events::run(&flags),
         Verb::Node(flags) => node::run(&flags.verb),
+        Verb::Build(flags) => build::run(&flags.verb),
+        Verb::Task(flags) => task::run(&flags.verb),
+        Verb::Secret(flags) => secret::run(&flags.verb),
         Verb::Token(flags) => token::run(&flags.verb),
         Verb::Backup(flags) => backup::run(&flags),
         Verb::Restore(flags) => restore::run(&flags),
         Verb::Tui(flags) => tui::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
+        Verb::Completions(flags) => completions::run(&flags),
         Verb::Version(flags) => version::run(&flags.client()),
     })
 }
@@ -164,7 +188,7 @@ fn finish(outcome: Outcome) -> ExitCode {
 
 fn exit_code(error: &Error) -> u8 {
     match error {
-        Error::Unreachable { .. } => UNREACHABLE,
+        Error::Unreachable { .. } | Error::Untrusted { .. } => UNREACHABLE,
         Error::Api(problem) if problem.status == 404 => NOT_FOUND,
         Error::BadUrl { .. } | Error::BadRequest(_) => USAGE,
         _ => FAILED,
@@ -182,14 +206,46 @@ fn explain(error: &Error) -> String {
                 error.to_string().trim_end_matches('.')
             )
         }
+        Error::Api(problem) if problem.code == "route_not_found" => {
+            let detail = problem.detail.trim_end_matches('.');
+            format!("{detail}. That may be a worker's own address: give the orchestrator's with --url or API_URL")
+        }
         _ => error.to_string(),
     }
 }
 
-/// Where the orchestrator is: flag, environment, default.
+/// Which part of an orchestrator is asked: one program has them all, unless the environment says otherwise.
+#[derive(Clone, Copy)]
+enum Part {
+    Api,
+    /// Makes images of folders.
+    Builder,
+    /// Starts, stops and deletes functions, and has their logs.
+    Controller,
+}
+
+impl Part {
+    /// Where its address is found, first to last.
+    fn variables(self) -> &'static [&'static str] {
+        match self {
+            Part::Api => &["API_URL"],
+            Part::Builder => &["BUILDER_URL", "API_URL"],
+            Part::Controller => &["CONTROLLER_URL", "API_URL"],
+        }
+    }
+}
+
+/// Where the orchestrator is, and who says so: flag, environment, default.
+fn address(options: &ClientOptions, part: Part) -> (&'static str, String) {
+    let set = |variable: &&'static str| {
+        std::env::var(variable).ok().filter(|url| !url.is_empty()).map(|url| (*variable, url))
+    };
+    let given = options.url.clone().map(|url| ("--url", url)).or_else(|| part.variables().iter().find_map(set));
+    given.unwrap_or_else(|| ("the default", client::DEFAULT_URL.to_string()))
+}
+
 fn url(options: &ClientOptions) -> String {
-    let variable = || std::env::var("API_URL").ok().filter(|url| !url.is_empty());
-    options.url.clone().or_else(variable).unwrap_or_else(|| client::DEFAULT_URL.to_string())
+    address(options, Part::Api).1
 }
 
 /// From the flag, else the environment.
@@ -198,8 +254,26 @@ fn given_token(options: &ClientOptions) -> Result<Option<Secret>, Error> {
     token.map_err(|error| Error::BadRequest(error.to_string()))
 }
 
+/// Whom it trusts is said by flag, environment, default.
+fn client_of(options: &ClientOptions, part: Part) -> Result<Orchestrator, Error> {
+    let (from, url) = address(options, part);
+    let client = Orchestrator::new(&url).map_err(|error| match error {
+        Error::BadUrl { url, why } if !from.starts_with('-') => Error::BadUrl { url: format!("{from}={url}"), why },
+        error => error,
+    })?;
+    let variable = || std::env::var("CARES_CA").ok().filter(|path| !path.is_empty()).map(|path| ("CARES_CA", path));
+    let Some((from, path)) = options.ca.clone().map(|path| ("--ca", path)).or_else(variable) else { return Ok(client) };
+    let bad = |why: String| Error::BadRequest(format!("{from} {path}: {why}"));
+    let pem = std::fs::read(&path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+    client.ca(&pem).map_err(|error| bad(error.to_string()))
+}
+
 fn connect(options: &ClientOptions) -> Result<Orchestrator, Error> {
-    let client = Orchestrator::new(&url(options))?;
+    connect_to(options, Part::Api)
+}
+
+fn connect_to(options: &ClientOptions, part: Part) -> Result<Orchestrator, Error> {
+    let client = client_of(options, part)?;
     let token = given_token(options)?;
     let saved = || saved::path().map_or(Ok(None), |path| saved::token(&path, client.url()));
     let token = token.map_or_else(saved, |token| Ok(Some(token))).map_err(Error::BadRequest)?;

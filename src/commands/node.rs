@@ -17,7 +17,10 @@ const COLUMNS: [Column<Node>; 13] = [
     Column::new("SUCCEEDED", |n, _| n.succeeded.to_string()),
     Column::new("FAILED", |n, _| n.failed.to_string()),
     Column::wide("ID", |n, _| n.id.clone()),
-    Column::wide("OS/ARCH", |n, _| format!("{}/{}", n.os, n.arch)),
+    Column::wide("OS/ARCH", |n, _| match n.os.as_str() {
+        "" => String::new(), // of one that has not been here since the orchestrator started it is not known
+        os => format!("{os}/{}", n.arch),
+    }),
     Column::wide("ENGINES", |n, _| n.engines.join(",")),
     Column::wide("REACH", |n, _| n.reach.clone()),
     Column::wide("VERSION", |n, _| n.version.clone()),
@@ -39,6 +42,7 @@ pub fn run(verb: &NodeVerb) -> Outcome {
         NodeVerb::Drain(flags) => {
             change(&flags.client(), &flags.node, Orchestrator::drain, "draining", "cares node describe")
         }
+        NodeVerb::Revoke(flags) => revoke(&flags.client(), &flags.node),
         NodeVerb::Remove(flags) => remove(&flags.client(), &flags.node),
     }
 }
@@ -71,6 +75,17 @@ type Change = fn(&Orchestrator, &str) -> Result<Node, Error>;
 fn change(options: &ClientOptions, node: &str, change: Change, done: &str, next: &str) -> Outcome {
     let node = change(&connect(options)?, node)?;
     let line = format!("{done} {}. Next: {next} {}", node.name, node.name);
+    Ok(output::print_change(options, &node, &node.name, &line)?)
+}
+
+fn revoke(options: &ClientOptions, node: &str) -> Outcome {
+    let client = connect(options)?;
+    confirm(options, &format!("Revoke the node '{node}'? What runs there ends, and it is not let in again."))?;
+    let node = client.revoke_node(node)?;
+    let line = format!(
+        "revoked {}; if its join token is known to others too, revoke that: cares token list. Next: cares node remove {}",
+        node.name, node.name
+    );
     Ok(output::print_change(options, &node, &node.name, &line)?)
 }
 

@@ -3,7 +3,7 @@
 use super::node::percent;
 use super::{Failure, Outcome, connect};
 use crate::cli::{ClientOptions, Format};
-use crate::output;
+use crate::output::{self, NONE};
 use crate::types::{Member, Work};
 
 pub fn run(options: &ClientOptions) -> Outcome {
@@ -26,13 +26,17 @@ pub fn run(options: &ClientOptions) -> Outcome {
 
 fn text(member: &Member) -> String {
     let retry = member.retry_in_ms.map_or(String::new(), |ms| format!(", again in {:.1} s", ms as f64 / 1_000.0));
-    let work = |w: &Work| format!("{} {} {} {} in flight {}", w.kind, w.id, w.function, w.status, w.in_flight);
+    let work = |w: &Work| {
+        let module = w.module.as_ref().map(|module| format!(" module {module}")).unwrap_or_default();
+        format!("{} {} {} {} in flight {}{module}", w.kind, w.id, w.function, w.status, w.in_flight)
+    };
     output::fields(&[
         ("Name", member.name.clone()),
         ("ID", member.id.clone()),
         ("Status", format!("{}{retry}", member.status)),
         ("Orchestrator", member.orchestrator.clone()),
         ("Cluster", member.cluster.clone().unwrap_or_default()),
+        ("Certificate", member.certificate_until.as_ref().map_or(NONE.into(), |until| format!("good until {until}"))),
         ("Trouble", member.trouble.clone().unwrap_or_default()),
         ("CPU", percent(member.cpu_percent)),
         ("Memory", percent(member.memory_percent)),

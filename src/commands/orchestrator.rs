@@ -17,20 +17,24 @@ const FOLDERS: u32 = 100;
 pub fn run(config: OrchestratorConfig) -> ExitCode {
     let screen = role::screen(config.headless);
     role::start_log(config.log, screen);
+    role::take_all_files();
     let started = match orchestrator::start(&config) {
         Ok(started) => started,
         Err(StartError::Config(error)) => return super::finish(Err(super::Failure::Usage(format!("{error}.")))),
         Err(error) => return role::failed(error),
     };
-    let told = |started: &Running| log::info!("Workers join with: cares worker {}", started.grpc);
+    let told = |started: &Running| log::info!("Workers join with: {}", started.join_command());
     let outcome = if screen {
         told(&started);
-        role::client(started.http, &started.own_token())
+        role::client(started.http, started.https(), &started.own_token())
             .map_err(Into::into)
             .and_then(|client| role::show(Program::Orchestrator, client, ROLE))
     } else {
         Stop::listen().and_then(|stop| {
-            role::ready(&[("http", started.http.to_string()), ("grpc", started.grpc.to_string())])?;
+            role::ready(&[
+                (role::scheme(started.https()), started.http.to_string()),
+                ("grpc", started.grpc.to_string()),
+            ])?;
             told(&started);
             rt::block_on(stop.asked(std::future::ready(())));
             Ok(())
@@ -45,7 +49,7 @@ pub fn run(config: OrchestratorConfig) -> ExitCode {
 pub fn create() -> Result<Started, String> {
     let env = Env::process();
     let asked = |variable: &str| std::env::var(variable).is_ok_and(|value| !value.is_empty());
-    let mut config = OrchestratorConfig::new(&cli::Orchestrator::default(), &env).map_err(|e| e.to_string())?;
+    let mut config = OrchestratorConfig::new(&cli::OrchestratorOptions::default(), &env).map_err(|e| e.to_string())?;
     let mut folders = 1..FOLDERS;
     let started = loop {
         match orchestrator::start(&config) {
@@ -69,7 +73,7 @@ pub fn create() -> Result<Started, String> {
             Err(error) => return Err(error.to_string()),
         }
     };
-    log::info!("Workers join with: cares worker {}", started.grpc);
-    let client = role::client(started.http, &started.own_token()).map_err(|e| e.to_string())?;
+    log::info!("Workers join with: {}", started.join_command());
+    let client = role::client(started.http, started.https(), &started.own_token()).map_err(|e| e.to_string())?;
     Ok(Started { program: Program::Orchestrator, client, role: ROLE, stop: Box::new(|| started.stop()) })
 }

@@ -6,12 +6,13 @@ use crate::client::Orchestrator;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 use crate::errors::Error;
 use crate::tui::{self, Closed, Program};
-use crate::{logging, output};
+use crate::{logging, output, rt};
 use async_signal::{Signal, Signals};
-use futures_lite::StreamExt;
+use futures_lite::{StreamExt, future};
 use log::LevelFilter;
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -34,6 +35,21 @@ pub fn start_log(config: LogConfig, screen: bool) {
     };
     let output = if screen { logging::Output::Ring } else { logging::Output::Stderr };
     logging::start(format, level, output);
+    if config.access {
+        logging::want_access();
+    }
+}
+
+/// Each connection is a file, and shells and services are given few to begin with. What functions may open is set anew
+/// for each.
+pub fn take_all_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        log::debug!("no more than {current:?} files may be open: {error}");
+    }
 }
 
 /// Says on stdout that it takes work, and where.
@@ -44,12 +60,17 @@ pub fn ready(parts: &[(&str, String)]) -> Outcome {
     Ok(())
 }
 
+/// What the ready line calls the address of REST.
+pub fn scheme(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
+}
+
 /// A client of a role that listens in this process, with its own token.
-pub fn client(mut http: SocketAddr, own: &Secret) -> Result<Orchestrator, Error> {
+pub fn client(mut http: SocketAddr, https: bool, own: &Secret) -> Result<Orchestrator, Error> {
     if http.ip().is_unspecified() {
         http.set_ip(if http.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }
-    Ok(Orchestrator::new(&format!("http://{http}"))?.token(own.reveal()))
+    Ok(Orchestrator::new(&format!("{}://{http}", scheme(https)))?.in_this_process().token(own.reveal()))
 }
 
 /// Shows a role's screen until somebody leaves it; then the role is to be stopped.
@@ -90,13 +111,22 @@ impl Stop {
         self.0.next().await;
         systemd::tell("STOPPING=1");
         log::info!("Stopping; ask again to end at once");
-        crate::rt::spawn(async move {
+        rt::spawn(async move {
             self.0.next().await;
             AT_ONCE.store(true, Ordering::Release);
             at_once.await;
             std::process::exit(130);
         });
     }
+}
+
+/// What comes of this, unless somebody asks to stop first.
+pub fn unless_stopped<T>(stop: Pin<&mut impl Future<Output = ()>>, work: impl Future<Output = T>) -> Option<T> {
+    let asked = async {
+        stop.await;
+        None
+    };
+    rt::block_on(future::or(async { Some(work.await) }, asked))
 }
 
 /// Ends the program after its role has ended in good order; a program that is to end at once ends by itself.

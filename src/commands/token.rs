@@ -1,19 +1,22 @@
 //! `cares token …`: what people and machines come with. Must never show a token but when it is made.
 
-use super::{Failure, Outcome, confirm, connect, given_token, saved, url};
+use super::{Failure, Outcome, Part, client_of, confirm, connect, given_token, saved};
 use crate::auth::Secret;
-use crate::cli::{ClientOptions, Format, TokenCreate, TokenRevoke, TokenVerb};
-use crate::client::Orchestrator;
+use crate::cli::{ClientOptions, Format, TokenCreate, TokenJoin, TokenRevoke, TokenVerb};
 use crate::output::{self, Column, NONE, age};
-use crate::types::{Token, TokenSpec};
-use std::io::{self, IsTerminal, Read};
+use crate::types::{JoinTokenSpec, Token, TokenMade, TokenSpec};
+use std::fs::{self, OpenOptions};
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-const COLUMNS: [Column<Token>; 7] = [
+const COLUMNS: [Column<Token>; 8] = [
     Column::new("NAME", |t, _| t.name.clone()),
     Column::new("SCOPES", |t, _| t.scopes.join(",")),
     Column::status("STATUS", |t, _| t.status.clone()),
     Column::new("EXPIRES", |t, _| t.expires_at.clone().unwrap_or_else(|| NONE.into())),
     Column::wide("ID", |t, _| t.id.clone()),
+    Column::wide("RATE", |t, _| t.rate_per_s.map_or_else(|| NONE.into(), |n| n.to_string())),
     Column::wide("BY", |t, _| t.created_by.clone().unwrap_or_else(|| NONE.into())),
     Column::new("AGE", |t, now| age(&t.created_at, now)),
 ];
@@ -21,6 +24,7 @@ const COLUMNS: [Column<Token>; 7] = [
 pub fn run(verb: &TokenVerb) -> Outcome {
     match verb {
         TokenVerb::Create(flags) => create(flags),
+        TokenVerb::Join(flags) => join(flags),
         TokenVerb::List(flags) => list(&flags.client()),
         TokenVerb::Revoke(flags) => revoke(flags),
         TokenVerb::Save(flags) => save(&flags.client()),
@@ -33,14 +37,58 @@ fn create(flags: &TokenCreate) -> Outcome {
         return Err(Failure::Usage(text.into()));
     }
     let options = flags.client();
-    let spec = TokenSpec { name: flags.name.clone(), scopes: flags.scope.clone(), expires_s: flags.expires };
+    let spec = TokenSpec {
+        name: flags.name.clone(),
+        scopes: flags.scope.clone(),
+        expires_s: flags.expires,
+        rate_per_s: flags.rate,
+    };
     let made = connect(&options)?.create_token(&spec)?;
+    let name = &made.token.name;
+    let next = format!("created {name}; it is shown this one time. Revoke it with: cares token revoke {name}");
+    print_made(&options, &made, &next)?;
+    if made.token.created_by.is_none() {
+        // nobody was asked for one so far
+        let text = "From now on everybody needs a token. Workers that joined without one stay until they reconnect: \
+                    start each again with a token of its own (cares token join)";
+        output::progress(&options, text);
+    }
+    Ok(())
+}
+
+fn join(flags: &TokenJoin) -> Outcome {
+    let options = flags.client();
+    let client = connect(&options)?;
+    let made = client.create_join_token(&JoinTokenSpec { name: flags.name.clone(), expires_s: flags.expires })?;
+    let join = client.cluster()?.join_command;
+    let next = format!(
+        "created {}; it is shown this one time. Next, with it in a file on the other machine: {join}",
+        made.token.name
+    );
+    let Some(file) = &flags.file else { return print_made(&options, &made, &next) };
+    let kept = keep(Path::new(file), &made.secret);
+    kept.map_err(|error| {
+        Failure::Here(format!("cannot write {file}: {error}. Revoke it: cares token revoke {}", made.token.name))
+    })?;
+    let line = format!("created {} in {file}. Next, with that file on the other machine: {join}", made.token.name);
+    Ok(output::print_change(&options, &made.token, &made.token.name, &line)?)
+}
+
+/// Whole or not at all, and never to be read by others.
+fn keep(file: &Path, secret: &str) -> io::Result<()> {
+    let mut beside = file.as_os_str().to_os_string();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = Path::new(&beside);
+    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
+    let written = writeln!(to, "{secret}").and_then(|()| to.sync_all()).and_then(|()| fs::rename(beside, file));
+    written.inspect_err(|_| drop(fs::remove_file(beside)))
+}
+
+fn print_made(options: &ClientOptions, made: &TokenMade, next: &str) -> Outcome {
     match options.output.unwrap_or_default() {
-        Format::Json => output::print(&output::json(&made)?)?,
+        Format::Json => output::print(&output::json(made)?)?,
         _ => {
-            let name = &made.token.name;
-            let next = format!("created {name}; it is shown this one time. Revoke it with: cares token revoke {name}");
-            output::progress(&options, &next);
+            output::progress(options, next);
             output::print(&format!("{}\n", made.secret))?; // alone on stdout, for `> FILE`
         }
     }
@@ -72,7 +120,7 @@ fn save(options: &ClientOptions) -> Outcome {
         Some(token) => token,
         None => read_token()?,
     };
-    let client = Orchestrator::new(&url(options))?.token(token.reveal());
+    let client = client_of(options, Part::Api)?.token(token.reveal());
     client.version()?;
     let path = saved::path().ok_or_else(|| Failure::Here("there is no place for it: HOME is not set".into()))?;
     saved::save(&path, client.url(), &token).map_err(Failure::Here)?;

@@ -6,7 +6,6 @@ use crate::config::UpConfig;
 use crate::orchestrator::StartError;
 use crate::tui::Program;
 use crate::{client, orchestrator, output, rt, worker};
-use futures_lite::future;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -14,17 +13,22 @@ use std::process::ExitCode;
 pub fn run(config: UpConfig) -> ExitCode {
     let screen = role::screen(config.orchestrator.headless);
     role::start_log(config.orchestrator.log, screen);
+    role::take_all_files();
     let UpConfig { orchestrator, worker: mut member, demo } = config;
     let head = match orchestrator::start(&orchestrator) {
         Ok(head) => head,
         Err(StartError::Config(error)) => return super::finish(Err(Failure::Usage(format!("{error}.")))),
         Err(error) => return role::failed(error),
     };
-    member.join_token = Some(head.own_token());
+    if let Err(error) = member.check_exposed(head.gate().closed()) {
+        head.stop();
+        return super::finish(Err(Failure::Usage(format!("{error}."))));
+    }
+    member.join_token = Some(head.own_join_token());
     if let Some((host, _)) = member.orchestrator.rsplit_once(':') {
         member.orchestrator = format!("{host}:{}", head.grpc.port()); // port 0 has become one
     }
-    let node = match worker::start(&member) {
+    let node = match worker::start_behind(&member, Some(head.gate())) {
         Ok(node) => node,
         Err(error) => {
             head.stop();
@@ -33,7 +37,7 @@ pub fn run(config: UpConfig) -> ExitCode {
     };
     let outcome = match screen {
         true => {
-            let shown = role::client(head.http, &head.own_token());
+            let shown = role::client(head.http, head.https(), &head.own_token());
             shown.map_err(Failure::from).and_then(|client| {
                 rt::spawn(in_the_log(node.joining(), client.clone(), demo));
                 role::show(Program::Orchestrator, client, "the orchestrator and its worker")
@@ -66,29 +70,24 @@ async fn in_the_log(joined: impl Future<Output = Result<(), String>>, client: cl
 
 fn serve(head: &orchestrator::Running, node: &worker::Running, stop: Stop, with_demo: bool) -> Outcome {
     let mut stop = std::pin::pin!(stop.asked(node.end_at_once()));
-    let joined = async { Some(node.joined().await) };
-    let asked = async {
-        stop.as_mut().await;
-        None
-    };
-    match rt::block_on(future::or(joined, asked)) {
+    match role::unless_stopped(stop.as_mut(), node.joined()) {
         None => return Ok(()),
         Some(Err(why)) => return Err(Failure::Here(why)),
         Some(Ok(())) => {}
     }
     let at = |a: SocketAddr| a.to_string();
-    role::ready(&[("http", at(head.http)), ("grpc", at(head.grpc)), ("node", node.id().to_string())])?;
+    role::ready(&[
+        (role::scheme(head.https()), at(head.http)),
+        ("grpc", at(head.grpc)),
+        ("node", node.id().to_string()),
+    ])?;
     if with_demo {
-        let url = format!("http://{}", head.http);
-        let client = client::Orchestrator::new(&url)?.token(head.own_token().reveal());
+        let client = role::client(head.http, head.https(), &head.own_token())?;
+        let url = client.url().to_string();
         // That nobody reads it is no reason to end a cluster.
         let tell = |text: &str| drop(output::print(&format!("\n{text}\n")));
-        let shown = async { Some(rt::unblock(move || demo::run(&client, &url, &tell)).await) };
-        let asked = async {
-            stop.as_mut().await;
-            None
-        };
-        match rt::block_on(future::or(shown, asked)) {
+        let shown = rt::unblock(move || demo::run(&client, &url, &tell));
+        match role::unless_stopped(stop.as_mut(), shown) {
             None => return Ok(()),
             Some(shown) => shown?,
         }

@@ -23,7 +23,8 @@ pub fn run(options: &ClientOptions) -> Outcome {
                 Ok(remote) => format!("{} ({}) at {}", remote.version, remote.commit, url(options)),
                 Err(error) => format!("unknown: {error}"),
             };
-            output::fields(&[("cares", version::long()), ("orchestrator", there)])
+            let role = remote.as_ref().map_or("orchestrator", |remote| &remote.role);
+            output::fields(&[("cares", version::long()), (role, there)])
         }
     };
     Ok(output::print(&text)?)

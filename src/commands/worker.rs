@@ -17,12 +17,13 @@ const ROLE: &str = "this worker";
 pub fn run(config: WorkerConfig) -> ExitCode {
     let screen = role::screen(config.headless);
     role::start_log(config.log, screen);
+    role::take_all_files();
     let started = match worker::start(&config) {
         Ok(started) => started,
         Err(error) => return role::failed(error),
     };
     let outcome = match screen {
-        true => role::client(started.http, &started.own_token())
+        true => role::client(started.http, started.https, &started.own_token())
             .map_err(Failure::from)
             .and_then(|client| role::show(Program::Worker, client, ROLE)),
         false => Stop::listen().and_then(|stop| headless(&started, stop)),
@@ -33,14 +34,12 @@ pub fn run(config: WorkerConfig) -> ExitCode {
 
 fn headless(started: &worker::Running, stop: Stop) -> super::Outcome {
     let mut stop = std::pin::pin!(stop.asked(started.end_at_once()));
-    let joined = async { Some(started.joined().await) };
-    let asked = async {
-        stop.as_mut().await;
-        None
-    };
-    match rt::block_on(future::or(joined, asked)) {
+    match role::unless_stopped(stop.as_mut(), started.joined()) {
         Some(Ok(())) => {
-            role::ready(&[("http", started.http.to_string()), ("node", started.id().to_string())])?;
+            role::ready(&[
+                (role::scheme(started.https), started.http.to_string()),
+                ("node", started.id().to_string()),
+            ])?;
             rt::block_on(stop);
             Ok(())
         }
@@ -63,7 +62,7 @@ pub fn join(address: &str, token: &str, given_up: &Receiver<()>) -> Result<Start
         Err("given up".to_string())
     };
     let client = match rt::block_on(future::or(started.first_attempt(), cancelled)) {
-        Ok(()) => role::client(started.http, &started.own_token()).map_err(|e| e.to_string()),
+        Ok(()) => role::client(started.http, started.https, &started.own_token()).map_err(|e| e.to_string()),
         Err(why) => Err(why),
     };
     match client {

@@ -1,11 +1,13 @@
 //! Which headers a proxy passes on, and which it adds.
 
+use super::problem::Problem;
 use crate::wire;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::net::SocketAddr;
 
-/// Headers of one connection, never of the message (RFC 9110, 7.6.1), and ours.
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// Headers of one connection, never of the message (RFC 9110, 7.6.1), and two by which a function would reach the whole of this
+/// origin, the dashboard too: its page would answer for all paths, or what the dashboard keeps would be thrown away.
+const NOT_PASSED: [HeaderName; 11] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -15,18 +17,24 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+    HeaderName::from_static("service-worker-allowed"),
+    HeaderName::from_static("clear-site-data"),
 ];
 
 pub const X_CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+/// A client's own name for what it asks for: the same name is the same thing.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of one.
+pub const KEY_BYTES: usize = 255;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Drops what belongs to the connection a message came on, and headers that only we may set. Most messages have none of
+/// Drops what is not passed on, what else belongs to the connection a message came on, and headers that only we may set. Most messages have none of
 /// them: one look over their names costs less than asking for each.
 pub fn strip(headers: &mut HeaderMap) {
     let ours = |name: &HeaderName| name.as_str().starts_with(wire::HEADER_PREFIX);
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name) || ours(name)) {
+    if !headers.keys().any(|name| NOT_PASSED.contains(name) || ours(name)) {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -40,8 +48,15 @@ pub fn strip(headers: &mut HeaderMap) {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH); // it does not count then (RFC 9112, 6.3), and would on a link
     }
-    for name in HOP_BY_HOP.iter().chain(&named) {
+    for name in NOT_PASSED.iter().chain(&named) {
         headers.remove(name);
+    }
+}
+
+/// Says that a request came over TLS, unless a proxy has said how it came to that.
+pub fn came_encrypted(headers: &mut HeaderMap) {
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     }
 }
 
@@ -70,6 +85,21 @@ pub fn original_host(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(X_FORWARDED_HOST).cloned()
 }
 
+/// A header's text: it must not come twice.
+pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if values.next().is_none() => Ok(Some(text.trim())),
+        _ => Err(invalid(name, "once, in ASCII")),
+    }
+}
+
+/// 400 for a header.
+pub fn invalid(name: &HeaderName, why: &str) -> Problem {
+    Problem::new(400, "invalid_field", format!("{name}: {why}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +111,8 @@ mod tests {
             ("connection", "close, x-private"),
             ("x-private", "1"),
             ("te", "trailers"),
+            ("service-worker-allowed", "/"),
+            ("clear-site-data", "\"*\""),
             ("cares-instance", "i1"),
             ("accept", "*/*"),
         ] {

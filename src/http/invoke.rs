@@ -3,11 +3,13 @@
 
 use super::api::submit;
 use super::headers::{self, X_CALL_ID};
+use super::openapi::{Answer, Content, Kind, Operation, Parameter};
 use super::problem::Problem;
 use super::route::Streamed;
 use super::upgrade;
 use crate::body::{self, Body, CollectError};
 use crate::clock;
+use crate::logging;
 use crate::orchestrator::Orchestrator;
 use call::Call;
 use hyper::Response;
@@ -24,10 +26,52 @@ mod attempt;
 mod call;
 mod story;
 
-pub use attempt::{NotAnswered, attempt};
+pub use attempt::{Attempt, Extras, NotAnswered, attempt};
 
 /// A body up to this size is taken in before the call gets a slot: it can be sent again, and a slow sender holds nothing.
 const REPLAYABLE_BYTES: u64 = 64 * 1024;
+
+/// What the document says of this.
+pub const INVOKE: Operation = Operation {
+    id: "invoke",
+    tag: "calls",
+    summary: "Calls a function, at most once; any method",
+    parameters: &[
+        Parameter::header("X-Cares-Async", Kind::Flag, "Call it later, as /async-function does."),
+        submit::CALLBACK,
+        submit::KEY,
+    ],
+    body: &[Content::Bytes("*/*")],
+    body_optional: true,
+    answers: &[
+        Answer::of(Answer::ANY, "The function's answer: any status, any content.").headers(&["X-Call-Id"]),
+        Answer::of(202, "With `X-Cares-Async: true`: it is on disk, and is called later.")
+            .with(&[Content::json::<crate::types::Call>()])
+            .headers(&["Location", "X-Call-Id"]),
+    ],
+    errors: &[
+        "function_not_found",
+        "function_stopped",
+        "no_image",
+        "endpoint_unreachable",
+        "queue_full",
+        "too_many_calls",
+        "no_node",
+        "queue_timeout",
+        "stopping",
+        "body_timeout",
+        "too_large",
+        "function_not_started",
+        "function_failed",
+        "function_timeout",
+        "node_lost",
+        "call_not_found",
+        "idempotency_key_reused",
+        "queue_space_full",
+        "call_not_kept",
+        "store_failed",
+    ],
+};
 
 /// Answers any method on `/invoke/NAME[/rest]`.
 pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
@@ -35,7 +79,7 @@ pub async fn invoke(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
         return submit::submit(app, asked).await;
     }
     let (id, mut answer) = match admit(&app, asked).await {
-        Ok((id, answered)) => (id, answered.unwrap_or_else(Response::from)),
+        Ok((id, answered)) => (id, answered),
         Err(problem) => (header_of(&app.refused_id()), problem.into()),
     };
     answer.headers_mut().insert(X_CALL_ID, id);
@@ -49,20 +93,19 @@ pub fn header_of(id: &str) -> HeaderValue {
     id
 }
 
-type Answered = Result<Response<Body>, Problem>;
-
 /// Takes a call in and brings it to its answer; `Err` when it is not taken in.
-async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue, Answered), Problem> {
+async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue, Response<Body>), Problem> {
     let function = asked.params.into_iter().next().unwrap_or_default();
     let accepted = clock::now();
     if app.stopping() {
         return Err(Problem::stopping());
     }
     let (head, incoming) = asked.request.into_parts();
-    let timeout_ms = app
+    let (timeout_ms, rate_per_s) = app
         .state
-        .read(|c| c.function(&function).map(|f| f.current().timeout_ms))
+        .read(|c| c.function(&function).map(|f| (f.current().timeout_ms, f.current().rate_per_s)))
         .ok_or_else(|| Problem::no_function(&function))?;
+    app.pace(&function, rate_per_s)?;
     let idle = Duration::from_millis(timeout_ms);
     let deadline = accepted + idle;
     let body = replayable(incoming, &function, deadline).await?;
@@ -73,8 +116,14 @@ async fn admit(app: &Arc<Orchestrator>, asked: Streamed) -> Result<(HeaderValue,
     call.wanted = wanted;
     pass_on(&mut call.head, asked.peer);
     call.own_headers(id.clone());
-    let answered = call.run(place, body, deadline).await.map(|answer| call.answer(answer, idle));
-    Ok((id, answered))
+    let answered = call.run(place, body, deadline).await;
+    let ran = logging::access_wanted().then(|| call.told());
+    let mut answer = match answered {
+        Ok(answer) => call.answer(answer, idle),
+        Err(problem) => problem.into(),
+    };
+    ran.and_then(|ran| answer.extensions_mut().insert(ran));
+    Ok((id, answer))
 }
 
 /// Takes a small body in; leaves a large one where it is.
@@ -85,9 +134,11 @@ async fn replayable(incoming: Incoming, function: &str, deadline: Instant) -> Re
             match clock::timeout_at(deadline, body::collect(incoming, n as usize)).await {
                 Some(Ok(bytes)) => Ok(Body::full(bytes)),
                 Some(Err(CollectError::TooLarge(limit))) => Err(Problem::too_large("the body", limit as u64)),
-                Some(Err(CollectError::Broken(error))) => Err(Problem::invalid(format!("the body broke off: {error}"))),
+                Some(Err(CollectError::Broken(error))) => Err(Problem::broken_off("the body", error)),
                 None => {
-                    let detail = format!("the body did not come within function '{function}'s timeout_s");
+                    let detail = format!(
+                        "the body did not come within the timeout_s of function '{function}': send it faster, or raise that"
+                    );
                     Err(Problem::new(408, "body_timeout", detail))
                 }
             }

@@ -1,16 +1,22 @@
 //! Which path leads where: one table per role, from which matching, 404 and 405 follow.
 
+use super::openapi::Operation;
+use super::origin::Origins;
+use super::parameters::WATCH;
 use super::problem::Problem;
-use crate::auth::{Gate, Needs};
+use super::tally::Tally;
+use crate::auth::{Caller, Denied, Gate, Needs};
 use crate::body::Body;
 use crate::json::{self, JsonError};
+use crate::limits::Limits;
+use crate::names;
 use hyper::body::Incoming;
 use hyper::header::HeaderValue;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -23,6 +29,21 @@ pub struct Route<S> {
     /// What whoever asks must be allowed.
     pub needs: Needs,
     pub handler: Handler<S>,
+    /// What `/openapi.json` says of it; given with `says`.
+    pub operation: Operation,
+}
+
+impl<S> Route<S> {
+    /// Told in the document as `operation`: every route must be (a test fails otherwise).
+    pub const fn says(mut self, operation: Operation) -> Self {
+        self.operation = operation;
+        self
+    }
+
+    /// Whether what is answered is what a function said, as it said it: a page of its own, perhaps.
+    pub fn told_by_function(&self) -> bool {
+        self.needs == Needs::Invoke || self.path.ends_with("/result")
+    }
 }
 
 /// What answers a route.
@@ -37,15 +58,11 @@ pub enum Handler<S> {
 
 impl<S> Handler<S> {
     /// What the front door answers itself, given the query.
-    pub fn streamed(&self, query: Option<&str>) -> Result<Option<ToStream<S>>, Problem> {
+    pub fn streamed(&self, query: &[(String, String)]) -> Result<Option<ToStream<S>>, Problem> {
         match self {
             Handler::Rest(_) => Ok(None),
             Handler::Stream(handler) => Ok(Some(*handler)),
-            Handler::Watched(_, watch) => match value(&self::query(query)?, "watch") {
-                None | Some("false") => Ok(None),
-                Some("true") => Ok(Some(*watch)),
-                Some(_) => Err(Problem::new(400, "invalid_field", "watch: must be true or false")),
-            },
+            Handler::Watched(_, watch) => Ok(flag(query, WATCH.name)?.unwrap_or(false).then_some(*watch)),
         }
     }
 }
@@ -59,10 +76,20 @@ pub type ToStream<S> = fn(Arc<S>, Streamed) -> Answer;
 /// A role that can be asked over HTTP.
 pub trait Face: Sized + Send + Sync + 'static {
     const ROUTES: &'static [Route<Self>];
+    /// What it is, for the document's title.
+    const ROLE: &'static str;
     /// May be asked under any host name and from any site: the operator said so.
     fn open(&self) -> bool;
     /// Who may ask.
     fn gate(&self) -> &Gate;
+    /// What it was told of how much there may be.
+    fn limits(&self) -> &Limits;
+    /// What its front door counts.
+    fn tally(&self) -> &Tally;
+    /// Sites whose pages may ask.
+    fn origins(&self) -> &Origins;
+    /// Told of whom the gate refused, for whoever looks into it later.
+    fn refused(&self, _from: IpAddr, _asked: &str, _why: &Denied) {}
     /// Whether anybody may call that function.
     fn public(&self, _function: &str) -> bool {
         false
@@ -84,8 +111,7 @@ pub struct Call {
     pub body: Vec<u8>,
     /// Path and query, for links to what follows.
     pub path: String,
-    /// The name of the token it came with.
-    pub by: Option<String>,
+    pub by: Caller,
 }
 
 /// A request whose body streams.
@@ -94,8 +120,7 @@ pub struct Streamed {
     pub query: Vec<(String, String)>,
     pub request: Request<Incoming>,
     pub peer: SocketAddr,
-    /// The name of the token it came with.
-    pub by: Option<Arc<str>>,
+    pub by: Caller,
 }
 
 /// A small answer.
@@ -117,12 +142,18 @@ impl Reply {
     pub fn nothing() -> Self {
         Reply { status: 204, body: Vec::new(), headers: Vec::new() }
     }
+
+    /// With one more header.
+    pub fn with(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
 }
 
 impl Call {
-    /// The name of the token it came with.
-    pub fn by(&self) -> Option<&str> {
-        self.by.as_deref()
+    /// Who asks.
+    pub fn by(&self) -> &Caller {
+        &self.by
     }
 
     /// A part of the path; the table says how many there are.
@@ -132,13 +163,29 @@ impl Call {
 
     /// The body as JSON, whatever its content type says.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        json::object(&self.body).map_err(|error| match error {
-            JsonError::Syntax(why) => {
-                Problem::new(400, "invalid_json", format!("the body is no valid JSON object: {why}"))
-            }
-            JsonError::Field(why) => Problem::new(400, "invalid_field", why),
-        })
+        object(&self.body)
     }
+}
+
+impl From<Reply> for Response<Body> {
+    fn from(reply: Reply) -> Self {
+        let mut response = Response::new(Body::full(reply.body));
+        *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in reply.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// A body as JSON.
+pub fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    json::object(body).map_err(|error| match error {
+        JsonError::Syntax(why) => Problem::new(400, "invalid_json", format!("the body is no valid JSON object: {why}")),
+        JsonError::Field(why) => Problem::new(400, "invalid_field", why),
+    })
 }
 
 /// A value of a query.
@@ -146,21 +193,43 @@ pub fn value<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
     query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
+/// A value that is `true` or `false`.
+pub fn flag(query: &[(String, String)], name: &str) -> Result<Option<bool>, Problem> {
+    match value(query, name) {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(_) => Err(Problem::new(400, "invalid_field", format!("{name}: must be true or false"))),
+    }
+}
+
 /// What a path and method lead to.
 pub fn find<S: Face>(method: &Method, path: &str) -> Result<(&'static Route<S>, Vec<String>), Problem> {
     let mut allowed = Vec::new();
+    let mut names = usize::MAX; // that the path has; the table has a path's own words before names in their place
     for route in S::ROUTES {
-        let Some(params) = matches(route.path, path) else { continue };
+        let Some(params) = matches(route.path, path).filter(|params| params.len() <= names) else { continue };
+        names = params.len();
         if route.method == "*" || route.method == method.as_str() || (route.method == "GET" && method == Method::HEAD) {
             return Ok((route, params));
         }
-        allowed.push(route.method);
+        allowed.push((route.path, route.method));
     }
+    // The document has a path that is said outright apart from one that only fits it, and so has this.
+    if allowed.iter().any(|(pattern, _)| *pattern == path) {
+        allowed.retain(|(pattern, _)| *pattern == path);
+    }
+    let allowed: Vec<&str> = allowed.into_iter().map(|(_, method)| method).collect();
     if allowed.is_empty() {
-        return Err(Problem::new(404, "route_not_found", format!("there is nothing at {path}")));
+        return Err(Problem::new(
+            404,
+            "route_not_found",
+            format!("there is nothing at {}: /openapi.json and /docs say what there is", names::shown(path)),
+        ));
     }
     let allow = allowed.join(", ");
-    let mut problem = Problem::new(405, "method_not_allowed", format!("{path} takes {allow}, not {method}"));
+    let mut problem =
+        Problem::new(405, "method_not_allowed", format!("{} takes {allow}, not {method}", names::shown(path)));
     problem.allow = Some(allow);
     Err(problem)
 }
@@ -241,6 +310,23 @@ mod tests {
         assert_eq!(matches("/invoke/{name}/*", "/invoke/"), None);
         assert_eq!(matches("/", "/"), Some(vec![]));
         assert_eq!(matches("/nodes/{id}", "/nodes/%zz"), None);
+    }
+
+    #[test]
+    fn a_paths_own_words_stand_before_names_in_their_place() {
+        fn check<S: Face>() {
+            for (at, route) in S::ROUTES.iter().enumerate() {
+                let names = |pattern: &str| matches(pattern, route.path).map(|params| params.len());
+                let hidden = S::ROUTES[..at].iter().find(|before| names(before.path) > names(route.path));
+                assert!(hidden.is_none(), "{} stands behind {:?}", route.path, hidden.map(|r| r.path));
+            }
+        }
+        check::<crate::orchestrator::Orchestrator>();
+        check::<crate::worker::Worker>();
+        let (route, _) = find::<crate::orchestrator::Orchestrator>(&Method::POST, "/tokens/join").expect("it is there");
+        assert_eq!(route.path, "/tokens/join");
+        let problem = find::<crate::orchestrator::Orchestrator>(&Method::OPTIONS, "/tokens/join").err().expect("none");
+        assert_eq!(problem.allow.as_deref(), Some("POST"));
     }
 
     #[test]

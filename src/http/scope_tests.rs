@@ -19,8 +19,10 @@ fn may(scope: &str, needs: Needs) -> bool {
         Needs::Invoke => ["admin", "invoke", "invoke:some"].contains(&scope),
         Needs::Result => ["admin", "invoke", "read"].contains(&scope), // no call has that id
         Needs::Cancel => ["admin", "invoke"].contains(&scope),
+        Needs::Built => ["admin", "read", "deploy"].contains(&scope),
         Needs::Read => ["admin", "read"].contains(&scope),
         Needs::Worker => ["admin", "worker"].contains(&scope),
+        Needs::Submit => !["read", "worker"].contains(&scope),
     }
 }
 
@@ -50,7 +52,7 @@ fn ask(http: SocketAddr, method: &str, path: &str, header: &str) -> (u16, String
 pub fn check<S: Face>(http: SocketAddr, gate: &Gate) {
     let token = |secret: &str, scope: &str, expires_unix_ms| {
         let scopes = vec![scope.parse::<Scope>().unwrap()];
-        (hash(secret.as_bytes()), Arc::new(Who { name: secret.into(), scopes, expires_unix_ms }))
+        (hash(secret.as_bytes()), Arc::new(Who::new(secret, scopes, expires_unix_ms)))
     };
     SCOPES.iter().for_each(|scope| gate.add(token(&format!("is-{scope}"), scope, None)));
     gate.add(token("expired", "admin", Some(1)));
@@ -65,7 +67,7 @@ pub fn check<S: Face>(http: SocketAddr, gate: &Gate) {
         let public = route.needs == Needs::Nothing;
         let what = format!("{method} {path}");
         assert!(!public || route.method == "GET", "{what} changes something, and asks nobody");
-        let looks = [Needs::Token, Needs::Read, Needs::Result].contains(&route.needs);
+        let looks = [Needs::Token, Needs::Read, Needs::Result, Needs::Built].contains(&route.needs);
         assert!(!looks || route.method == "GET", "{what} is more than looking");
         let bearer = |secret: &str| format!("Authorization: Bearer {secret}\r\n");
         let strangers = ["".into(), bearer("wrong"), bearer(""), bearer("expired"), bearer("revoked")];
@@ -84,7 +86,8 @@ pub fn check<S: Face>(http: SocketAddr, gate: &Gate) {
                 assert_eq!(status != 403, may(scope, route.needs), "{what} with {scope}: {text}");
                 if status == 403 {
                     let name = match route.needs {
-                        Needs::Result | Needs::Cancel => "invoke".into(),
+                        Needs::Result | Needs::Cancel | Needs::Submit => "invoke".into(),
+                        Needs::Built => "read, or deploy".into(),
                         needs => format!("{needs:?}").to_lowercase(),
                     };
                     assert!(

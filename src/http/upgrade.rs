@@ -2,6 +2,7 @@
 //! follows. HTTP/2 has no 101, so on a link the answer is a 200 with a header of ours.
 
 use crate::body::{Body, BoxError};
+use crate::lock::lock;
 use crate::net::Socket;
 use crate::tunnel;
 use crate::wire;
@@ -12,7 +13,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode, Version};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 /// The protocol a request asks to go on with. None for HTTP/2: it would be a way past what is checked of each request.
@@ -107,7 +108,7 @@ impl Tunnel {
     /// The one an answer brings, if it does.
     pub fn of(answer: &mut Response<Body>) -> Option<Tunnel> {
         let Carried(tunnel) = answer.extensions_mut().remove()?;
-        tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&tunnel).take()
     }
 
     /// Runs on the socket until both directions have ended; `first` came already.

@@ -4,35 +4,33 @@
 #[cfg(test)]
 mod tests;
 mod watcher;
+pub mod whole;
 
+use super::places::{Place, Places};
 use super::problem::Problem;
-use super::route::{Streamed, value};
+use super::route::Streamed;
+use super::sse;
 use crate::body::Body;
 use crate::clock;
 use crate::cluster::Cluster;
-use crate::orchestrator::state::State;
+use crate::lock::lock;
+use crate::orchestrator::state::{PIECE, State};
 use crate::rt::{self, Scoped};
 use bytes::Bytes;
 use futures_lite::future;
 use hyper::Response;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use watcher::Watcher;
 
-/// Watchers at once, of all lists: each costs some bytes a row.
-const WATCHERS: usize = 64;
 /// Between two looks at the cluster, and between two batches to one watcher: twice a second is live to a person.
 const PAUSE: Duration = Duration::from_millis(500);
-/// And this many times what a look took, so that looking takes no more than a twentieth of a core however long the list.
+/// And this many times the processor time of a look, so that looking takes no more than a twentieth of a core however long the list.
 const PAUSE_FACTOR: u32 = 20;
-/// Rows taken under the cluster's lock at once: some 100 µs.
-const PAGE: usize = 128;
 
 /// A page of a list, from behind a key on, at most so many rows; it must be in the order of the keys.
 pub type Look<T> = fn(&Cluster, &str, usize) -> Vec<T>;
@@ -68,32 +66,6 @@ struct Row {
     seen: u64,
 }
 
-/// How many watch, over all lists.
-#[derive(Clone, Default)]
-pub struct Places(Arc<AtomicUsize>);
-
-struct Place(Places);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Places {
-    fn take(&self) -> Result<Place, Problem> {
-        let room = |taken: usize| (taken < WATCHERS).then_some(taken + 1);
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
-            Ok(_) => Ok(Place(self.clone())),
-            Err(_) => {
-                let detail =
-                    format!("{WATCHERS} lists are watched, as many as may be: close a watch, or ask without it");
-                Err(Problem::new(503, "too_many_watchers", detail).retry_after(5))
-            }
-        }
-    }
-}
-
 impl<T: Serialize + Send + 'static> Feed<T> {
     /// A list nobody watches yet.
     pub fn new(look: Look<T>, key: fn(&T) -> &str) -> Arc<Self> {
@@ -107,22 +79,13 @@ impl<T: Serialize + Send + 'static> Feed<T> {
         places: &Places,
         asked: &Streamed,
     ) -> Result<Response<Body>, Problem> {
-        for name in ["limit", "after"] {
-            if value(&asked.query, name).is_some() {
-                let detail = format!("{name}: a watch gives all rows; leave it out, or ask without watch=true");
-                return Err(Problem::new(400, "invalid_field", detail));
-            }
-        }
+        sse::all_rows(asked, &["limit", "after"])?;
         let watcher = self.watch(state, places.take()?);
         let body = Body::unfold(watcher, |mut watcher| async move {
             let piece = watcher.piece().await;
             Some((Ok(piece), watcher))
         });
-        let mut response = Response::new(body);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
+        Ok(sse::answer(body))
     }
 
     fn watch(self: &Arc<Self>, state: &Arc<State>, place: Place) -> Watcher<T> {
@@ -157,8 +120,8 @@ impl<T: Serialize + Send + 'static> Feed<T> {
         loop {
             let began = clock::now();
             let armed = state.changes.arm();
-            self.look(&state).await;
-            let again = began + PAUSE.max(began.elapsed() * PAUSE_FACTOR);
+            let spent = self.look(&state).await;
+            let again = began + PAUSE.max(spent * PAUSE_FACTOR);
             let changed = async {
                 state.changes.changed(armed).await;
                 clock::at(again).await;
@@ -179,26 +142,27 @@ impl<T: Serialize + Send + 'static> Feed<T> {
         .await;
     }
 
-    /// Takes in what is there now, page by page; then tells who waits for it.
-    async fn look(&self, state: &State) {
+    /// Takes in what is there now, page by page; then tells who waits for it. Answers for how long it had a processor.
+    async fn look(&self, state: &State) -> Duration {
         let look = self.lock().begin();
         let (mut behind, mut event, mut changed) = (String::new(), Vec::new(), false);
+        let mut spent = Duration::ZERO;
         loop {
-            let page = state.read(|cluster| (self.look)(cluster, &behind, PAGE));
+            let began = clock::thread_cpu(); // another thread may go on with the next page
+            let page = state.read(|cluster| (self.look)(cluster, &behind, PIECE));
             for row in &page {
                 event.clear();
-                event.extend_from_slice(b"event: put\ndata: ");
-                let _ = serde_json::to_writer(&mut event, row); // a Vec takes all, and keys are text
-                event.extend_from_slice(b"\n\n");
+                sse::put(&mut event, row);
                 changed |= self.lock().put(look, (self.key)(row), &event);
             }
-            let Some(last) = page.last().filter(|_| page.len() == PAGE) else { break };
+            spent += clock::thread_cpu().saturating_sub(began);
+            let Some(last) = page.last().filter(|_| page.len() == PIECE) else { break };
             behind = (self.key)(last).into();
             future::yield_now().await;
         }
         let mut rows = self.lock();
         if look != rows.begun {
-            return; // this task has ended, and did not know yet
+            return spent; // this task has ended, and did not know yet
         }
         let before = rows.rows.len();
         rows.rows.retain(|_, row| row.seen == look);
@@ -209,10 +173,11 @@ impl<T: Serialize + Send + 'static> Feed<T> {
         let waiting = std::mem::take(&mut rows.waiting);
         drop(rows); // release before waking: the woken take the same lock
         waiting.into_values().for_each(Waker::wake);
+        spent
     }
 
     fn lock(&self) -> MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.rows)
     }
 }
 

@@ -99,6 +99,7 @@ where
     match fewest {
         Some(lane) => {
             let seat = lane.clone().take_seat();
+            let future = Box::pin(future); // awaited as it is, it would have its place twice
             let seated = async move {
                 future.await;
                 drop(seat);

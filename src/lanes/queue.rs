@@ -1,6 +1,7 @@
 //! One lane's thread: runs what is ready until nothing is, then waits for its sockets. Knows no sockets by name.
 
 use super::readiness::Sources;
+use crate::lock::lock;
 use async_task::{Runnable, Task};
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use std::cell::{Cell, RefCell};
@@ -10,7 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 /// What is ready runs at most so often before sockets are looked at: tasks that wake themselves must not starve them.
@@ -112,7 +113,7 @@ impl Queue {
     }
 
     fn handed(&self) -> MutexGuard<'_, Vec<Runnable>> {
-        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.handed)
     }
 
     fn run(&self, sources: &Sources) {

@@ -2,13 +2,14 @@
 //! (edge-triggered): what is known is kept, and nothing is asked for again. Knows nothing of what is said over them.
 
 use super::queue;
+use crate::lock::lock;
 use rustix::event::epoll;
 use slab::Slab;
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 /// One direction of a socket.
@@ -175,8 +176,4 @@ impl Drop for Wired {
         let _ = epoll::delete(&self.sources.poller, &self.stream); // it was never added
         lock(&self.sources.all).try_remove(self.key);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

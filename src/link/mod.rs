@@ -3,6 +3,8 @@
 
 mod body;
 mod caller;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod pieces;
 mod pipe;
 mod server;

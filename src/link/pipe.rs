@@ -1,13 +1,14 @@
 //! A link's socket, as h2 uses it. h2 writes each body's frame by itself and reads little at a time; here what is written
 //! in one turn of the connection goes out together, and one read takes what many calls sent.
 
+use crate::lock::lock;
 use crate::net::Socket;
 use hyper::rt::Write;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -108,7 +109,7 @@ impl Ends {
                 n => self.written.take(n),
             }
         }
-        Poll::Ready(Ok(()))
+        Write::poll_flush(Pin::new(&mut self.socket), cx)
     }
 }
 
@@ -133,7 +134,7 @@ impl Pipe {
     }
 
     fn ends(&self) -> MutexGuard<'_, Ends> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

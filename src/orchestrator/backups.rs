@@ -4,8 +4,12 @@
 use super::Orchestrator;
 use super::bundles::Rejected;
 use super::events::Told;
+use super::images;
+use super::secrets::key::KeyError;
 use super::store::{self, Kept, Snapshot, StoreError};
+use crate::auth::Caller;
 use crate::backup::{self, BackupError, Head, Part};
+use crate::limits::Limit;
 use crate::rt::{self, Receiver, Sender};
 use crate::types::Restored;
 use crate::{bundle, clock, version};
@@ -46,6 +50,8 @@ pub enum Failed {
     Upload(Rejected),
     /// It cannot be used.
     Backup(BackupError),
+    /// The cluster's key does not open its secrets.
+    Secrets(KeyError),
     Store(StoreError),
 }
 
@@ -160,9 +166,10 @@ impl Write for Chunks {
 }
 
 /// Brings one back.
-pub async fn restore(app: Arc<Orchestrator>, body: Incoming, by: Option<&str>) -> Result<Restored, Failed> {
+pub async fn restore(app: Arc<Orchestrator>, body: Incoming, by: &Caller) -> Result<Restored, Failed> {
     let turn = turn(&app)?;
-    let spooled = app.bundles.spool(body, backup::MAX_BYTES).await.map_err(Failed::Upload)?;
+    let spooled =
+        app.bundles.spool(body, backup::MAX_BYTES, app.limits.time(Limit::BodyS)).await.map_err(Failed::Upload)?;
     let (dir, file) = (app.bundles.dir().to_path_buf(), spooled.path().to_path_buf());
     let checked = rt::unblock(move || {
         let (head, kept) = check(&file)?;
@@ -172,8 +179,9 @@ pub async fn restore(app: Arc<Orchestrator>, body: Incoming, by: Option<&str>) -
         })?;
         Ok::<_, Failed>((head, kept))
     });
-    let (head, kept) = checked.await?;
+    let (head, mut kept) = checked.await?;
     drop(spooled);
+    kept.secrets = app.secrets.missing(kept.secrets).map_err(Failed::Secrets)?;
     let restored = Restored {
         status: "success".into(),
         cluster: head.cluster,
@@ -183,12 +191,15 @@ pub async fn restore(app: Arc<Orchestrator>, body: Incoming, by: Option<&str>) -
         nodes: kept.nodes.len() as u64,
     };
     app.bundles.add(&kept.bundles); // before a node may ask for one
+    app.secrets.add(&kept.secrets); // before a function may start with one
+    kept.builds = app.builds.add(kept.builds);
     match app.state.restore(kept) {
         Ok(applied) => applied.kept().await?,
         Err(refusal) => return Err(BackupError::Damaged(format!("it was refused: {refusal:?}")).into()),
     };
+    app.builds.prune(&images::in_use(&app).await);
     let message = format!("The backup of {} was restored: {} functions", restored.created_at, restored.functions);
-    let told = Told { kind: "cluster.restored", level: "warn", message, node: None, function: None, actor: None };
+    let told = Told { kind: "cluster.restored", level: "warn", message, ..Told::default() };
     app.events.tell(&told.by(by));
     drop(turn);
     Ok(restored)

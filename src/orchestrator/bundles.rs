@@ -1,8 +1,11 @@
 //! Stored bundles: files named by the digest of what is in them, and what each says it is. Never runs one.
 
 use super::store::{Bundle, Store, StoreError, Write};
+use crate::body;
 use crate::bundle::{self, BundleError};
 use crate::garbage::Unused;
+use crate::limits::{Limit, Limits};
+use crate::lock::lock;
 use crate::types::FunctionSpec;
 use crate::{clock, ids, rt};
 use bytes::Bytes;
@@ -10,17 +13,13 @@ use futures_lite::Stream;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-
-/// A bundle's chunk on its way to a worker.
-const CHUNK_BYTES: usize = 64 * 1024;
-/// An upload that stands still for this long is given up.
-const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why an upload was not stored.
 #[derive(Debug)]
@@ -33,21 +32,79 @@ pub enum Rejected {
     Store(StoreError),
 }
 
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejected::TooLarge { limit } => write!(f, "it is larger than {limit} bytes"),
+            Rejected::Stalled => f.write_str("it stood still"),
+            Rejected::BrokenOff(why) => write!(f, "it broke off: {why}"),
+            Rejected::Bundle(error) => error.fmt(f),
+            Rejected::Disk { path, why } => write!(f, "cannot write {}: {why}", path.display()),
+            Rejected::Store(error) => error.fmt(f),
+        }
+    }
+}
+
 /// An upload on disk; removed when dropped, unless it was moved.
 pub struct Spooled {
     path: PathBuf,
     size: u64,
 }
 
+/// An upload on its way to the disk.
+pub struct Spool {
+    spooled: Spooled,
+    file: Arc<File>,
+    limit: u64,
+}
+
+impl Spool {
+    /// More of it.
+    pub async fn add(&mut self, data: Bytes) -> Result<(), Rejected> {
+        self.spooled.size += data.len() as u64;
+        if self.spooled.size > self.limit {
+            return Err(Rejected::TooLarge { limit: self.limit });
+        }
+        let file = self.file.clone();
+        rt::unblock(move || (&*file).write_all(&data)).await.map_err(|e| self.spooled.disk(&e))
+    }
+
+    /// That was all.
+    pub async fn end(self) -> Result<Spooled, Rejected> {
+        let file = self.file;
+        rt::unblock(move || file.sync_all()).await.map_err(|e| self.spooled.disk(&e))?;
+        Ok(self.spooled)
+    }
+}
+
 impl Spooled {
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn record(&self) -> Bundle {
+        Bundle { size_bytes: self.size, unix_ms: clock::unix_ms(), manifest: FunctionSpec::default(), source: false }
+    }
+
+    fn disk(&self, error: &io::Error) -> Rejected {
+        Rejected::Disk { path: self.path.clone(), why: error.to_string() }
     }
 }
 
 impl Drop for Spooled {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path); // moved, or never made
+    }
+}
+
+/// The next data of a body that may not stand still for longer; `None` at its end.
+pub async fn next_piece(body: &mut Incoming, stall: Duration) -> Result<Option<Bytes>, Rejected> {
+    loop {
+        let Some(frame) = clock::timeout(stall, body.frame()).await else { return Err(Rejected::Stalled) };
+        let Some(frame) = frame else { return Ok(None) };
+        if let Ok(data) = frame.map_err(|e| Rejected::BrokenOff(e.to_string()))?.into_data() {
+            return Ok(Some(data));
+        }
     }
 }
 
@@ -111,7 +168,7 @@ impl Bundles {
 
     /// What a stored bundle says it is.
     pub fn manifest(&self, digest: &str) -> Option<FunctionSpec> {
-        self.lock().wanted(digest).map(|b| b.manifest.clone())
+        self.lock().wanted(digest).filter(|b| !b.source).map(|b| b.manifest.clone())
     }
 
     /// A stored bundle's bytes, in chunks; `None` when there is none of that digest.
@@ -119,73 +176,65 @@ impl Bundles {
         self.lock().wanted(digest)?;
         let path = self.path(digest);
         let file = rt::unblock(move || File::open(path)).await.ok()?;
-        let next = |file: Option<File>| async move {
-            let mut file = file?;
-            let read = rt::unblock(move || {
-                let mut chunk = vec![0; CHUNK_BYTES];
-                let read = file.read(&mut chunk);
-                (read, chunk, file)
-            });
-            match read.await {
-                (Ok(0), ..) => None,
-                (Ok(n), mut chunk, file) => {
-                    chunk.truncate(n);
-                    Some((Ok(Bytes::from(chunk)), Some(file)))
-                }
-                (Err(error), ..) => Some((Err(error), None)),
-            }
-        };
-        Some(futures_lite::stream::unfold(Some(file), next))
+        Some(body::pieces(file))
     }
 
     /// Takes an upload in: to disk as it comes, looked through, then kept under its digest.
-    pub async fn receive(&self, body: Incoming) -> Result<(String, FunctionSpec), Rejected> {
-        let disk = |path: &Path, e: io::Error| Rejected::Disk { path: path.to_path_buf(), why: e.to_string() };
-        let spooled = self.spool(body, bundle::MAX_ZIP_BYTES).await?;
-        let (part, size) = (&spooled.path, spooled.size);
-        let path = part.clone();
-        let looked = rt::unblock(move || {
-            let manifest = bundle::inspect(&path).map_err(Rejected::Bundle)?;
-            let digest = bundle::digest_of(&path).map_err(Rejected::Bundle)?;
-            Ok((digest, manifest))
-        });
-        let (digest, manifest) = looked.await?;
+    pub async fn receive(&self, body: Incoming, limits: &Limits) -> Result<(String, FunctionSpec), Rejected> {
+        let spooled = self.spool(body, limits.of(Limit::BundleBytes), limits.time(Limit::BodyS)).await?;
+        self.keep(spooled).await
+    }
+
+    /// Looks a bundle through and keeps it under its digest.
+    pub async fn keep(&self, spooled: Spooled) -> Result<(String, FunctionSpec), Rejected> {
+        let path = spooled.path.clone();
+        let manifest = rt::unblock(move || bundle::inspect(&path)).await.map_err(Rejected::Bundle)?;
+        let record = Bundle { manifest: manifest.clone(), ..spooled.record() };
+        Ok((self.shelve(spooled, record).await?, manifest))
+    }
+
+    /// Keeps a source folder, which was looked through, under its digest.
+    pub async fn keep_source(&self, spooled: Spooled) -> Result<String, Rejected> {
+        let record = Bundle { source: true, ..spooled.record() };
+        self.shelve(spooled, record).await
+    }
+
+    async fn shelve(&self, spooled: Spooled, mut record: Bundle) -> Result<String, Rejected> {
+        let path = spooled.path.clone();
+        let digest = rt::unblock(move || bundle::digest_of(&path)).await.map_err(Rejected::Bundle)?;
         self.lock().arriving.push(digest.clone());
         let _arriving = Arriving(self, &digest);
-        let (from, to, dir) = (part.clone(), self.path(&digest), self.dir.clone());
+        let (from, to, dir) = (spooled.path.clone(), self.path(&digest), self.dir.clone());
         let moved = rt::unblock(move || fs::rename(from, to).and_then(|()| File::open(dir)?.sync_all()));
-        moved.await.map_err(|e| disk(part, e))?;
-        let record = Bundle { size_bytes: size, unix_ms: clock::unix_ms(), manifest: manifest.clone() };
+        moved.await.map_err(|e| spooled.disk(&e))?;
+        if let Some(known) = self.lock().wanted(&digest).filter(|known| !known.source) {
+            record = known.clone(); // a bundle stays one, whatever else is made of the same bytes
+        }
         let written = self.store.write(Write::Bundle(digest.clone(), Box::new(record.clone())), Vec::new());
         self.store.kept(written).await.map_err(Rejected::Store)?;
         self.lock().known.insert(digest.clone(), Held::now(Some(record)));
-        Ok((digest.clone(), manifest))
+        Ok(digest.clone())
     }
 
-    /// Takes a body to disk as it comes; the file is gone when what is returned is dropped, unless it was moved.
-    pub async fn spool(&self, mut body: Incoming, limit: u64) -> Result<Spooled, Rejected> {
+    /// Takes a body to disk as it comes, unless it stands still for `stall`; the file is gone when what is returned is dropped, unless it was moved.
+    pub async fn spool(&self, mut body: Incoming, limit: u64, stall: Duration) -> Result<Spooled, Rejected> {
         if body.size_hint().lower() > limit {
             return Err(Rejected::TooLarge { limit }); // before it is sent
         }
-        let mut spooled = Spooled { path: self.dir.join(format!("{}.part", ids::random_hex(8))), size: 0 };
-        let path = spooled.path.clone();
-        let disk = |e: io::Error| Rejected::Disk { path: path.clone(), why: e.to_string() };
-        let at = path.clone();
-        let create = move || File::options().write(true).create_new(true).mode(0o600).open(at);
-        let mut file = rt::unblock(create).await.map_err(disk)?;
-        loop {
-            let Some(frame) = clock::timeout(STALL_LIMIT, body.frame()).await else { return Err(Rejected::Stalled) };
-            let Some(frame) = frame else { break };
-            let frame = frame.map_err(|e| Rejected::BrokenOff(e.to_string()))?;
-            let Ok(data) = frame.into_data() else { continue };
-            spooled.size += data.len() as u64;
-            if spooled.size > limit {
-                return Err(Rejected::TooLarge { limit });
-            }
-            file = rt::unblock(move || file.write_all(&data).map(|()| file)).await.map_err(disk)?;
+        let mut spool = self.begin(limit).await?;
+        while let Some(data) = next_piece(&mut body, stall).await? {
+            spool.add(data).await?;
         }
-        rt::unblock(move || file.sync_all()).await.map_err(disk)?;
-        Ok(spooled)
+        spool.end().await
+    }
+
+    /// A new file for an upload of no more than so many bytes.
+    pub async fn begin(&self, limit: u64) -> Result<Spool, Rejected> {
+        let spooled = Spooled { path: self.dir.join(format!("{}.part", ids::random_hex(8))), size: 0 };
+        let path = spooled.path.clone();
+        let create = move || File::options().write(true).create_new(true).mode(0o600).open(path);
+        let file = rt::unblock(create).await.map_err(|e| spooled.disk(&e))?;
+        Ok(Spool { spooled, file: Arc::new(file), limit })
     }
 
     /// Takes note of bundles that lie in the folder and are recorded with the next write.
@@ -247,7 +296,7 @@ impl Bundles {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 }
 

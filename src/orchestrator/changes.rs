@@ -1,10 +1,11 @@
 //! That something in the cluster changed, for whoever shows it. Costs who changes it one relaxed load while nobody waits,
 //! and one wake for each time somebody armed it; says never what changed.
 
+use crate::lock::lock;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
 /// The signal.
@@ -23,7 +24,7 @@ struct Told {
 }
 
 /// From when on changes count.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Since(u64);
 
 /// Forgets who waits when dropped.
@@ -72,7 +73,7 @@ impl Changes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.told)
     }
 }
 

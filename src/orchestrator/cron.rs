@@ -9,20 +9,22 @@ use crate::clock;
 use crate::cluster::backlog::CallKey;
 use crate::cluster::{Revision, Schedule};
 use crate::http::api::submit;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use crate::types;
 use futures_lite::future;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A call made no later than this after its time is in time; later, it was missed.
 const GRACE_MS: u64 = 60_000;
 /// The wall clock may be set: it is looked at this often.
 const LOOK: Duration = Duration::from_secs(15);
-/// After a call could not be made.
-const AGAIN: Duration = Duration::from_secs(2);
+/// After a call could not be made it is tried again; each time after twice as long, up to the last.
+const AGAIN_FIRST_MS: u64 = 2_000;
+const AGAIN_LAST_MS: u64 = 60_000;
 /// Missed times looked at, to find the last one.
 const MISSED_MAX: usize = 10_000;
 
@@ -43,6 +45,15 @@ struct Entry {
     times: Times,
     record: Record,
     next: Option<u64>,
+    trouble: Option<Trouble>,
+}
+
+/// Why the call that is due could not be made.
+struct Trouble {
+    why: String,
+    wait_ms: u64,
+    /// By the clock that nobody sets.
+    again: u64,
 }
 
 /// What is to be done for an entry now.
@@ -66,7 +77,7 @@ impl Entry {
             until: revision.updated_unix_ms,
             ..Record::default()
         });
-        let mut entry = Entry { schedule: schedule.clone(), times, record, next: None };
+        let mut entry = Entry { schedule: schedule.clone(), times, record, next: None, trouble: None };
         entry.next = entry.times.next_after(entry.record.until);
         Some(entry)
     }
@@ -84,7 +95,8 @@ impl Entry {
             }
         }
         if now - last > GRACE_MS && !self.schedule.make_up {
-            return Due::Skip(last, "nobody was there when it was due".into());
+            let why = self.trouble.as_ref().map_or("nobody was there when it was due", |trouble| &trouble.why);
+            return Due::Skip(last, why.into());
         }
         match (busy, self.schedule.overlap, &self.record.last_call) {
             (true, false, Some(call)) => Due::Skip(last, format!("call {call} had not ended")),
@@ -95,6 +107,25 @@ impl Entry {
     fn seen_to(&mut self, until: u64) {
         self.record.until = until;
         self.next = self.times.next_after(until);
+        self.trouble = None;
+    }
+
+    /// The call could not be made. Whether that is news.
+    fn failed(&mut self, steady: u64, why: &str) -> bool {
+        let before = self.trouble.take();
+        let wait_ms = before.as_ref().map_or(AGAIN_FIRST_MS, |t| (t.wait_ms * 2).min(AGAIN_LAST_MS));
+        let news = before.is_none_or(|t| t.why != why);
+        self.trouble = Some(Trouble { why: why.into(), wait_ms, again: steady + wait_ms });
+        news
+    }
+
+    /// Milliseconds until there is something to do.
+    fn wait_ms(&self, now: u64, steady: u64) -> Option<u64> {
+        let again = self.trouble.as_ref().map_or(0, |trouble| trouble.again.saturating_sub(steady));
+        match self.record.until > now {
+            true => Some(again), // the clock was set back
+            false => self.next.map(|at| at.saturating_sub(now).max(again)),
+        }
     }
 }
 
@@ -170,13 +201,13 @@ impl Schedules {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 
     /// Functions that may be due, with the call before.
-    fn ripe(&self, now: u64) -> Vec<(Arc<str>, Option<String>)> {
+    fn ripe(&self, now: u64, steady: u64) -> Vec<(Arc<str>, Option<String>)> {
         let entries = self.lock();
-        let ripe = entries.iter().filter(|(_, e)| e.record.until > now || e.next.is_some_and(|at| at <= now));
+        let ripe = entries.iter().filter(|(_, entry)| entry.wait_ms(now, steady) == Some(0));
         ripe.map(|(name, entry)| (name.clone(), entry.record.last_call.clone())).collect()
     }
 
@@ -201,9 +232,14 @@ impl Schedules {
         drop(self.store.write(write, Vec::new())); // lost: the call's own name tells
     }
 
+    fn failed(&self, function: &str, why: &str) -> bool {
+        self.lock().get_mut(function).is_some_and(|entry| entry.failed(clock::now_ms(), why))
+    }
+
     fn sleep(&self, now: u64) -> Option<Duration> {
-        let next = self.lock().values().filter_map(|entry| entry.next).min()?;
-        Some(Duration::from_millis(next.saturating_sub(now).max(1)).min(LOOK))
+        let steady = clock::now_ms();
+        let wait_ms = self.lock().values().filter_map(|entry| entry.wait_ms(now, steady)).min()?;
+        Some(Duration::from_millis(wait_ms.max(1)).min(LOOK))
     }
 }
 
@@ -211,8 +247,7 @@ impl Schedules {
 pub async fn run(app: Arc<Orchestrator>, woken: Receiver<()>) {
     loop {
         let now = clock::unix_ms();
-        let mut failed = false;
-        for (function, before) in app.schedules.ripe(now) {
+        for (function, before) in app.schedules.ripe(now, clock::now_ms()) {
             let before = before.and_then(|id| CallKey::parse(&id)).and_then(|key| app.queue.call(key));
             let busy = before.is_some_and(|call| !call.status.is_final());
             match app.schedules.due(&function, now, busy) {
@@ -227,13 +262,17 @@ pub async fn run(app: Arc<Orchestrator>, woken: Receiver<()>) {
                         app.schedules.seen_to(&function, at, Ok(call));
                     }
                     Err(problem) => {
-                        log::warn!("Function '{function}' cannot be called as scheduled: {}", problem.detail);
-                        failed = true;
+                        let why = problem.detail;
+                        if app.schedules.failed(&function, &why) {
+                            log::warn!(
+                                "Function '{function}' cannot be called as scheduled, and is tried again: {why}"
+                            );
+                        }
                     }
                 },
             }
         }
-        let wait = if failed { Some(AGAIN) } else { app.schedules.sleep(clock::unix_ms()) };
+        let wait = app.schedules.sleep(clock::unix_ms());
         let sleep = async {
             match wait {
                 Some(wait) => clock::after(wait).await,
@@ -309,6 +348,30 @@ mod tests {
         assert_eq!(again.next, Some(40 * MINUTE));
         let other = entry(|s| s.schedule = Some("@hourly".into()), 90 * MINUTE, Some(record));
         assert_eq!(other.next, Some(120 * MINUTE));
+    }
+
+    #[test]
+    fn what_cannot_be_called_is_tried_less_and_less_often_and_told_of_once_until_it_changes() {
+        let mut e = entry(|_| {}, 0, None);
+        let now = 10 * MINUTE;
+        assert_eq!((e.wait_ms(now - 7, 0), e.wait_ms(now, 0)), (Some(7), Some(0)));
+        assert!(e.failed(100, "full"));
+        assert_eq!((e.wait_ms(now, 100), e.wait_ms(now, 100 + AGAIN_FIRST_MS)), (Some(AGAIN_FIRST_MS), Some(0)));
+        let waits: Vec<u64> = (0..7)
+            .map(|_| {
+                assert!(!e.failed(0, "full"), "it has been told");
+                e.wait_ms(now, 0).expect("it is due")
+            })
+            .collect();
+        assert_eq!(waits, [4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+        assert!(e.failed(0, "no disk") && !e.failed(0, "no disk"));
+        assert_eq!(e.due(now, false), Due::Run(now));
+        e.seen_to(now);
+        assert_eq!(e.wait_ms(now, 0), Some(10 * MINUTE), "the next time is as good as the first");
+        assert!(e.failed(0, "no disk"));
+        let mut e = entry(|s| s.schedule_missed = Some("skip".into()), 0, None);
+        e.failed(0, "full");
+        assert!(matches!(e.due(now + GRACE_MS + 1, false), Due::Skip(at, why) if at == now && why == "full"));
     }
 
     #[test]

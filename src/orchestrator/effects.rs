@@ -1,7 +1,9 @@
 //! What follows from facts outside the core: instances are started and stopped, nodes told.
 
 use super::Orchestrator;
+use super::builds;
 use super::dispatch::link::Session;
+use super::tasks;
 use crate::clock;
 use crate::cluster::{
     Command, Event, InstanceKey, InstanceState, Node, NodeKey, NodeSpec, NodeStatus, Reach, Revision,
@@ -34,22 +36,41 @@ pub async fn run(app: Arc<Orchestrator>, facts: Receiver<Event>) {
             Event::NodeJoined { node, session, .. } => {
                 sessions.insert(node, session);
                 app.first_generation.close(node, session);
+                app.http_workers.close_before(node, session);
                 rt::spawn(look_for_links(app.clone(), Session { node, session }));
             }
             Event::FunctionPut { revision, .. } => app.schedules.put(&revision),
-            Event::FunctionDeleted { name } => app.schedules.remove(&name),
+            Event::FunctionDeleted { name } => {
+                app.schedules.remove(&name);
+                rt::spawn(builds::forget(app.clone(), name));
+            }
             Event::InstanceStarting { instance, node, revision } => {
                 rt::spawn(start(app.clone(), instance, of(node), revision));
             }
             Event::InstanceStopping { instance, node } => rt::spawn(stop(app.clone(), instance, of(node))),
+            Event::InstancesUnwanted { node, instances } => {
+                let (app, of) = (app.clone(), of(node));
+                rt::spawn(async move {
+                    for instance in instances {
+                        stop(app.clone(), instance, of).await;
+                    }
+                });
+            }
             Event::InstanceFrozen { instance, node, .. } => rt::spawn(freeze(app.clone(), instance, of(node))),
             Event::InstanceThawing { instance, node } => rt::spawn(thaw(app.clone(), instance, of(node))),
             Event::ModeWanted { node, revision } => rt::spawn(ask_mode(app.clone(), node, revision)),
             Event::NodeLost { node, .. } | Event::NodeLeft { node, .. } => {
                 app.links.close(node, of(node).session);
                 app.first_generation.close(node, of(node).session);
+                app.http_workers.close(node, of(node).session);
             }
-            Event::NodeRemoved { node, .. } => drop(sessions.remove(&node)),
+            Event::TaskPlace { task, node, attempt } => rt::spawn(tasks::start(app.clone(), task, of(node), attempt)),
+            Event::TaskStop { id, node, attempt } => rt::spawn(tasks::stop(app.clone(), id, of(node), attempt)),
+            Event::TaskForget { id, node, attempt } => rt::spawn(tasks::forget(app.clone(), id, of(node), attempt)),
+            Event::NodeRemoved { node, id, .. } => {
+                sessions.remove(&node);
+                app.identities.forget(&id);
+            }
             Event::NodeDraining { node } => app.members.command(node, "drain", ""),
             Event::NodeDrained { node } => app.members.command(node, "drained", ""),
             Event::NodeUncordoned { node } => app.members.command(node, "resume", ""),
@@ -79,7 +100,11 @@ async fn look_for_links(app: Arc<Orchestrator>, of: Session) {
 }
 
 async fn start(app: Arc<Orchestrator>, instance: InstanceKey, to: Session, revision: Arc<Revision>) {
-    let started = clock::timeout(START_LIMIT, app.links.start(to, instance, &revision)).await;
+    let starting = async {
+        let secrets = app.secrets.of(&revision)?;
+        app.links.start(to, instance, &revision, secrets).await
+    };
+    let started = clock::timeout(START_LIMIT, starting).await;
     let command = match started {
         Some(Ok(())) => Command::InstanceReady { instance },
         Some(Err(why)) => Command::InstanceEnded { instance, why },
@@ -121,7 +146,7 @@ async fn ask_mode(app: Arc<Orchestrator>, node: NodeKey, revision: Arc<Revision>
     let command = match asked {
         Some(Ok(Some(mode))) => Command::ResolveMode { function: function.clone(), revision: number, mode },
         Some(Ok(None)) => failed("its node does not say how the image is run: give the mode".into()),
-        Some(Err(why)) => failed(why),
+        Some(Err(unmet)) => failed(unmet.why()),
         None => failed(format!("its image was not there within {} s", PREPARE_LIMIT.as_secs())),
     };
     if let Ok(applied) = app.state.apply(command)

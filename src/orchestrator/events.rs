@@ -1,8 +1,11 @@
 //! The cluster's recent history, and what each fact reads like. Never holds up who tells it.
 
 use super::store::{EVENTS_KEPT, Store};
+use super::tasks;
+use crate::auth::Caller;
 use crate::clock;
 use crate::cluster::{Cluster, Event as Fact, InstanceKey, NodeKey, Revision};
+use crate::logging;
 use crate::ring::{Follower, Ring};
 use crate::types::Event;
 use std::sync::Arc;
@@ -35,7 +38,9 @@ impl EventLog {
             message: told.message.clone(),
             node: told.node.clone(),
             function: told.function.clone(),
+            task: told.task.clone(),
             actor: told.actor.clone(),
+            from: told.from.clone(),
         });
         self.store.note(event);
     }
@@ -50,26 +55,42 @@ impl EventLog {
     pub fn follow(&self, after: Option<u64>) -> Follower<Event> {
         self.ring.follow(after)
     }
+
+    /// The last of those kept that tells of a function.
+    pub fn last_of(&self, function: &str) -> Option<Arc<Event>> {
+        self.ring.last(|event| event.function.as_deref() == Some(function))
+    }
+
+    /// The id of the last one that is kept; 0 when none is.
+    pub fn newest(&self) -> u64 {
+        self.ring.newest()
+    }
 }
 
 /// An event before it has an id and a time.
+#[derive(Default)]
 pub struct Told {
     pub kind: &'static str,
     pub level: &'static str,
     pub message: String,
     pub node: Option<String>,
     pub function: Option<String>,
+    /// A task's id.
+    pub task: Option<String>,
     /// The name of the token it was done with.
     pub actor: Option<String>,
+    /// The address that came from.
+    pub from: Option<String>,
 }
 
 impl Told {
-    /// Says who did it.
-    pub fn by(mut self, actor: Option<&str>) -> Self {
-        if let Some(actor) = actor {
+    /// Says who did it, and from where.
+    pub fn by(mut self, caller: &Caller) -> Self {
+        if let Some(actor) = &caller.name {
             self.message = format!("{} (by {actor})", self.message);
-            self.actor = Some(actor.into());
+            self.actor = Some(actor.to_string());
         }
+        self.from = caller.from.map(|address| address.to_canonical().to_string());
         self
     }
 
@@ -80,7 +101,16 @@ impl Told {
             "warn" => log::Level::Warn,
             _ => log::Level::Info,
         };
-        log::log!(level, "{}", self.message);
+        let named = [
+            ("kind", Some(self.kind)),
+            ("node", self.node.as_deref()),
+            ("function", self.function.as_deref()),
+            ("task", self.task.as_deref()),
+            ("token", self.actor.as_deref()),
+            ("from", self.from.as_deref()),
+        ];
+        let about = named.iter().filter_map(|(name, value)| value.map(|value| (*name, value.into())));
+        logging::about(level, &about.collect::<Vec<_>>(), format_args!("{}", self.message));
     }
 }
 
@@ -92,10 +122,10 @@ fn bytes(message: &str) -> usize {
 pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
     let name = |key: NodeKey| cluster.node(key).map_or_else(|| "?".to_string(), |n| n.spec.name.clone());
     let id = |key: NodeKey| cluster.node(key).map(|n| n.spec.id.clone());
-    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), function: None, actor: None };
+    let node = |kind, level, key, message| Told { kind, level, message, node: id(key), ..Told::default() };
     let function = |kind, level, revision: &Revision, message| {
         let function = Some(revision.function.to_string());
-        Told { kind, level, message, node: None, function, actor: None }
+        Told { kind, level, message, function, ..Told::default() }
     };
     let on_node = |kind, level, key, revision: &Revision, instance: &InstanceKey, what: &str| Told {
         function: Some(revision.function.to_string()),
@@ -124,6 +154,10 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
         Fact::NodeDrained { node: key } => {
             node("node.drained", "info", *key, format!("Node '{}' is drained: nothing runs there", name(*key)))
         }
+        Fact::NodeRevoked { node: key } => {
+            let text = format!("Node '{}' is revoked: it is not let in again", name(*key));
+            node("node.revoked", "warn", *key, text)
+        }
         Fact::NodeEngines { node: key } => {
             let spec = cluster.node(*key).map(|n| n.spec.clone()).unwrap_or_default();
             let engines: Vec<&str> = spec.engines.iter().map(String::as_str).collect();
@@ -138,8 +172,7 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             level: "info",
             message: format!("Node '{name}' was removed"),
             node: Some(id.clone()),
-            function: None,
-            actor: None,
+            ..Told::default()
         },
         Fact::FunctionPut { revision, first } => Told {
             kind: if *first { "function.registered" } else { "function.updated" },
@@ -150,9 +183,8 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
                     format!("Function '{}' has revision {} ({})", revision.function, revision.number, revision.image)
                 }
             },
-            node: None,
             function: Some(revision.function.to_string()),
-            actor: None,
+            ..Told::default()
         },
         Fact::FunctionScaled { revision: r } => function(
             "function.scaled",
@@ -160,6 +192,12 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             r,
             format!("Function '{}' has min {}, ready {}, max {}", r.function, r.min, r.ready, r.max),
         ),
+        Fact::FunctionStopped { revision: r, stopped: true } => {
+            function("function.stopped", "info", r, format!("Function '{}' is stopped", r.function))
+        }
+        Fact::FunctionStopped { revision: r, stopped: false } => {
+            function("function.started", "info", r, format!("Function '{}' is started", r.function))
+        }
         Fact::RevisionServing { before: None, .. } => return None,
         Fact::RevisionServing { revision: r, before: Some(before) } => {
             let text = format!("Function '{}': revision {} serves in place of {before}", r.function, r.number);
@@ -176,17 +214,15 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
                 true => format!("Function '{}' is a job: its image exposes no port", revision.function),
                 false => format!("Function '{}' is an http function: its image exposes a port", revision.function),
             },
-            node: None,
             function: Some(revision.function.to_string()),
-            actor: None,
+            ..Told::default()
         },
         Fact::FunctionDeleted { name } => Told {
             kind: "function.deleted",
             level: "info",
             message: format!("Function '{name}' is deleted"),
-            node: None,
             function: Some(name.to_string()),
-            actor: None,
+            ..Told::default()
         },
         Fact::InstanceStarting { instance, node: key, revision } => Told {
             function: Some(revision.function.to_string()),
@@ -209,6 +245,11 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
         Fact::InstanceStopping { instance, node: key } => {
             node("instance.stopping", "info", *key, format!("Stopping instance {instance} on node '{}'", name(*key)))
         }
+        Fact::InstancesUnwanted { node: key, instances } => {
+            let message =
+                format!("Stopping what is not wanted on node '{}': {} instances", name(*key), instances.len());
+            node("instance.unwanted", "info", *key, message)
+        }
         Fact::InstanceFrozen { instance, node: key, revision } => {
             on_node("instance.frozen", "info", *key, revision, instance, "is idle and frozen: the next call wakes it")
         }
@@ -226,7 +267,15 @@ pub fn describe(fact: &Fact, cluster: &Cluster) -> Option<Told> {
             )
         },
         Fact::ModeWanted { .. } | Fact::InstanceThawing { .. } => return None,
-        Fact::InvocationAssigned(_) | Fact::InvocationQueued { .. } | Fact::InvocationFailed { .. } => return None,
+        Fact::TaskSubmitted { .. }
+        | Fact::TaskChanged { .. }
+        | Fact::TaskNoted { .. }
+        | Fact::TaskPlace { .. }
+        | Fact::TaskStop { .. }
+        | Fact::TaskForget { .. }
+        | Fact::TaskGone { .. } => return tasks::describe(fact, cluster),
+        Fact::InvocationAssigned(_) | Fact::InvocationElsewhere { .. } => return None,
+        Fact::InvocationQueued { .. } | Fact::InvocationFailed { .. } => return None,
     };
     Some(told)
 }

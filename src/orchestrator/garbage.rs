@@ -2,12 +2,11 @@
 //! never take one in use, nor one that came a moment ago and is about to be.
 
 use super::Orchestrator;
-use super::backups;
+use super::{backups, images};
 use crate::garbage::{Rules, to_drop};
 use crate::rt::Receiver;
 use crate::{bundle, clock};
 use futures_lite::future;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +29,9 @@ pub async fn run(app: Arc<Orchestrator>, rules: Rules, stopped: Receiver<()>) {
 }
 
 async fn sweep(app: &Arc<Orchestrator>, rules: &Rules) {
-    let in_use: BTreeSet<String> = app.state.read(|cluster| {
-        let images = cluster.functions().flat_map(|f| f.revisions.iter().map(|r| &r.image));
-        images.filter_map(|image| bundle::digest_in(image).map(str::to_string)).collect()
-    });
+    let images = images::in_use(app).await;
+    let mut in_use = app.builds.sources_in_use(&images);
+    in_use.extend(images.iter().filter_map(|image| bundle::digest_in(image).map(str::to_string)));
     let now_ms = clock::now_ms();
     let gone = to_drop(app.bundles.unused(&in_use, now_ms), now_ms, rules);
     if gone.is_empty() {

@@ -1,5 +1,4 @@
-//! The field `isolation` of a function's settings, and which of it asks for less than the default. Must never decide who
-//! may ask.
+//! The field `isolation` of a function's settings, as it is given, kept and shown. Must never decide who may ask.
 
 use super::spec::{Invalid, invalid};
 use crate::cluster::Isolation;
@@ -40,18 +39,6 @@ pub fn shown(kept: &Isolation) -> Option<types::Isolation> {
     })
 }
 
-/// The field that opens what is shut by default, if one does: setting it is for administrators. The one place that
-/// says so; whoever checks what a token may do asks here.
-pub fn opens(given: &types::Isolation) -> Option<&'static str> {
-    if given.files == Some(Files::Open) {
-        Some("isolation.files")
-    } else if given.syscalls == Some(Syscalls::All) {
-        Some("isolation.syscalls")
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,13 +52,5 @@ mod tests {
         }
         assert_eq!(shown(&read(&json(r#"{"files":"private"}"#)).expect("in range")), None);
         assert!(read(&json(r#"{"tmp_mb":0}"#)).is_err() && read(&json(r#"{"pids":65537}"#)).is_err());
-    }
-
-    #[test]
-    fn what_opens_is_named() {
-        let opens = |text: &str| opens(&serde_json::from_str(text).expect("valid"));
-        assert_eq!(opens(r#"{"files":"open"}"#), Some("isolation.files"));
-        assert_eq!(opens(r#"{"syscalls":"all"}"#), Some("isolation.syscalls"));
-        assert_eq!(opens(r#"{"pids":1,"tmp_mb":1,"files":"private"}"#), None);
     }
 }

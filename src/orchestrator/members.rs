@@ -2,9 +2,10 @@
 //! what matters is said again when the node joins.
 
 use crate::cluster::NodeKey;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Commands that wait for a slow node; one that takes none is as good as gone. Few, as a queue takes its room at once.
 const QUEUE: usize = 16;
@@ -47,6 +48,6 @@ impl Members {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<NodeKey, (u64, Sender<Outgoing>)>> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.listening)
     }
 }

@@ -2,7 +2,9 @@
 
 use super::isolation;
 use super::schedule::{self, Times};
-use crate::cluster::{Constraints, Mode, Revision, Schedule};
+use super::secrets::uses;
+use super::tokens::RATE_MAX;
+use crate::cluster::{Constraints, Mode, Revision, Runs, Schedule};
 use crate::{names, types};
 use std::sync::Arc;
 
@@ -23,12 +25,15 @@ const CPU_MAX: f64 = 4_096.0;
 const CONCURRENCY_MAX: u32 = 10_000;
 pub const INSTANCES_MAX: u32 = 10_000;
 const ATTEMPTS_MAX: u32 = 20;
+const CALLS_MAX: u32 = 10_000_000;
 const SCHEDULE_MAX: usize = 256;
 const IMAGE_MAX: usize = 512;
 const DESCRIPTION_MAX: usize = 1_024;
 const COMMAND_MAX: usize = 256;
 const ENTRIES_MAX: usize = 256;
 const TEXT_MAX_BYTES: usize = 32 * 1024;
+
+const NO_IMAGE: &str = "must not be empty: give an image reference such as `hello-world`, or `bundle:DIGEST`";
 
 /// A field that cannot be, and what may.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,10 +48,21 @@ pub(super) fn invalid<T>(field: &'static str, why: impl Into<String>) -> Result<
 
 /// A revision as the settings describe it. Its number and times are set by the core and the caller.
 pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Invalid> {
+    match Runs::of(&spec.image) {
+        Runs::OnNodes => any_revision(spec, unix_ms),
+        Runs::Nowhere => invalid("image", NO_IMAGE),
+        Runs::Elsewhere => invalid("image", "is an address: POST /register takes it as `endpoint`"),
+    }
+}
+
+/// The same for what nodes need not be able to run: a function without an image, or one that is a server elsewhere.
+/// Whoever takes an address from somebody must ask first whether it may be called.
+pub fn any_revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Invalid> {
     if let Err(why) = names::check_name(&spec.name) {
         return invalid("name", why.to_string());
     }
     check_image(&spec.image)?;
+    check_alone(&spec)?;
     let command = spec.command.unwrap_or_default();
     if command.len() > COMMAND_MAX || command.iter().map(String::len).sum::<usize>() > TEXT_MAX_BYTES {
         return invalid("command", format!("at most {COMMAND_MAX} words and {TEXT_MAX_BYTES} bytes"));
@@ -59,6 +75,7 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
     if env.iter().any(|(k, v)| k.is_empty() || k.contains('=') || k.contains('\0') || v.contains('\0')) {
         return invalid("env", "a name must not be empty or hold '=' or NUL, and no value may hold NUL");
     }
+    let secrets = uses::read(spec.secrets.unwrap_or_default(), &env)?;
     let labels = spec.labels.unwrap_or_default();
     check_entries("labels", &labels)?;
     let description = spec.description.unwrap_or_default();
@@ -99,10 +116,12 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
     Ok(Revision {
         function: Arc::from(spec.name),
         number: 0,
+        born: 0,
         image: spec.image,
         mode: mode_in(spec.mode.unwrap_or_default()),
         command,
         env,
+        secrets,
         timeout_ms: seconds("timeout_s", spec.timeout_s, TIMEOUT_S, TIMEOUT_MAX_S, false)?,
         memory_bytes: memory_mb << 20,
         cpu,
@@ -119,15 +138,46 @@ pub fn revision(spec: types::FunctionSpec, unix_ms: u64) -> Result<Revision, Inv
             arch: constraints.arch,
             tools: constraints.tools.into_iter().collect(),
             tags: constraints.tags,
+            ..Constraints::default()
         },
         labels,
         description,
         attempts: ranged("attempts", spec.attempts, ATTEMPTS, 1, ATTEMPTS_MAX)?,
         schedule,
         public: spec.public.unwrap_or_default(),
+        rate_per_s: positive("rate_per_s", spec.rate_per_s, RATE_MAX)?,
+        calls_at_once: positive("calls_at_once", spec.calls_at_once, CALLS_MAX)?,
         created_unix_ms: unix_ms,
         updated_unix_ms: unix_ms,
+        by: String::new(),
     })
+}
+
+/// Refuses what would silently mean nothing; an empty schedule is one that was there before, and goes.
+fn check_alone(spec: &types::FunctionSpec) -> Result<(), Invalid> {
+    let of_a_schedule = [
+        ("schedule_zone", spec.schedule_zone.is_some()),
+        ("schedule_missed", spec.schedule_missed.is_some()),
+        ("schedule_overlap", spec.schedule_overlap.is_some()),
+    ];
+    match of_a_schedule.iter().find(|(_, given)| *given && spec.schedule.is_none()) {
+        Some((field, _)) => invalid(field, "means nothing without `schedule`: give that too"),
+        None => Ok(()),
+    }
+}
+
+/// The same of what somebody sends, before it is put over what was there: a job has no instances. Never asked of what is
+/// kept, for it was taken before.
+pub fn check_job(spec: &types::FunctionSpec) -> Result<(), Invalid> {
+    let of_instances = [
+        ("min", spec.min.is_some_and(|n| n > 0)),
+        ("ready", spec.ready.is_some_and(|n| n > 0)),
+        ("max", spec.max.is_some()),
+    ];
+    match of_instances.iter().find(|(_, given)| *given && spec.mode == Some(types::Mode::Job)) {
+        Some((field, _)) => invalid(field, "a job has no instances: it runs once for each call (see `calls_at_once`)"),
+        None => Ok(()),
+    }
 }
 
 fn check_schedule(schedule: &Schedule) -> Result<(), Invalid> {
@@ -149,11 +199,8 @@ fn word(field: &'static str, given: Option<String>, first: &str, second: &str) -
 }
 
 fn check_image(image: &str) -> Result<(), Invalid> {
-    if image.trim().is_empty() {
-        return invalid(
-            "image",
-            "must not be empty: give an image reference such as `hello-world`, or `bundle:DIGEST`",
-        );
+    if image.trim().is_empty() && !image.is_empty() {
+        return invalid("image", NO_IMAGE);
     }
     if image.len() > IMAGE_MAX {
         return invalid("image", format!("at most {IMAGE_MAX} bytes"));
@@ -180,6 +227,11 @@ fn ranged(field: &'static str, value: Option<u32>, default: u32, low: u32, high:
         value if (low..=high).contains(&value) => Ok(value),
         _ => invalid(field, format!("must be {low} to {high}")),
     }
+}
+
+/// 0 where nothing is said, which is no limit.
+fn positive(field: &'static str, value: Option<u32>, high: u32) -> Result<u32, Invalid> {
+    value.map_or(Ok(0), |value| ranged(field, Some(value), 0, 1, high))
 }
 
 fn seconds(field: &'static str, value: Option<f64>, default: f64, high: f64, zero: bool) -> Result<u64, Invalid> {
@@ -216,6 +268,7 @@ pub fn settings(revision: &Revision) -> types::FunctionSpec {
         mode: Some(mode_out(revision.mode)),
         command: Some(revision.command.clone()),
         env: Some(revision.env.clone()),
+        secrets: Some(uses::shown(&revision.secrets)),
         timeout_s: Some(revision.timeout_ms as f64 / 1_000.0),
         memory_mb: (revision.memory_bytes > 0).then_some(revision.memory_bytes >> 20),
         cpu: (revision.cpu > 0.0).then_some(revision.cpu),
@@ -235,6 +288,8 @@ pub fn settings(revision: &Revision) -> types::FunctionSpec {
         schedule_missed: revision.schedule.as_ref().map(|s| missed(s).into()),
         schedule_overlap: revision.schedule.as_ref().map(|s| overlap(s).into()),
         public: Some(revision.public),
+        rate_per_s: (revision.rate_per_s > 0).then_some(revision.rate_per_s),
+        calls_at_once: (revision.calls_at_once > 0).then_some(revision.calls_at_once),
     }
 }
 
@@ -266,6 +321,7 @@ pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::Fu
         mode: over.mode.or(base.mode),
         command: over.command.or(base.command),
         env: over.env.or(base.env),
+        secrets: over.secrets.or(base.secrets),
         timeout_s: over.timeout_s.or(base.timeout_s),
         memory_mb: over.memory_mb.or(base.memory_mb),
         cpu: over.cpu.or(base.cpu),
@@ -285,6 +341,8 @@ pub fn merged(base: types::FunctionSpec, over: types::FunctionSpec) -> types::Fu
         schedule_missed: over.schedule_missed.or(base.schedule_missed),
         schedule_overlap: over.schedule_overlap.or(base.schedule_overlap),
         public: over.public.or(base.public),
+        rate_per_s: over.rate_per_s.or(base.rate_per_s),
+        calls_at_once: over.calls_at_once.or(base.calls_at_once),
     }
 }
 
@@ -306,11 +364,14 @@ mod tests {
             s.min = Some(2);
             s.isolation = Some(types::Isolation { pids: Some(9), ..Default::default() });
             s.attempts = Some(7);
+            (s.rate_per_s, s.calls_at_once) = (Some(50), Some(9));
             s.schedule = Some("*/5 * * * mon-fri".into());
             s.schedule_zone = Some("Europe/Berlin".into());
             s.schedule_missed = Some("skip".into());
             s.schedule_overlap = Some("allow".into());
             s.env = Some([("A".to_string(), "b=c".to_string())].into());
+            let pair = |a: &str, b: &str| [(a.to_string(), b.to_string())].into();
+            s.secrets = Some(types::Secrets { env: pair("B", "one"), files: pair("/run/secrets/c.pem", "two") });
         });
         let first = revision(one, 7).expect("valid");
         assert_eq!(revision(settings(&first), 7), Ok(first));
@@ -343,6 +404,21 @@ mod tests {
         assert_eq!(field(zone), "schedule_zone");
         assert_eq!(field(|s| s.schedule_missed = Some("maybe".into())), "schedule_missed");
         assert_eq!(field(|s| s.schedule_overlap = Some("run".into())), "schedule_overlap");
+        assert_eq!(field(|s| s.schedule_zone = Some("Europe/Berlin".into())), "schedule_zone");
+        assert_eq!(field(|s| s.schedule_missed = Some("skip".into())), "schedule_missed");
+        assert_eq!(field(|s| s.rate_per_s = Some(0)), "rate_per_s");
+        assert_eq!(field(|s| s.calls_at_once = Some(20_000_000)), "calls_at_once");
+        let gone = spec(|s| (s.schedule, s.schedule_zone) = (Some(String::new()), Some("UTC".into())));
+        assert_eq!(revision(gone, 7).unwrap().schedule, None);
+        let job = |edit: fn(&mut types::FunctionSpec)| {
+            check_job(&spec(|s| {
+                s.mode = Some(types::Mode::Job);
+                edit(s)
+            }))
+        };
+        assert_eq!(job(|s| (s.min, s.ready) = (Some(0), None)), Ok(()));
+        assert_eq!(job(|s| s.ready = Some(1)).unwrap_err().field, "ready");
+        assert_eq!(job(|s| s.max = Some(1)).unwrap_err().field, "max");
         assert_eq!(field(|s| s.description = Some("x".repeat(2_000))), "description");
     }
 }

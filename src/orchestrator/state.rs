@@ -4,13 +4,24 @@
 use super::changes::Changes;
 use super::events::{EventLog, Told, describe};
 use super::store::{Before, Kept, Owner, Store, StoreError, Subject, Write, Written};
+use crate::auth::Caller;
 use crate::clock;
-use crate::cluster::{Assigned, Cluster, Command, Event, Failure, Function, InvocationKey, Lasting, Millis, Refusal};
+use crate::cluster::{
+    Assigned, Cluster, Command, Constraints, Event, Failure, Function, InvocationKey, Lasting, Millis, NodeKey, Origin,
+    Refusal, Revision,
+};
+use crate::lock::lock;
 use crate::rt::{self, Sender};
 use futures_channel::oneshot;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 use std::time::Duration;
+
+/// Rows of a list that are looked at before others may have the lock: some 100 µs.
+pub const PIECE: usize = 128;
+/// Between two such pieces: a thread that takes the lock again at once has it before all that wait for it.
+const GIVE_WAY: Duration = Duration::from_micros(50);
 
 /// What a waiting call gets in the end.
 pub type Placed = Result<Assigned, Failure>;
@@ -38,6 +49,8 @@ pub struct State {
 /// Where an accepted call is.
 pub enum Place {
     Assigned(Assigned),
+    /// Goes to the server that this revision names.
+    Elsewhere(Arc<Revision>),
     Waiting(oneshot::Receiver<Placed>),
 }
 
@@ -51,6 +64,14 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// The session of a join.
+    pub fn joined(&self) -> Option<(NodeKey, u64)> {
+        self.events.iter().find_map(|event| match event {
+            Event::NodeJoined { node, session, .. } => Some((*node, *session)),
+            _ => None,
+        })
+    }
+
     /// Waits until what must last is on disk. `Err`: nothing has changed.
     pub async fn kept(self) -> Result<Vec<Event>, StoreError> {
         if let Some(error) = self.refused {
@@ -78,11 +99,11 @@ impl State {
 
     /// Carries a command out. A write is acknowledged only after `Applied::kept`.
     pub fn apply(&self, command: Command) -> Result<Applied, Refusal> {
-        self.apply_by(command, None)
+        self.apply_by(command, &Caller::default())
     }
 
-    /// The same for somebody: the name of their token.
-    pub fn apply_by(&self, command: Command, by: Option<&str>) -> Result<Applied, Refusal> {
+    /// The same for somebody.
+    pub fn apply_by(&self, command: Command, by: &Caller) -> Result<Applied, Refusal> {
         let mut inner = self.lock();
         if command.must_last()
             && let Some(error) = self.store.trouble()
@@ -91,7 +112,7 @@ impl State {
         }
         let before = command.changes_function().map(|name| before(&inner.cluster, name)).into_iter().collect();
         let events = inner.cluster.apply(clock::now_ms(), command)?;
-        let writes = events.iter().filter_map(|event| to_write(&inner.cluster, event)).collect();
+        let writes = to_write(&inner.cluster, &events);
         Ok(self.follow_up(inner, events, writes, before, by))
     }
 
@@ -111,7 +132,8 @@ impl State {
         kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.id).is_none());
         kept.nodes.retain(|(spec, _)| inner.cluster.find_node(&spec.name).is_none());
         kept.nodes.iter().for_each(|(spec, cordoned)| inner.cluster.restore_node(spec.clone(), *cordoned));
-        Ok(self.follow_up(inner, events, vec![Write::Restore(Box::new(kept))], before, None))
+        kept.functions = inner.cluster.functions().map(Function::lasting).collect(); // whose instances are whose is new
+        Ok(self.follow_up(inner, events, vec![Write::Restore(Box::new(kept))], before, &Caller::default()))
     }
 
     fn refused(&self, error: StoreError) -> Applied {
@@ -119,17 +141,25 @@ impl State {
     }
 
     /// `apply_by` for code that may block, such as REST handlers.
-    pub fn apply_kept(&self, command: Command, by: Option<&str>) -> Result<Result<Vec<Event>, StoreError>, Refusal> {
+    pub fn apply_kept(&self, command: Command, by: &Caller) -> Result<Result<Vec<Event>, StoreError>, Refusal> {
         self.apply_by(command, by).map(|applied| rt::block_on(applied.kept()))
     }
 
-    /// Takes a call in, or an attempt of an asynchronous one.
-    pub fn invoke(&self, function: &str, attempt: bool) -> Result<(InvocationKey, Place), Refusal> {
+    /// Takes a call in, or an attempt of one.
+    pub fn invoke(
+        &self,
+        function: &str,
+        origin: Origin,
+        wants: Option<Arc<Constraints>>,
+    ) -> Result<(InvocationKey, Place), Refusal> {
+        let asked = Command::Invoke { function: function.into(), origin, wants };
         let mut inner = self.lock();
-        let asked = Command::Invoke { function: function.into(), attempt };
         let events = inner.cluster.apply(clock::now_ms(), asked)?;
         let admitted = events.iter().find_map(|event| match event {
             Event::InvocationAssigned(assigned) => Some((assigned.invocation, Place::Assigned(assigned.clone()))),
+            Event::InvocationElsewhere { invocation, revision } => {
+                Some((*invocation, Place::Elsewhere(revision.clone())))
+            }
             Event::InvocationQueued { invocation } => {
                 Some((*invocation, Place::Waiting(Self::wait(&mut inner, *invocation))))
             }
@@ -171,7 +201,8 @@ impl State {
         let now = clock::now_ms();
         if inner.cluster.next_deadline().is_some_and(|due| due <= now) {
             let events = inner.cluster.tick(now);
-            self.follow_up_unkept(inner, events);
+            let writes = to_write(&inner.cluster, &events);
+            drop(self.follow_up(inner, events, writes, Vec::new(), &Caller::default()));
             inner = self.lock();
         }
         inner.armed = inner.cluster.next_deadline();
@@ -183,8 +214,27 @@ impl State {
         look(&self.lock().cluster)
     }
 
+    /// Looks at a list, by its ids, a piece at a time, until a look answers nothing; it is told from where to go on, and
+    /// answers that. What changes meanwhile is seen or is not. Blocks for longer than a lock is held.
+    pub fn each_piece(&self, from: String, mut look: impl FnMut(&Cluster, &str) -> Option<String>) {
+        let mut behind = from;
+        while let Some(next) = self.read(|cluster| look(cluster, &behind)) {
+            behind = next;
+            thread::sleep(GIVE_WAY);
+        }
+    }
+
+    /// Looks at all functions so, by name.
+    pub fn each_function(&self, mut look: impl FnMut(&Function)) {
+        self.each_piece(String::new(), |cluster, behind| {
+            let piece = cluster.functions_behind(behind).take(PIECE).inspect(|f| look(f));
+            let (count, last) = piece.fold((0, None), |(count, _), f| (count + 1, Some(&f.name)));
+            last.filter(|_| count == PIECE).map(|name| name.to_string())
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     fn wait(inner: &mut Inner, invocation: InvocationKey) -> oneshot::Receiver<Placed> {
@@ -194,7 +244,7 @@ impl State {
     }
 
     fn follow_up_unkept(&self, inner: MutexGuard<'_, Inner>, events: Vec<Event>) {
-        drop(self.follow_up(inner, events, Vec::new(), Vec::new(), None));
+        drop(self.follow_up(inner, events, Vec::new(), Vec::new(), &Caller::default()));
     }
 
     /// What follows from facts: writes are queued and facts passed on in the order they happened, waiting calls woken.
@@ -204,7 +254,7 @@ impl State {
         events: Vec<Event>,
         writes: Vec<Write>,
         mut before: Vec<Before>,
-        by: Option<&str>,
+        by: &Caller,
     ) -> Applied {
         // An event is told before the write it tells of is queued: where that is on disk, so is the event.
         let told = events.iter().filter_map(|event| describe(event, &inner.cluster)).map(|told| told.by(by));
@@ -219,7 +269,7 @@ impl State {
             let (invocation, placed) = match event {
                 Event::InvocationAssigned(assigned) => (assigned.invocation, Ok(assigned.clone())),
                 Event::InvocationFailed { invocation, failure } => (*invocation, Err(failure.clone())),
-                Event::InvocationQueued { .. } => continue,
+                Event::InvocationQueued { .. } | Event::InvocationElsewhere { .. } => continue,
                 lasting => {
                     let _ = self.outbox.try_send(lasting.clone()); // closed only when all ends
                     continue;
@@ -269,6 +319,10 @@ impl Owner for State {
                 Some(n) => Write::Node(n.spec.clone(), n.cordoned),
                 None => Write::NodeGone(id.clone()),
             },
+            Subject::Task(id) => match cluster.find_task(id).and_then(|t| cluster.lasting_task(t.key)) {
+                Some(task) => Write::Task(Box::new(task)),
+                None => Write::TaskGone(id.clone()),
+            },
         };
         changed.iter().map(write).collect()
     }
@@ -278,12 +332,19 @@ fn before(cluster: &Cluster, name: &Arc<str>) -> Before {
     (name.clone(), cluster.function(name).map(Function::lasting).unwrap_or_default())
 }
 
-/// What of a fact must survive a restart.
-fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
+/// What of these facts must survive a restart; a task that changed more than once is written as it is now.
+fn to_write(cluster: &Cluster, events: &[Event]) -> Vec<Write> {
+    let mut tasks = BTreeSet::new();
+    let writes = events.iter().filter_map(|event| write_of(cluster, event));
+    writes.filter(|write| if let Write::Task(task) = write { tasks.insert(task.id.clone()) } else { true }).collect()
+}
+
+fn write_of(cluster: &Cluster, event: &Event) -> Option<Write> {
     let node = |key| cluster.node(key).map(|n| Write::Node(n.spec.clone(), n.cordoned));
     match event {
         Event::FunctionPut { revision, .. }
         | Event::FunctionScaled { revision }
+        | Event::FunctionStopped { revision, .. }
         | Event::RevisionServing { revision, .. }
         | Event::RevisionFailed { revision, .. }
         | Event::ModeResolved { revision } => {
@@ -295,6 +356,12 @@ fn to_write(cluster: &Cluster, event: &Event) -> Option<Write> {
         | Event::NodeUncordoned { node: key }
         | Event::NodeDraining { node: key } => node(*key),
         Event::NodeRemoved { id, .. } => Some(Write::NodeGone(id.clone())),
+        Event::TaskSubmitted { task, .. }
+        | Event::TaskChanged { task, .. }
+        | Event::TaskNoted { task }
+        | Event::TaskPlace { task, .. } => cluster.lasting_task(*task).map(|task| Write::Task(Box::new(task))),
+        Event::TaskGone { id, local: false, .. } => Some(Write::TaskGone(id.clone())),
+        Event::NodeRevoked { node } => cluster.node(*node).map(|n| Write::Revoked(n.spec.id.clone(), clock::unix_ms())),
         _ => None,
     }
 }

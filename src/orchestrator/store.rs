@@ -17,7 +17,8 @@ mod schema;
 mod tests;
 mod writer;
 
-use crate::cluster::{Lasting, NodeSpec};
+use crate::cluster::{Lasting, LastingTask, NodeSpec};
+use crate::lock::lock;
 use crate::types::{Event, FunctionSpec};
 use futures_channel::oneshot;
 use medium::{Medium, OnDisk};
@@ -28,12 +29,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use writer::Writer;
 
-pub use calls::{CallWrite, Later, LaterWrite, Part};
-pub use queue::Refused;
+pub use calls::{CallWrite, Later, LaterWrite, Part, PipelineWrite};
+pub use queue::{Meter, Refused};
 pub use records::Kept;
 pub use schema::{Start, VERSION};
 
@@ -67,8 +68,23 @@ pub enum Write {
     BundleGone(String),
     Token(String, Token),
     TokenGone(String),
-    /// The functions become these and no others; nodes and bundles are added.
+    Task(Box<LastingTask>),
+    TaskGone(Arc<str>),
+    /// On disk when all that was queued before it is.
+    Nothing,
+    Identity(String, Identity),
+    IdentityGone(String),
+    /// A node is not let in again, since that time.
+    Revoked(String, u64),
+    Secret(String, Secret),
+    SecretGone(String),
+    /// All of them at once.
+    Secrets(Vec<(String, Secret)>),
+    /// The functions become these and no others; nodes, bundles, secrets and builds are added.
     Restore(Box<Kept>),
+    /// By its number.
+    Build(u64, Box<BuildRecord>),
+    BuildGone(u64),
     /// Of asynchronous calls and schedules.
     Later(LaterWrite),
 }
@@ -79,6 +95,41 @@ pub struct Bundle {
     pub size_bytes: u64,
     pub unix_ms: u64,
     pub manifest: FunctionSpec,
+    /// It is the source of a build: nothing that runs, and without a manifest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source: bool,
+}
+
+/// What is kept of a build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildRecord {
+    /// The function's name.
+    pub name: String,
+    /// Digest of the folder's zip.
+    pub source: String,
+    /// What an image of it is called.
+    pub wanted: String,
+    pub runtime: Option<RuntimeUsed>,
+    /// queued, running, succeeded, failed, cancelled
+    pub status: String,
+    /// What came of it.
+    pub image: Option<String>,
+    pub node: Option<String>,
+    pub error: Option<String>,
+    /// Of the log of one that failed.
+    pub last_lines: String,
+    pub created_unix_ms: u64,
+    pub started_unix_ms: Option<u64>,
+    pub finished_unix_ms: Option<u64>,
+}
+
+/// The runtime of a build, as it was then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeUsed {
+    pub name: String,
+    /// The image it began with, where it has one of its own to say.
+    pub base: Option<String>,
 }
 
 /// What is kept of a token: nothing that it could be made from again.
@@ -90,6 +141,29 @@ pub struct Token {
     pub created_unix_ms: u64,
     pub created_by: Option<String>,
     pub expires_unix_ms: Option<u64>,
+    /// Requests a second, where it has a rate of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_s: Option<u32>,
+}
+
+/// What is kept of a node that has, or had, a certificate, or is not let in again. Outlives the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Of the secret it enrolled with; empty: it never did.
+    pub digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_unix_ms: Option<u64>,
+}
+
+/// What is kept of a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    pub version: u64,
+    pub created_unix_ms: u64,
+    pub updated_unix_ms: u64,
+    pub updated_by: Option<String>,
+    /// Its value, sealed for its name and version.
+    pub sealed: String,
 }
 
 /// A function as it was before a write; without a revision when there was no such function.
@@ -100,6 +174,8 @@ pub type Before = (Arc<str>, Lasting);
 pub enum Subject {
     Function(Arc<str>),
     Node(String),
+    /// By its id.
+    Task(Arc<str>),
 }
 
 /// Whose state the store keeps. Called on the store's thread.
@@ -196,9 +272,19 @@ impl Store {
         self.shared.note(event);
     }
 
+    /// Waits until all that was queued so far is on disk.
+    pub async fn all_kept(&self) -> Result<(), StoreError> {
+        self.kept(self.write(Write::Nothing, Vec::new())).await
+    }
+
     /// What became of a write. A writer that went away has not written.
     pub async fn kept(&self, written: Written) -> Result<(), StoreError> {
         written.await.unwrap_or_else(|_| Err(self.shared.trouble_or_closed()))
+    }
+
+    /// What was written so far.
+    pub fn meter(&self) -> Meter {
+        *self.shared.meter()
     }
 
     /// Why nothing can be written now, if so.
@@ -221,7 +307,7 @@ impl Store {
     /// Waits until all that was queued is on disk, and closes it.
     pub fn close(&self) {
         self.shared.close();
-        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(writer) = lock(&self.writer).take() {
             let _ = writer.join();
         }
     }

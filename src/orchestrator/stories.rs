@@ -19,14 +19,16 @@ impl Stories {
     /// Whether to tell this one; now and then says in the log how many were not told.
     pub fn tell(&self) -> bool {
         let second = clock::now_ms() / 1_000;
-        if self.second.swap(second, Ordering::Relaxed) != second {
+        // Looked at before it is written: every lane asks, at every call.
+        if self.second.load(Ordering::Relaxed) != second && self.second.swap(second, Ordering::Relaxed) != second {
             self.told.store(0, Ordering::Relaxed);
             let untold = self.untold.swap(0, Ordering::Relaxed);
             if untold > 0 {
                 log::info!("{untold} more calls were answered whose stories are not told");
             }
         }
-        let tell = self.told.fetch_add(1, Ordering::Relaxed) < PER_SECOND;
+        let may = self.told.load(Ordering::Relaxed) < PER_SECOND;
+        let tell = may && self.told.fetch_add(1, Ordering::Relaxed) < PER_SECOND;
         if !tell {
             self.untold.fetch_add(1, Ordering::Relaxed);
         }

@@ -1,12 +1,13 @@
 //! The tokens of the cluster: made, listed, revoked. Each change is on disk before it counts. Never keeps a secret.
 
-use super::events::{EventLog, Told};
-use super::store::{self, Store, StoreError, Write};
-use crate::auth::{Gate, Grant, Scope, Secret, Who, hash};
+use super::audit::{Audit, Change};
+use super::store::{self, StoreError, Write};
+use crate::auth::{Caller, Gate, Grant, Scope, Secret, Who, hash};
+use crate::lock::lock;
 use crate::types::{Token, TokenMade, TokenSpec};
-use crate::{clock, ids, names, rt};
+use crate::{clock, ids, names};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Tokens at most; each costs some 300 bytes, on disk and in memory.
 pub const TOKENS_MAX: usize = 10_000;
@@ -14,6 +15,8 @@ pub const TOKENS_MAX: usize = 10_000;
 const SCOPES_MAX: usize = 64;
 /// Ten years; longer is for ever.
 const EXPIRES_MAX_S: u64 = 315_360_000;
+/// Requests a second: beyond it no limit is felt.
+pub const RATE_MAX: u32 = 1_000_000;
 
 /// Why a token is not made or revoked.
 #[derive(Debug)]
@@ -35,28 +38,40 @@ impl From<StoreError> for Refused {
 
 /// All tokens, and the gate that asks for them.
 pub struct Tokens {
-    gate: Gate,
-    store: Arc<Store>,
-    events: Arc<EventLog>,
+    gate: Arc<Gate>,
+    audit: Arc<Audit>,
     /// By id. Held while a change is written: changes are few, and the gate does not wait for it.
     known: Mutex<BTreeMap<String, store::Token>>,
 }
 
 impl Tokens {
-    pub fn new(gate: Gate, store: Arc<Store>, events: Arc<EventLog>, kept: Vec<(String, store::Token)>) -> Self {
+    pub fn new(gate: Gate, audit: Arc<Audit>, kept: Vec<(String, store::Token)>) -> Self {
         kept.iter().for_each(|(_, token)| gate.add(grant(token)));
-        Tokens { gate, store, events, known: Mutex::new(kept.into_iter().collect()) }
+        Tokens { gate: Arc::new(gate), audit, known: Mutex::new(kept.into_iter().collect()) }
     }
 
-    pub fn gate(&self) -> &Gate {
+    pub fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
     /// Makes one. Blocks until it is on disk.
-    pub fn create(&self, spec: TokenSpec, by: Option<&str>) -> Result<TokenMade, Refused> {
+    pub fn create(&self, spec: TokenSpec, by: &Caller) -> Result<TokenMade, Refused> {
+        self.create_with(spec, by, |secret| secret)
+    }
+
+    /// The same, told in another form than its secret alone.
+    pub fn create_with(
+        &self,
+        spec: TokenSpec,
+        by: &Caller,
+        told: impl FnOnce(Secret) -> Secret,
+    ) -> Result<TokenMade, Refused> {
         let field = |field, why: String| Err(Refused::Field { field, why });
         if let Err(why) = names::check_name(&spec.name) {
             return field("name", why.to_string());
+        }
+        if spec.name == "join" {
+            return field("name", "'join' is taken by the path /tokens/join: give another".into());
         }
         if spec.scopes.is_empty() || spec.scopes.len() > SCOPES_MAX {
             return field("scopes", format!("1 to {SCOPES_MAX}, each one of {}", crate::auth::SCOPES));
@@ -67,6 +82,9 @@ impl Tokens {
         };
         if spec.expires_s.is_some_and(|s| !(1..=EXPIRES_MAX_S).contains(&s)) {
             return field("expires_s", format!("must be 1 to {EXPIRES_MAX_S}"));
+        }
+        if spec.rate_per_s.is_some_and(|n| !(1..=RATE_MAX).contains(&n)) {
+            return field("rate_per_s", format!("must be 1 to {RATE_MAX}"));
         }
         let mut known = self.lock();
         if known.values().any(|token| token.name == spec.name) {
@@ -85,19 +103,20 @@ impl Tokens {
             scopes: scopes.iter().map(ToString::to_string).collect(),
             digest: hash(secret.reveal().as_bytes()),
             created_unix_ms: now,
-            created_by: by.map(Into::into),
+            created_by: by.name.as_deref().map(Into::into),
             expires_unix_ms: spec.expires_s.map(|s| now + s * 1_000),
+            rate_per_s: spec.rate_per_s,
         };
         let message = format!("Token '{}' is created: {}", token.name, token.scopes.join(", "));
         self.keep(Write::Token(id.clone(), token.clone()), "token.created", message, by)?;
         self.gate.add(grant(&token));
-        let made = TokenMade { token: shown(&id, &token), secret: secret.reveal().into() };
+        let made = TokenMade { token: shown(&id, &token), secret: told(secret).reveal().into() };
         known.insert(id, token);
         Ok(made)
     }
 
     /// Takes one away, by id or name. Blocks until that is on disk.
-    pub fn revoke(&self, id: &str, by: Option<&str>) -> Result<(), Refused> {
+    pub fn revoke(&self, id: &str, by: &Caller) -> Result<(), Refused> {
         let mut known = self.lock();
         let found = known.iter().find(|(key, token)| *key == id || token.name == id);
         let Some((id, token)) = found.map(|(id, token)| (id.clone(), token.clone())) else {
@@ -124,29 +143,19 @@ impl Tokens {
         self.gate.has_started_with() || known.iter().any(|(id, token)| id != but && admin(token))
     }
 
-    /// Where a change is on disk, so is the event that tells of it: it is told first, and a failure after it.
-    fn keep(&self, write: Write, kind: &'static str, message: String, by: Option<&str>) -> Result<(), StoreError> {
-        if let Some(error) = self.store.trouble() {
-            return Err(error);
-        }
-        let tell = |kind, level, message| {
-            let told = Told { kind, level, message, node: None, function: None, actor: None };
-            self.events.tell(&told.by(by));
-        };
-        tell(kind, "info", message.clone());
-        let kept = rt::block_on(self.store.kept(self.store.write(write, Vec::new())));
-        kept.inspect_err(|error| tell("token.unchanged", "error", format!("{message}: not so, for {error}")))
+    fn keep(&self, write: Write, kind: &'static str, message: String, by: &Caller) -> Result<(), StoreError> {
+        self.audit.keep(write, Change { kind, unchanged: "token.unchanged", message }, by)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, store::Token>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 
 /// A scope that a later version knows is none here.
 fn grant(token: &store::Token) -> Grant {
     let scopes = token.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
-    let who = Who { name: token.name.as_str().into(), scopes, expires_unix_ms: token.expires_unix_ms };
+    let who = Who { rate: token.rate_per_s, ..Who::new(&token.name, scopes, token.expires_unix_ms) };
     (token.digest.clone(), Arc::new(who))
 }
 
@@ -160,5 +169,6 @@ fn shown(id: &str, token: &store::Token) -> Token {
         created_at: clock::rfc3339(token.created_unix_ms),
         created_by: token.created_by.clone(),
         expires_at: token.expires_unix_ms.map(clock::rfc3339),
+        rate_per_s: token.rate_per_s,
     }
 }

@@ -1,6 +1,7 @@
 //! Control groups: one for each launch, so that what it starts is limited and ended as a whole, however it hides. Both
 //! versions of the kernel's interface; where none can be written there is none. Must never move or kill what is not ours.
 
+use crate::hex::hex;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -92,7 +93,7 @@ impl Cgroups {
     /// Those of the engine whose folder is `run`; what an earlier one left in them is ended. Blocks.
     pub fn open(run: &Path) -> Option<Cgroups> {
         let mut place = Place::find()?;
-        let tag: String = Sha256::digest(run.as_os_str().as_bytes())[..8].iter().map(|b| format!("{b:02x}")).collect();
+        let tag = hex(&Sha256::digest(run.as_os_str().as_bytes())[..8]);
         if place.version == 2 {
             delegate(&place.pids)?;
         }
@@ -107,18 +108,36 @@ impl Cgroups {
         let memory = place.memory.as_deref().and_then(make);
         let cpu = place.cpu.as_deref().and_then(make);
         place = Place { pids: make(&place.pids)?, memory, cpu, ..place };
-        if place.version == 2 {
-            enable(&place.pids).ok()?;
-        }
         let cgroups = Cgroups { place };
-        if let (Some(dir), Some(most)) = (&cgroups.place.memory, memory_share()) {
-            let _ = put(dir, cgroups.name("memory.limit_in_bytes", "memory.max"), &most.to_string());
-        }
+        cgroups.set_up().ok()?;
         Some(cgroups)
+    }
+
+    /// What holds for all launches together; for a second time it changes nothing.
+    fn set_up(&self) -> io::Result<()> {
+        self.bases().try_for_each(fs::create_dir_all)?;
+        if self.place.version == 2 {
+            enable(&self.place.pids)?;
+        }
+        if let (Some(dir), Some(most)) = (&self.place.memory, memory_share()) {
+            let _ = put(dir, self.name("memory.limit_in_bytes", "memory.max"), &most.to_string());
+        }
+        Ok(())
     }
 
     /// A group for one launch, and the files through which it joins: each wants a `0`, written by who joins.
     pub fn make(&self, id: &str, memory: Option<u64>, cpu: Option<f64>, pids: u32) -> io::Result<(Cgroup, Vec<File>)> {
+        let made = self.make_one(id, memory, cpu, pids);
+        let Some(gone) = made.as_ref().err().filter(|error| error.kind() == io::ErrorKind::NotFound) else {
+            return made;
+        };
+        // An empty group of the worker's own may be tidied away by others at any time.
+        log::warn!("the worker's control groups are made again: {gone}");
+        self.set_up()?;
+        self.make_one(id, memory, cpu, pids)
+    }
+
+    fn make_one(&self, id: &str, memory: Option<u64>, cpu: Option<f64>, pids: u32) -> io::Result<(Cgroup, Vec<File>)> {
         let place = &self.place;
         let own = |base: &Option<PathBuf>, wanted| base.as_ref().filter(|_| wanted).map(|base| base.join(id));
         let (memory_dir, cpu_dir) = (own(&place.memory, memory.is_some()), own(&place.cpu, cpu.is_some()));
@@ -128,7 +147,7 @@ impl Cgroups {
             [Some(&group.pids), group.memory.as_ref(), cpu_dir.as_ref()].into_iter().flatten().cloned().collect();
         dirs.dedup();
         for dir in &dirs {
-            fs::create_dir(dir)?;
+            fs::create_dir(dir).map_err(|error| at(dir, &error))?;
             group.dirs.push(dir.clone());
         }
         let files = self.fill(&group, dirs, cpu_dir, (memory, cpu, pids)).inspect_err(|_| group.remove())?;
@@ -161,8 +180,8 @@ impl Cgroups {
         // Without a limit of its own its memory counts for all functions together.
         dirs.extend(place.memory.iter().filter(|_| place.version == 1 && group.memory.is_none()).cloned());
         // `tasks` lets a process with one thread move itself without a lock on all forks of the machine.
-        let join = |dir: &PathBuf| OpenOptions::new().write(true).open(dir.join(self.name("tasks", "cgroup.procs")));
-        dirs.iter().map(join).collect()
+        let file = self.name("tasks", "cgroup.procs");
+        dirs.iter().map(|dir| open(dir, file)).collect()
     }
 
     /// Whether launches' memory can be limited.
@@ -239,9 +258,18 @@ fn memory_share() -> Option<u64> {
 }
 
 fn put(dir: &Path, file: &str, value: &str) -> io::Result<()> {
-    // Opened, never created: what the kernel does not have is an error.
-    let mut file = OpenOptions::new().write(true).open(dir.join(file))?;
-    io::Write::write_all(&mut file, value.as_bytes())
+    io::Write::write_all(&mut open(dir, file)?, value.as_bytes())
+}
+
+/// For writing; never created: what the kernel does not have is an error.
+fn open(dir: &Path, file: &str) -> io::Result<File> {
+    let path = dir.join(file);
+    OpenOptions::new().write(true).open(&path).map_err(|error| at(&path, &error))
+}
+
+/// An error that says where.
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// One launch's group; it stays until it is removed.
@@ -327,6 +355,20 @@ mod tests {
         assert_eq!(found(Some("pids")), Some(dir.path().join("pids")), "the mount shows only this container's");
         assert_eq!(found(Some("freezer")), None);
         assert_eq!(found(None), Some(dir.path().join("two/system.slice/cares.service")));
+    }
+
+    #[test]
+    fn all_together_have_nine_tenths_of_the_machines_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().to_path_buf();
+        let limit = base.join("memory.limit_in_bytes");
+        fs::write(&limit, "").unwrap(); // as the kernel does
+        Cgroups { place: Place { version: 1, pids: base.clone(), memory: Some(base), cpu: None } }.set_up().unwrap();
+        let told: f64 = fs::read_to_string(limit).unwrap().trim().parse().unwrap();
+        let machine = fs::read_to_string("/proc/meminfo").unwrap();
+        let total = machine.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+        let share = told / (total.unwrap().parse::<f64>().unwrap() * 1024.0);
+        assert!((0.899..0.901).contains(&share), "{share}");
     }
 
     #[test]

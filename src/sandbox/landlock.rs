@@ -1,6 +1,7 @@
 //! Which files a launch may open: Landlock rules, which hold also for root and for all it starts. Must never open more
 //! than a function needs: what is not listed here is shut.
 
+use super::programs::programs;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use std::ffi::CStr;
 use std::io;
@@ -28,7 +29,7 @@ const CREATE_VERSION: u32 = 1;
 const PATH_BENEATH: u32 = 1;
 
 /// Programs and libraries.
-const PROGRAMS: [&str; 10] =
+pub(super) const PROGRAMS: [&str; 10] =
     ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/etc/alternatives"];
 /// What programs look up: names, addresses, certificates, time zones, the processor. Never keys or passwords.
 const SETTINGS: [&str; 44] = [
@@ -124,9 +125,9 @@ impl Landlock {
         }
     }
 
-    /// Rules that open the system's programs and settings, `program` and what is in `bundle`. The launch's own folder is
+    /// Rules that open the system's programs and settings, `program` and what is in `bundle` and `secrets`. The launch's own folder is
     /// added by `open_home`, once it is there.
-    pub fn rules(&self, program: &Path, bundle: &Path) -> io::Result<Rules> {
+    pub fn rules(&self, program: &Path, bundle: &Path, secrets: Option<&Path>) -> io::Result<Rules> {
         let scoped = if self.abi >= 6 { SCOPED } else { 0 };
         let attr = RulesetAttr { files: self.handled(), net: 0, scoped };
         // An older kernel refuses what it does not know, unless it is not told of it.
@@ -144,8 +145,10 @@ impl Landlock {
             }
         }
         self.runtimes.iter().for_each(|path| rules.open(path, READ));
+        programs().opened().iter().for_each(|path| rules.open(path, RUN));
         rules.open(program, RUN);
         rules.open(bundle, RUN);
+        secrets.into_iter().for_each(|folder| rules.open(folder, READ));
         Ok(rules)
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod cgroup;
 pub mod landlock;
+pub mod programs;
 pub mod seccomp;
 pub mod view;
 

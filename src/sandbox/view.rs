@@ -1,5 +1,5 @@
 //! The file system as launches see it when the worker is root: a mount namespace of their own in which the worker's
-//! data folder holds nothing but bundles and launches' folders, each of these in memory and of a fixed size. In it each
+//! data folder holds nothing but bundles, builds' sources and launches' folders, each of these in memory and of a fixed size. In it each
 //! launch is a user of its own. Must never change what the rest of the machine sees.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -34,7 +34,7 @@ pub struct View {
     namespace: Arc<OwnedFd>,
     /// What lies in it is only what was put there.
     covered: PathBuf,
-    shown: [PathBuf; 2],
+    shown: [PathBuf; 3],
     own: PathBuf,
     next_user: AtomicU32,
 }
@@ -43,15 +43,16 @@ impl View {
     /// For the engine whose launches' folders are in `run`; `own` is this program. Blocks.
     pub fn make(run: &Path, own: &Path) -> io::Result<View> {
         let data = run.parent().ok_or(io::ErrorKind::InvalidInput)?.to_path_buf();
-        let bundles = data.join("bundles");
+        let (bundles, builds) = (data.join("bundles"), data.join("builds"));
         fs::create_dir_all(&bundles)?;
+        fs::create_dir_all(&builds)?;
         // Entered by others, but not listed.
-        for dir in [run, &bundles] {
+        for dir in [run, &bundles, &builds] {
             fs::set_permissions(dir, Permissions::from_mode(0o711))?;
         }
         // From the first folder on that others may not enter; the data folder itself at the latest.
         let covered = data.ancestors().filter(|dir| !enterable(dir)).last().unwrap_or(&data).to_path_buf();
-        let shown = [run.to_path_buf(), bundles];
+        let shown = [run.to_path_buf(), bundles, builds];
         let view_own = data.join(OWN);
         let (cover, places, program, source) = (covered.clone(), shown.clone(), view_own.clone(), own.to_path_buf());
         // On a thread of its own, for it alone is to live there.
@@ -154,6 +155,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Who the launch is.
+    pub fn user(&self) -> u32 {
+        self.user
+    }
+
     /// Moves this process there. Only makes system calls, so it may be called between fork and exec.
     pub fn enter(&self) -> rustix::io::Result<()> {
         move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::Mount))?;

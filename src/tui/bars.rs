@@ -1,5 +1,6 @@
 //! Bars and sparklines: how much of something is used, told by length, figure and tone.
 
+use crate::tui::text;
 use crate::tui::theme::Tone;
 use cursive::Printer;
 
@@ -16,11 +17,17 @@ pub fn bar(printer: &Printer, at: (usize, usize), width: usize, percent: Option<
     };
     let figure = format!("{percent:>4.0}%");
     let cells = if width < 10 { 0 } else { width - FIGURE };
-    let full = filled(percent, cells);
-    printer.with_style(tone(percent).style(), |p| p.print(at, &"█".repeat(full)));
-    printer.with_style(Tone::Dim.style(), |p| p.print((at.0 + full, at.1), &"░".repeat(cells - full)));
+    let (full, empty) = self::cells(percent, cells);
+    printer.with_style(tone(percent).style(), |p| p.print(at, &full));
+    printer.with_style(Tone::Dim.style(), |p| p.print((at.0 + text::width(&full), at.1), &empty));
     let start = if cells == 0 { width.saturating_sub(FIGURE) } else { cells };
     printer.with_style(tone(percent).style(), |p| p.print((at.0 + start, at.1), &figure));
+}
+
+/// A bar's full and empty cells, `width` in all.
+pub fn cells(percent: f64, width: usize) -> (String, String) {
+    let full = filled(percent, width);
+    ("█".repeat(full), "░".repeat(width - full))
 }
 
 /// Cells of `width` that are full; something is never nothing.

@@ -15,12 +15,21 @@ pub enum Action {
     Right,
     NextPane,
     PreviousPane,
+    /// To the pane of this number.
+    ToPane,
     Open,
     Back,
     Add,
     Invoke,
     Delete,
     Cordon,
+    /// Ends a pipeline.
+    Cancel,
+    /// Runs a pipeline again from what did not succeed.
+    Retry,
+    Stop,
+    /// Once more.
+    Start,
     Logs,
     Filter,
     NextMatch,
@@ -40,12 +49,29 @@ pub enum Place {
     Start,
     /// An orchestrator's dashboard.
     Dashboard,
+    /// Its tasks, while they have the focus.
+    Tasks,
+    /// Its pipelines, while they have the focus.
+    Pipelines,
     /// A worker's screen.
     Worker,
-    /// One node or function, opened.
-    Detail,
+    /// One node, opened.
+    Node,
+    /// One function, opened.
+    Function,
+    /// One task, opened.
+    Task,
+    /// One pipeline, opened.
+    Pipeline,
     /// A log, opened.
     Log,
+}
+
+impl Place {
+    /// Whether `esc` leads back to where one was.
+    pub fn opened(self) -> bool {
+        matches!(self, Node | Function | Task | Pipeline | Log)
+    }
 }
 
 /// One row of the table.
@@ -62,7 +88,7 @@ pub struct Binding {
     pub footer: bool,
 }
 
-use Place::{Dashboard, Detail, Log, Start, Worker};
+use Place::{Dashboard, Function, Log, Node, Pipeline, Pipelines, Start, Task, Tasks, Worker};
 
 const fn key(
     action: Action,
@@ -75,27 +101,58 @@ const fn key(
     Binding { action, keys, word, what, places, footer }
 }
 
-const EVERYWHERE: &[Place] = &[Start, Dashboard, Worker, Detail, Log];
-const SCROLLED: &[Place] = &[Dashboard, Worker, Detail, Log];
+const EVERYWHERE: &[Place] = &[Start, Dashboard, Tasks, Pipelines, Worker, Node, Function, Task, Pipeline, Log];
+const SCROLLED: &[Place] = &[Dashboard, Tasks, Pipelines, Worker, Node, Function, Task, Pipeline, Log];
+const PANES: &[Place] = &[Dashboard, Tasks, Pipelines, Worker, Node, Function, Task, Pipeline];
+const OVERVIEW: &[Place] = &[Dashboard, Tasks, Pipelines];
+const TABLES: &[Place] = &[Dashboard, Tasks, Pipelines, Pipeline];
+const CLUSTER: &[Place] = &[Dashboard, Tasks, Pipelines, Node, Function, Task, Pipeline];
 
 /// The table.
 pub const KEYMAP: &[Binding] = &[
-    key(Action::Open, "enter", "open", "open the selected node or function; choose", &[Start, Dashboard], true),
-    key(Action::Back, "esc", "back", "back to where one was", &[Detail, Log], true),
-    key(Action::NextPane, "tab", "pane", "next pane", &[Dashboard, Worker, Detail], true),
-    key(Action::PreviousPane, "shift-tab", "pane", "previous pane", &[Dashboard, Worker, Detail], false),
+    key(
+        Action::Open,
+        "enter",
+        "open",
+        "open, or choose, what is selected",
+        &[Start, Dashboard, Tasks, Pipelines],
+        true,
+    ),
+    key(Action::Open, "enter", "result", "what the selected module answered", &[Pipeline], true),
+    key(Action::Back, "esc", "back", "back to where one was", &[Node, Function, Task, Pipeline, Log], true),
+    key(Action::NextPane, "tab", "pane", "next pane", PANES, true),
+    key(Action::PreviousPane, "shift-tab", "pane", "previous pane", PANES, false),
     key(Action::Add, "a", "add", "register a function", &[Dashboard], true),
-    key(Action::Invoke, "i", "invoke", "call the function and see its answer", &[Dashboard, Detail], true),
-    key(Action::Logs, "l", "logs", "the log, with search", &[Dashboard, Worker, Detail], true),
-    key(Action::Filter, "/", "filter", "filter rows", &[Dashboard], true),
-    key(Action::Back, "esc", "clear", "clear the filter", &[Dashboard], false),
+    key(Action::Add, "a", "run", "run a task, at the tasks", &[Tasks], true),
+    key(Action::Add, "a", "run", "run a pipeline, at the pipelines", &[Pipelines], true),
+    key(Action::Invoke, "i", "invoke", "call the function and see its answer", &[Dashboard, Function], true),
+    // Not for what is shown; who presses it all the same is told so.
+    key(Action::Invoke, "i", "invoke", "call the function and see its answer", &[Node], false),
+    key(Action::Logs, "l", "logs", "the log, with search", &[Dashboard, Tasks, Worker, Node, Function, Task], true),
+    key(Action::Logs, "l", "logs", "what the selected module prints, with search", &[Pipeline], true),
+    key(Action::Stop, "s", "stop", "stop the task (asks first)", &[Tasks, Task], true),
+    key(Action::Start, "S", "start", "start the task once more", &[Tasks, Task], true),
+    key(
+        Action::Delete,
+        "d",
+        "delete",
+        "forget the task, or stop it if it has not ended (asks first)",
+        &[Tasks, Task],
+        true,
+    ),
+    key(Action::Cancel, "c", "cancel", "cancel the pipeline (asks first)", &[Pipelines, Pipeline], true),
+    key(Action::Retry, "r", "retry", "run again what of the pipeline did not succeed", &[Pipelines, Pipeline], true),
+    key(Action::Filter, "/", "filter", "filter rows", TABLES, true),
+    key(Action::Back, "esc", "clear", "clear the filter", OVERVIEW, false),
     key(Action::Filter, "/", "search", "search", &[Log], true),
     key(Action::NextMatch, "n", "next", "next match", &[Log], true),
     key(Action::PreviousMatch, "N", "previous", "previous match", &[Log], false),
-    key(Action::Delete, "d", "delete", "delete the function or node (asks first)", &[Dashboard, Detail], true),
-    key(Action::Cordon, "c", "cordon", "cordon, uncordon or drain the node (asks first)", &[Dashboard, Detail], true),
-    key(Action::Sort, "1-9", "sort", "sort by that column; again: the other way round", &[Dashboard], true),
-    key(Action::Command, ":", "command", "a command, as on the command line", &[Dashboard, Detail], true),
+    key(Action::Delete, "d", "delete", "delete the function or node (asks first)", &[Dashboard, Node, Function], true),
+    key(Action::Cordon, "c", "cordon", "cordon, uncordon or drain the node (asks first)", &[Dashboard, Node], true),
+    key(Action::Cordon, "c", "cordon", "cordon, uncordon or drain the node (asks first)", &[Function], false),
+    key(Action::ToPane, "N F T P L", "to", "to the nodes, functions, tasks, pipelines, log", OVERVIEW, false),
+    key(Action::Sort, "1-9", "sort", "sort by that column; again: the other way round", TABLES, true),
+    key(Action::Command, ":", "command", "a command, as on the command line", CLUSTER, true),
     key(Action::Up, "up k", "up", "up", EVERYWHERE, false),
     key(Action::Down, "down j", "down", "down", EVERYWHERE, false),
     key(Action::Left, "left h", "left", "left, in long lines", &[Log], false),
@@ -109,7 +166,7 @@ pub const KEYMAP: &[Binding] = &[
     key(Action::Quit, "q", "quit", "leave (a running role asks first)", EVERYWHERE, true),
 ];
 
-/// What a key asks for on a screen; a digit comes with its column.
+/// What a key asks for on a screen; a digit comes with its column, another with its place among the keys of its row.
 pub fn action(place: Place, event: &Event) -> Option<(Action, usize)> {
     let here = |binding: &&Binding| binding.places.contains(&place);
     KEYMAP.iter().filter(here).find_map(|binding| {
@@ -117,7 +174,8 @@ pub fn action(place: Place, event: &Event) -> Option<(Action, usize)> {
             let Event::Char(digit @ '1'..='9') = event else { return None };
             return Some((Action::Sort, *digit as usize - '0' as usize));
         }
-        binding.keys.split(' ').any(|name| event_of(name).as_ref() == Some(event)).then_some((binding.action, 0))
+        let number = binding.keys.split(' ').position(|name| event_of(name).as_ref() == Some(event))?;
+        Some((binding.action, number))
     })
 }
 
@@ -125,6 +183,12 @@ pub fn action(place: Place, event: &Event) -> Option<(Action, usize)> {
 pub fn events(action: Action) -> impl Iterator<Item = Event> {
     let bindings = KEYMAP.iter().filter(move |binding| binding.action == action);
     bindings.flat_map(|binding| binding.keys.split(' ')).filter_map(event_of)
+}
+
+/// The key of this number among those of an action.
+pub fn nth_key(action: Action, number: usize) -> &'static str {
+    let binding = KEYMAP.iter().find(|binding| binding.action == action);
+    binding.and_then(|binding| binding.keys.split(' ').nth(number)).unwrap_or_default()
 }
 
 fn event_of(name: &str) -> Option<Event> {
@@ -188,7 +252,8 @@ mod tests {
         assert_eq!(action(Dashboard, &Event::Char('3')), Some((Action::Sort, 3)));
         assert_eq!(action(Dashboard, &Event::Char('a')), Some((Action::Add, 0)));
         assert_eq!(action(Worker, &Event::Char('a')), None);
-        assert_eq!(action(Log, &Event::Key(Key::End)), Some((Action::Bottom, 0)));
+        assert_eq!(action(Log, &Event::Key(Key::End)), Some((Action::Bottom, 1)));
+        assert_eq!(action(Tasks, &Event::Char('P')), Some((Action::ToPane, 3)));
     }
 
     #[test]

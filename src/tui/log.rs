@@ -1,6 +1,7 @@
 //! A log on the screen: a bounded scrollback that follows its end until someone scrolls up. Drawing reads, keys write.
 
 use crate::tui::keymap::Action;
+use crate::tui::scroll;
 use crate::tui::text;
 use crate::tui::theme::Tone;
 use crate::types::LogRecord;
@@ -9,6 +10,9 @@ use std::collections::VecDeque;
 
 /// Lines kept.
 pub const LINES: usize = 10_000;
+
+/// Cells from which on there is room for the time.
+const TIME_FROM: usize = 60;
 
 /// One line of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,22 @@ pub struct Line {
 impl From<LogRecord> for Line {
     fn from(record: LogRecord) -> Self {
         Line { time: record.time, level: record.level, text: record.message }
+    }
+}
+
+/// Up to which line a program's log was heard. A new connection gives the past again, and a new run of the program begins
+/// at 1, at a later time.
+#[derive(Default)]
+pub struct Heard(Option<(u64, String)>);
+
+impl Heard {
+    /// Whether a line was not heard before; from now on it was.
+    pub fn is_news(&mut self, record: &LogRecord) -> bool {
+        let news = self.0.as_ref().is_none_or(|(id, time)| record.id > *id || record.time > *time);
+        if news {
+            self.0 = Some((record.id, record.time.clone()));
+        }
+        news
     }
 }
 
@@ -84,23 +104,13 @@ impl Log {
         }
     }
 
-    /// Scrolls in a pane of `height` lines; other actions do nothing.
-    pub fn scroll(&mut self, action: Action, height: usize) {
-        let height = height.max(1) as u64;
-        let last_top = (self.dropped + self.lines.len() as u64).saturating_sub(height).max(self.dropped);
-        let now = self.top.unwrap_or(last_top).clamp(self.dropped, last_top);
-        let page = height.saturating_sub(1).max(1);
-        let next = match action {
-            Action::Up => now.saturating_sub(1),
-            Action::Down => now + 1,
-            Action::PageUp => now.saturating_sub(page),
-            Action::PageDown => now + page,
-            Action::Top => 0,
-            Action::Bottom => last_top,
-            _ => return,
-        };
-        let next = next.clamp(self.dropped, last_top);
-        self.top = (next < last_top).then_some(next);
+    /// Scrolls in a pane of `height` lines; `false` when the action is none that scrolls.
+    pub fn scroll(&mut self, action: Action, height: usize) -> bool {
+        let height = height.max(1);
+        let last = self.lines.len().saturating_sub(height);
+        let Some(next) = scroll::to(action, self.first_shown(height), height, last) else { return false };
+        self.top = (next < last).then_some(self.dropped + next as u64);
+        true
     }
 
     /// Where the lines shown start in `lines()`, in a pane of `height` lines.
@@ -111,35 +121,43 @@ impl Log {
 
     /// Draws it over the whole of the printer.
     pub fn draw(&self, printer: &Printer) {
-        let (width, height) = (printer.size.x, printer.size.y);
+        let height = printer.size.y;
         for (y, line) in self.lines.iter().skip(self.first_shown(height)).take(height).enumerate() {
-            draw_line(printer, y, line, width);
+            draw_line(printer, y, line);
         }
     }
 }
 
-/// `12:34:56 [INFO] text`, the time only where there is room for it.
-pub fn draw_line(printer: &Printer, y: usize, line: &Line, width: usize) {
+/// `12:34:56 [INFO] text`.
+fn draw_line(printer: &Printer, y: usize, line: &Line) {
+    let x = draw_head(printer, y, line);
+    printer.print((x, y), &text::cut(&line.text, printer.size.x.saturating_sub(x)));
+}
+
+/// What stands before the text of a line: the time, where there is room for it, and the level. Where the text begins.
+pub fn draw_head(printer: &Printer, y: usize, line: &Line) -> usize {
     let mut x = 0;
-    if width >= 60
+    if printer.size.x >= TIME_FROM
         && let Some(clock) = line.time.get(11..19)
     {
         printer.with_style(Tone::Dim.style(), |p| p.print((0, y), clock));
         x = clock.len() + 1;
     }
-    if !line.level.is_empty() {
-        let level = format!("[{}]", line.level.to_uppercase());
-        printer.with_style(tone(&line.level).style(), |p| p.print((x, y), &text::cut(&level, width.saturating_sub(x))));
-        x += level.len() + 1;
-    }
-    printer.print((x, y), &text::cut(&line.text, width.saturating_sub(x)));
+    let level = match line.level.as_str() {
+        "" => return x,
+        "stderr" => "err".to_string(),
+        level => format!("[{}]", text::clean(level).to_uppercase()),
+    };
+    let level = text::cut(&level, printer.size.x.saturating_sub(x));
+    printer.with_style(tone(&line.level).style(), |p| p.print((x, y), &level));
+    x + text::width(&level) + 1
 }
 
 /// What a level looks like.
-pub fn tone(level: &str) -> Tone {
+fn tone(level: &str) -> Tone {
     match level {
         "error" => Tone::Bad,
-        "warn" => Tone::Warn,
+        "warn" | "stderr" => Tone::Warn,
         "debug" => Tone::Dim,
         _ => Tone::Good,
     }
@@ -187,6 +205,20 @@ mod tests {
         assert_eq!(top(&log), "1");
         log.scroll(Action::Down, 10);
         assert_eq!(top(&log), "2");
+    }
+
+    #[test]
+    fn a_log_that_starts_again_is_told_from_one_that_is_heard_again() {
+        let mut heard = Heard::default();
+        let mut is_news = |id, second| {
+            let time = format!("2026-01-01T00:00:0{second}.000Z");
+            heard.is_news(&LogRecord { id, time, level: String::new(), message: String::new() })
+        };
+        assert!(is_news(7, 7));
+        assert!(!is_news(7, 7) && !is_news(6, 7));
+        assert!(is_news(8, 7));
+        assert!(is_news(1, 9), "a new run");
+        assert!(!is_news(1, 9));
     }
 
     #[test]

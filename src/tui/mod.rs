@@ -3,16 +3,21 @@
 
 mod backend;
 mod bars;
+mod follow;
 mod forms;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod keybar;
 mod keymap;
 mod keys;
 mod log;
 mod opened;
 mod orchestrator;
+mod panes;
 mod paste;
 #[cfg(test)]
 mod puppet;
+mod scroll;
 mod session;
 mod start;
 mod terminal;

@@ -1,6 +1,7 @@
 //! A screen for tests: cursive's puppet backend, keys in, text out. Must never be in the program.
 
 use crate::client::Orchestrator;
+use crate::tui::orchestrator::tests::samples;
 use crate::tui::session::{Session, Ui};
 use crate::tui::theme;
 use crate::tui::too_small::TooSmall;
@@ -42,6 +43,19 @@ impl Puppet {
         puppet.runner.add_fullscreen_layer(cursive::views::TextView::new(text));
         puppet.runner.add_global_callback('q', Cursive::quit);
         puppet
+    }
+
+    /// The same with a session of `url`, and with what `open` opens over it.
+    pub fn opened(
+        columns: usize,
+        rows: usize,
+        url: &str,
+        open: impl FnOnce(&mut Cursive, &Session),
+    ) -> (Puppet, Session) {
+        let mut puppet = Puppet::over_a_dashboard(columns, rows);
+        let session = puppet.session(url);
+        open(&mut puppet.runner, &session);
+        (puppet, session)
     }
 
     /// The way to this screen.
@@ -115,6 +129,17 @@ impl Puppet {
         }
     }
 
+    /// Types text again and again until it shows `what`.
+    #[track_caller]
+    pub fn types_until(&mut self, text: &str, what: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.text().contains(what) {
+            assert!(Instant::now() < until, "never showed '{what}', but:\n{}", self.text());
+            self.types(text);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Fails when it shows `what`.
     #[track_caller]
     pub fn lacks(&mut self, what: &str) {
@@ -167,28 +192,15 @@ impl Puppet {
     }
 }
 
-/// A function with two instances, as the API gives it.
+/// A function with two instances.
 pub fn function(name: &str) -> Function {
-    let instance =
-        |id: &str| serde_json::json!({ "id": id, "node": "id-n", "revision": 1, "status": "warm", "in_flight": 0 });
-    let json = serde_json::json!({
-        "name": name, "image": "img", "mode": "http", "revision": 1, "status": "running",
-        "invoke_path": format!("/invoke/{name}"), "timeout_s": 30.0, "concurrency": 80, "min": 0, "max": 20,
-        "idle_s": 300.0, "created_at": "2025-01-01T00:00:00Z", "updated_at": "2025-01-01T00:00:00Z",
-        "instances": [instance("i-1"), instance("i-2")], "in_flight": 1, "calls": 5, "failures": 0, "revisions": [],
-    });
-    serde_json::from_value(json).expect("a function")
+    let instances = ["i-1", "i-2"].map(|id| samples::instance(id, "id-n")).into();
+    Function { image: "img".into(), instances, ..samples::function(name) }
 }
 
-/// A node in a status, as the API gives it.
+/// A node in a status.
 pub fn node(name: &str, status: &str, cordoned: bool) -> Node {
-    let json = serde_json::json!({
-        "id": format!("id-{name}"), "name": name, "status": status, "cordoned": cordoned, "address": "127.0.0.1",
-        "hostname": name, "os": "linux", "arch": "x86_64", "cpus": 4, "memory_bytes": 1, "tools": [], "tags": {},
-        "engines": ["process"], "version": "1", "cpu_percent": 1.0, "memory_percent": 2.0, "slots": 4, "job_slots": 4,
-        "running": 3, "succeeded": 1, "failed": 0, "last_seen": "2025-01-01T00:00:00Z", "reach": "links",
-    });
-    serde_json::from_value(json).expect("a node")
+    Node { id: format!("id-{name}"), status: status.into(), cordoned, ..samples::node(name) }
 }
 
 #[test]

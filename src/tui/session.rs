@@ -3,13 +3,14 @@
 use crate::client::Orchestrator;
 use crate::clock;
 use crate::errors::Error;
+use crate::lock::lock;
 use crate::tui::forms::memory::Memory;
 use crate::tui::log::Line;
-pub use crate::tui::orchestrator::model::Model;
+pub use crate::tui::orchestrator::model::{Model, Wanted};
 use cursive::{CbSink, Cursive};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Actions on their way at once; more are refused, so that a dead API cannot gather threads.
 const ACTIONS_MAX: usize = 8;
@@ -60,12 +61,12 @@ impl Session {
 
     /// Looks at what is known. Hold it briefly: the screen waits for it.
     pub fn model(&self) -> MutexGuard<'_, Model> {
-        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.model)
     }
 
     /// What forms and the command line remember.
     pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.memory)
     }
 
     /// Changes what is known, and shows it.

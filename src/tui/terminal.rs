@@ -6,7 +6,7 @@ use crate::tui::keys::Keys;
 use crate::tui::session::Ui;
 use crate::tui::theme;
 use crate::tui::too_small::TooSmall;
-use crate::{clock, rt};
+use crate::{clock, logging, rt};
 use async_signal::{Signal, Signals};
 use cursive::Cursive;
 use cursive::backends::crossterm::crossterm::event::{
@@ -154,7 +154,7 @@ fn report_panics() -> Hook {
             leave();
             other(told);
         } else {
-            log::error!("a defect: {told}");
+            logging::tell_panic(told);
         }
     }));
     before

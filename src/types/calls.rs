@@ -1,9 +1,10 @@
 //! The public JSON of calls, asynchronous ones and schedules. No behaviour.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One call, as `GET /calls` shows those of late and those that are to come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallRecord {
     pub id: String,
     pub function: String,
@@ -22,10 +23,13 @@ pub struct CallRecord {
     pub attempts: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The module of a pipeline that it was made for, as `PIPELINE/MODULE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
 }
 
 /// One asynchronous call, as `GET /calls/ID` shows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Call {
     pub id: String,
     pub function: String,
@@ -73,7 +77,7 @@ pub struct Call {
 }
 
 /// Who is told of a call's end, and how far that is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Callback {
     pub url: String,
     /// `waiting` (for the call's end), `pending`, `sending`, `delivered` or `failed`.
@@ -87,7 +91,7 @@ pub struct Callback {
 }
 
 /// When a function is called by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     pub expression: String,
     pub zone: String,

@@ -1,11 +1,11 @@
 //! Membership: join, heartbeat, links, and again from the start when the connection breaks.
 
 use super::membership::Standing;
+use super::passport::{self, Refused};
 use super::pool::Notice;
 use super::{Worker, link};
 use crate::auth::JOIN_TOKEN;
 use crate::lanes::{self, Task};
-use crate::net::Socket;
 use crate::rpc::Channel;
 use crate::rt::{self, Receiver, Sender};
 use crate::wire::proto::cluster_service_client::ClusterServiceClient;
@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Request, Streaming};
 
-/// To connect and to be answered.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// To be answered.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// Waits between tries: random up to a bound that doubles, so that workers do not all come back at once.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
@@ -35,8 +34,11 @@ const HEARTBEAT_UNSAID: Duration = Duration::from_secs(1);
 const UNKNOWN_PERCENT: f64 = 50.0;
 /// All that an orchestrator may say; ours or an older one.
 const KNOWN_COMMANDS: [&str; 5] = ["drain", "drained", "resume", "stop_instance", "forget"];
-/// Characters of an unknown command that are logged.
+/// Characters of an unknown command that are logged; and of what it says of itself.
 const COMMAND_SHOWN: usize = 80;
+const MESSAGE_SHOWN: usize = 400;
+/// Commands between two beats that are logged: far more than one of ours says.
+const COMMANDS_LOGGED: u32 = 16;
 
 /// Why a session ended or never was.
 enum End {
@@ -59,7 +61,7 @@ pub async fn run(
     worker.pool.engines.known().await; // so that the first join is complete
     loop {
         let end = session(&worker, &noticed, &leaving, &first, &mut bound).await;
-        worker.pool.fetch_from(None);
+        worker.pool.upstream.set(None);
         let why = match end {
             End::Left => return worker.membership.set(Standing::Ended { why: None }),
             End::Refused(why) if !worker.membership.ever_joined() => {
@@ -98,40 +100,48 @@ async fn session(
     bound: &mut Duration,
 ) -> End {
     let address = &worker.orchestrator;
-    let socket = match Socket::connect(address, CONNECT_LIMIT).await {
+    let dialled = async {
+        worker.passport.prepare(worker).await?;
+        worker.passport.dial(address).await
+    };
+    let socket = match dialled.await {
         Ok(socket) => socket,
-        Err(error) => {
-            return End::Broken(format!("cannot reach the orchestrator at {address}: {error}. Is it running?"));
-        }
+        Err(Refused::Now(why)) => return End::Broken(why),
+        Err(Refused::Always(why)) => return End::Refused(why),
     };
     let strange = |why: &str| {
         End::Broken(format!("{address} does not answer as an orchestrator's gRPC port ({why}); its default is 50051"))
     };
     let here = socket.local_ip();
     let channel = match Channel::over(socket, address).await {
-        Ok(channel) => channel.with(worker.join_token.as_ref()),
+        Ok(channel) => channel.with(worker.passport.token().as_ref()),
         Err(status) => return strange(status.message()),
     };
     let mut client = ClusterServiceClient::new(channel);
-    let mut info = worker.identity.join(worker.pool.engines.state(), worker.pool.report());
+    let mut info = worker.identity.join(worker.pool.engines.state(), worker.pool.report(), worker.pool.tasks.report());
     info.address = reachable(info.address, here);
     let ack = match clock::timeout(JOIN_LIMIT, client.join_cluster(info)).await {
         Some(Ok(ack)) => ack.into_inner(),
         Some(Err(status)) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
             let why = status.message();
-            return End::Refused(format!(
-                "the orchestrator at {address} refused this worker: {why}. Give it a {JOIN_TOKEN} with the scope worker: \
-                 --join-token-file FILE, or CARES_JOIN_TOKEN"
-            ));
+            let fix = match why.contains(JOIN_TOKEN) {
+                true => String::new(), // it says so itself
+                false => format!(
+                    ". Give it a {JOIN_TOKEN} with the scope worker: --join-token-file FILE, or CARES_JOIN_TOKEN"
+                ),
+            };
+            return End::Refused(format!("the orchestrator at {address} refused this worker: {why}{fix}"));
         }
         Some(Err(status)) => return strange(status.message()),
         None => return strange("no answer"),
     };
     if !ack.success {
-        return End::Refused(format!("the orchestrator at {address} refused this worker: {}", ack.message));
+        let why = shown(&ack.message, MESSAGE_SHOWN);
+        return End::Refused(format!("the orchestrator at {address} refused this worker: {why}"));
     }
+    let cluster = shown(&ack.cluster_id, COMMAND_SHOWN);
     let first_generation = ack.link_ticket.is_empty();
-    worker.pool.fetch_from(Some(client.clone()).filter(|_| !first_generation));
+    worker.pool.upstream.set(Some(client.clone()).filter(|_| !first_generation));
     let links = if first_generation { 0 } else { ack.links.clamp(1, LINKS_MAX) };
     let _links: Vec<Task<()>> =
         (0..links).map(|n| lanes::on(n as usize, link::keep(worker.clone(), ack.link_ticket.clone()))).collect();
@@ -139,7 +149,7 @@ async fn session(
         0 => HEARTBEAT_UNSAID,
         ms => Duration::from_millis(u64::from(ms.clamp(100, 60_000))),
     };
-    let mut heart = Heart { worker, session: ack.session, first_generation, leaving: false, drained: false };
+    let mut heart = Heart { worker, session: ack.session, first_generation, leaving: false, drained: false, logged: 0 };
     let (beats, outgoing) = rt::bounded(16);
     if beats.try_send(heart.beat(Vec::new()).await).is_err() {
         return End::Broken("the first heartbeat was not taken".into());
@@ -153,7 +163,7 @@ async fn session(
         Some(Err(status)) => return strange(status.message()),
         None => return strange("no answer to the first heartbeat"),
     };
-    log::info!("Joined cluster {} at {address} as '{}' ({})", ack.cluster_id, worker.name, worker.id);
+    log::info!("Joined cluster {cluster} at {address} as '{}' ({})", worker.name, worker.id);
     if first_generation {
         let calls = match worker.legacy {
             true => "it calls this worker at the address of --legacy-grpc-addr",
@@ -161,13 +171,19 @@ async fn session(
         };
         log::info!("That is an orchestrator of the first CARES: it has no links; {calls}");
     }
+    let _renewal = rt::spawn_scoped(passport::renew(worker.clone(), client.clone()));
     *bound = AGAIN_FIRST;
     let first_time = !worker.membership.ever_joined();
-    worker.membership.join(&ack.cluster_id);
+    worker.membership.join(&cluster);
     if first_time {
         let _ = first.try_send(Ok(())); // its one message
     }
     heart.live(every, beats, commands, noticed, leaving).await
+}
+
+/// The beginning of what somebody else said, on one line.
+fn shown(text: &str, most: usize) -> String {
+    crate::output::one_line(&text.chars().take(most).collect::<String>())
 }
 
 /// An address that listens everywhere is told as the one this machine has on the way to the orchestrator.
@@ -187,6 +203,8 @@ struct Heart<'a> {
     leaving: bool,
     /// The orchestrator has heard that it leaves and has all answers: a call that was on its way has come by then.
     drained: bool,
+    /// Commands since the last beat.
+    logged: u32,
 }
 
 enum Woken {
@@ -231,22 +249,25 @@ impl Heart<'_> {
             };
             let ended = match woken {
                 Woken::Time => {
+                    self.logged = 0;
                     next = clock::now() + every;
                     Vec::new()
                 }
                 Woken::Noticed(notice) => vec![notice],
                 Woken::Command(Some(Ok(command))) => {
                     let kind = command.command_type;
-                    match KNOWN_COMMANDS.contains(&kind.as_str()) {
-                        true => log::info!("The orchestrator says: {kind}"),
-                        false => {
-                            let kind: String = kind.chars().take(COMMAND_SHOWN).collect();
-                            log::warn!(
-                                "The orchestrator says '{}', which this worker does not know: ignored",
-                                kind.escape_debug()
-                            );
-                            continue;
+                    self.logged += 1;
+                    let known = KNOWN_COMMANDS.contains(&kind.as_str());
+                    match self.logged <= COMMANDS_LOGGED {
+                        true if known => log::info!("The orchestrator says: {kind}"),
+                        true => {
+                            let kind = shown(&kind, COMMAND_SHOWN);
+                            log::warn!("The orchestrator says '{kind}', which this worker does not know: ignored");
                         }
+                        false => {} // it says the like all the time
+                    }
+                    if !known {
+                        continue;
                     }
                     self.drained |= self.leaving && kind == "drained";
                     if !self.drained {
@@ -285,10 +306,11 @@ impl Heart<'_> {
     async fn beat(&mut self, notices: Vec<Notice>) -> proto::NodeMetrics {
         let vitals = self.worker.vitals.read();
         let mut engines = None;
-        let mut instances = Vec::new();
+        let (mut instances, mut tasks) = (Vec::new(), Vec::new());
         for notice in notices {
             match notice {
                 Notice::Instance(state) => instances.push(state),
+                Notice::Tasks => tasks = self.worker.pool.tasks.take_changed(),
                 Notice::Engines => engines = Some(self.worker.pool.engines.state()),
             }
         }
@@ -302,6 +324,9 @@ impl Heart<'_> {
             session: self.session,
             instances,
             engines,
+            tasks,
+            pulls: self.worker.pool.engines.pulls(),
+            disk_used_bytes: self.worker.disk_used(),
         }
     }
 }

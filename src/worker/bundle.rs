@@ -2,12 +2,13 @@
 //! is room. Must never remove one in use, nor know where bundles come from.
 
 use crate::bundle::{self, BundleError};
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::{fs, io};
 
 /// Bytes of all unpacked bundles together: four of the largest. What is in use is kept even beyond.
@@ -97,7 +98,7 @@ impl BundleCache {
                 Found::Fetching(running) => running,
             };
             let _ = running.over.recv().await;
-            if let Some(result) = running.result.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            if let Some(result) = lock(&running.result).clone() {
                 return result;
             }
         };
@@ -108,7 +109,7 @@ impl BundleCache {
             }
             Err(why) => Err(BundleError::Fetch { digest: digest.to_owned(), why }),
         };
-        *lead.fetch.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.clone());
+        *lock(&lead.fetch.result) = Some(result.clone());
         result
     }
 
@@ -149,7 +150,7 @@ impl Drop for Lead {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shelf)
     }
 
     fn temporary(&self, digest: &str, what: &str) -> PathBuf {

@@ -4,11 +4,14 @@ use super::engine::docker::DockerEngine;
 use super::engine::process::ProcessEngine;
 use super::engine::{Adopted, Availability, Engine};
 use super::logs::LogBook;
+use super::upstream::Upstream;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
+use crate::types::ImagePull;
 use crate::wire::proto;
 use crate::{clock, config};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A container whose creation was under way when an earlier worker was killed may appear after the first look. Its engine
@@ -38,24 +41,34 @@ enum Now {
 pub enum Change {
     /// Whether it can be used.
     Availability,
-    /// An earlier worker's instance, which goes on.
+    /// An earlier worker's instance, which goes on, or task.
     Found(Box<Adopted>),
+    /// That was all there is now.
+    FoundAll,
 }
 
 impl Engines {
     /// Cleans up what a worker before this one left in `dir`. Blocks.
-    pub fn start(dir: &Path, node: &str, which: config::Engine, logs: &Arc<LogBook>) -> Result<Self, String> {
+    pub fn start(
+        dir: &Path,
+        node: &str,
+        which: config::Engine,
+        logs: &Arc<LogBook>,
+        supply: &Arc<Upstream>,
+    ) -> Result<Self, String> {
         // Also where it is not wanted now: it ends what it left when it was.
         let process = ProcessEngine::new(dir, logs.clone()).map_err(|e| e.to_string())?;
         let process = (which != config::Engine::Docker).then(|| Arc::new(process) as Arc<dyn Engine>);
         let (docker, now) = match which {
             config::Engine::Process => (None, Now::Unknown),
-            config::Engine::Auto | config::Engine::Docker => match DockerEngine::new(node, logs.clone()) {
-                Ok(engine) => {
-                    (Some(Arc::new(engine.remembering(dir.join("pulled.json"))) as Arc<dyn Engine>), Now::Unknown)
+            config::Engine::Auto | config::Engine::Docker => {
+                match DockerEngine::new(node, logs.clone(), supply.clone()) {
+                    Ok(engine) => {
+                        (Some(Arc::new(engine.remembering(dir.join("pulled.json"))) as Arc<dyn Engine>), Now::Unknown)
+                    }
+                    Err(error) => (None, Now::Down(error.to_string())),
                 }
-                Err(error) => (None, Now::Down(error.to_string())),
-            },
+            }
         };
         let known = rt::bounded(1);
         if docker.is_none() {
@@ -95,6 +108,18 @@ impl Engines {
             Now::Down(why) => Err(why.clone()),
             Now::Unknown => Err("this node's container engine has not answered yet".into()),
         }
+    }
+
+    /// The pulls of images that go on now.
+    pub fn pulls(&self) -> Vec<proto::ImagePull> {
+        self.docker.as_ref().map(|engine| engine.pulls()).unwrap_or_default()
+    }
+
+    /// That of an image.
+    pub fn pull_of(&self, image: &str) -> Option<ImagePull> {
+        let pull = self.pulls().into_iter().find(|pull| pull.image == image)?;
+        let proto::ImagePull { layers, layers_done, bytes, bytes_done, .. } = pull;
+        Some(ImagePull { layers, layers_done, bytes, bytes_done })
     }
 
     /// Watches the container engine for as long as this future is polled; ends at once when there is none to watch.
@@ -145,13 +170,16 @@ impl Engines {
 
     async fn adopt(&self, engine: &Arc<dyn Engine>, tell: &impl Fn(Change)) {
         match engine.adopt().await {
-            Ok(found) => found.into_iter().for_each(|adopted| tell(Change::Found(Box::new(adopted)))),
+            Ok(found) => {
+                found.into_iter().for_each(|adopted| tell(Change::Found(Box::new(adopted))));
+                tell(Change::FoundAll);
+            }
             Err(error) => log::warn!("cannot look for what an earlier worker left: {error}"),
         }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
-        self.docker_now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.docker_now)
     }
 }
 

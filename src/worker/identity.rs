@@ -1,16 +1,16 @@
 //! Who this node is and what it has: told to the orchestrator at each join.
 
+use super::devices;
 use super::vitals::Gauge;
 use crate::config::WorkerConfig;
+use crate::sandbox::programs::programs;
 use crate::wire::proto;
-use crate::{clock, ids, names, version};
-use std::io::Write;
+use crate::{clock, data_dir, ids, names, version};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::{fs, io};
 
-/// Programs functions ask for; those found in PATH are told as tools.
+/// Programs functions ask for; those they find here are told as tools.
 const TOOLS: [&str; 24] = [
     "bash",
     "cargo",
@@ -78,8 +78,17 @@ impl Identity {
             version: version::VERSION.into(),
             instances: Vec::new(),
             node_secret,
+            secrets: true,
+            tasks: Vec::new(),
+            disk_bytes: devices::disk(dir).1,
+            devices: devices::all(Path::new("/dev")),
         };
         Ok(Identity { id, name, info })
+    }
+
+    /// What it joins with, but for what changes.
+    pub fn info(&self) -> &proto::NodeInfo {
+        &self.info
     }
 
     /// Jobs at once.
@@ -87,11 +96,22 @@ impl Identity {
         self.info.job_slots
     }
 
+    /// What a certificate is asked for with.
+    pub fn enroll(&self, public_key: &[u8]) -> proto::EnrollRequest {
+        let (node_id, node_secret) = (self.id.clone(), self.info.node_secret.clone());
+        proto::EnrollRequest { node_id, public_key: public_key.to_vec(), node_secret }
+    }
+
     /// The join message, with what this node can run things with and what runs here now.
-    pub fn join(&self, engines: proto::Engines, instances: Vec<proto::InstanceState>) -> proto::NodeInfo {
+    pub fn join(
+        &self,
+        engines: proto::Engines,
+        instances: Vec<proto::InstanceState>,
+        tasks: Vec<proto::TaskState>,
+    ) -> proto::NodeInfo {
         let timestamp = clock::unix_ms() as i64;
         let proto::Engines { names: engines, trouble: engine_trouble } = engines;
-        proto::NodeInfo { timestamp, engines, engine_trouble, instances, ..self.info.clone() }
+        proto::NodeInfo { timestamp, engines, engine_trouble, instances, tasks, ..self.info.clone() }
     }
 }
 
@@ -105,28 +125,20 @@ fn read_or(dir: &Path, name: &str, make: impl FnOnce() -> String) -> io::Result<
         Err(error) => return Err(error),
     }
     let text = make();
-    let part = dir.join(format!("{name}.part"));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, path)?; // whole or not at all
-    fs::File::open(dir)?.sync_all()?;
+    data_dir::keep(&path, text.as_bytes())?;
     Ok(text)
 }
 
 /// HOST-xxxx: the machine's name and the end of the id, so that several workers on one machine differ.
 fn default_name(hostname: &str, id: &str) -> String {
     let host = names::suggest_name(hostname.split('.').next().unwrap_or("node")).unwrap_or_else(|| "node".into());
-    let tail = &id[id.len().saturating_sub(4)..];
+    let tail = id.char_indices().rev().nth(3).map_or(id, |(at, _)| &id[at..]); // whatever its file says
     let room = names::MAX_NAME_LEN - tail.len() - 1;
     format!("{}-{tail}", host[..host.len().min(room)].trim_end_matches('-'))
 }
 
 fn tools() -> Vec<String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs: Vec<_> = std::env::split_paths(&path).collect();
-    let found = |tool: &&&str| dirs.iter().any(|dir| dir.join(tool).is_file());
-    TOOLS.iter().filter(found).map(ToString::to_string).collect()
+    TOOLS.iter().filter(|tool| programs().find_one(tool).is_some()).map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
@@ -142,5 +154,6 @@ mod tests {
             assert!(names::check_name(&name).is_ok(), "{name}");
             assert!(name.ends_with("-89ab"), "{name}");
         }
+        assert_eq!((default_name("box", "n-éààè").as_str(), default_name("box", "é").as_str()), ("box-éààè", "box-é"));
     }
 }

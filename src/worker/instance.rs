@@ -5,6 +5,7 @@ use super::freezer::{Awake, Freezer};
 use super::pool::Slot;
 use crate::body::{Body, BoxError};
 use crate::lanes;
+use crate::lock::lock;
 use crate::net::Socket;
 use crate::tunnel;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response, StatusCode};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -169,10 +170,6 @@ async fn switched(
     });
     let body = taken.await.map_err(|e| failed(&e))?;
     Ok(answer.map(|_| body))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn describe(error: &hyper::Error) -> String {

@@ -1,7 +1,9 @@
-//! The jobs that run here now, for whoever asks. Counts nothing else and starts nothing.
+//! The jobs that run here now, and how many were begun, for whoever asks. Starts nothing.
 
+use crate::lock::lock;
+use crate::types::Work;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// By number, in the order of their start.
 #[derive(Default)]
@@ -10,7 +12,7 @@ pub struct Jobs(Mutex<Running>);
 #[derive(Default)]
 struct Running {
     last: u64,
-    running: BTreeMap<u64, (String, String)>,
+    running: BTreeMap<u64, Work>,
 }
 
 /// A job that runs for as long as this lives.
@@ -20,22 +22,45 @@ pub struct Job {
 }
 
 impl Jobs {
-    /// Takes note of one: its call's id, and its function.
-    pub fn note(self: &Arc<Self>, call: &str, function: &str) -> Job {
-        let mut inner = self.lock();
+    /// Takes note of one: its call's id, its function, and the module of a pipeline that it is, if any.
+    pub fn note(self: &Arc<Self>, call: &str, function: &str, module: Option<String>) -> Job {
+        self.add(self.lock(), call, function, module)
+    }
+
+    /// The same, of a module whose pipeline is not known, where fewer than so many run.
+    pub fn note_below(self: &Arc<Self>, most: u32, call: &str, function: &str) -> Option<Job> {
+        let inner = self.lock();
+        let module = Some(function.to_string());
+        (inner.running.len() < most as usize).then(|| self.add(inner, call, function, module))
+    }
+
+    fn add(
+        self: &Arc<Self>,
+        mut inner: MutexGuard<'_, Running>,
+        call: &str,
+        function: &str,
+        module: Option<String>,
+    ) -> Job {
         inner.last += 1;
         let number = inner.last;
-        inner.running.insert(number, (call.to_string(), function.to_string()));
+        let (id, function) = (call.to_string(), function.to_string());
+        let work = Work { id, function, module, kind: "job".into(), status: "running".into(), in_flight: 1 };
+        inner.running.insert(number, work);
         Job { jobs: self.clone(), number }
     }
 
-    /// Call and function of each, the oldest first.
-    pub fn running(&self) -> Vec<(String, String)> {
+    /// How many were begun.
+    pub fn begun(&self) -> u64 {
+        self.lock().last
+    }
+
+    /// Each of them, the oldest first.
+    pub fn running(&self) -> Vec<Work> {
         self.lock().running.values().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Running> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -5,6 +5,7 @@ use super::StartError;
 use super::engine::{Kind, Running};
 use super::job;
 use super::pool::Pool;
+use crate::body::Body;
 use crate::net::{self, Socket};
 use crate::rt::{self, Receiver};
 use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceServer};
@@ -12,15 +13,16 @@ use crate::wire::proto::{self, Revision};
 use crate::{ids, names, rpc};
 use async_io::Async;
 use futures_lite::future;
+use hyper::HeaderMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::{Request, Response, Status, Streaming};
 
 /// What a gRPC client takes unless told otherwise is 4 MiB, frame and all.
 pub(super) const OUTPUT_BYTES: usize = (4 << 20) - (16 << 10);
 /// An image's and a function's name need far less.
 const REQUEST_BYTES: usize = 16 << 10;
-const READ_BYTES: usize = 32 << 10;
 
 /// Opens the address; answers where that is.
 pub fn bind(address: SocketAddr) -> Result<(Async<TcpListener>, SocketAddr), StartError> {
@@ -43,10 +45,16 @@ pub async fn listen(pool: Arc<Pool>, listener: Async<TcpListener>, stop: Receive
 async fn connection(pool: Arc<Pool>, stream: TcpStream, stop: Receiver<()>) {
     let Ok(socket) = Socket::over(stream) else { return };
     let service = ClusterServiceServer::new(Legacy { pool }).max_decoding_message_size(REQUEST_BYTES);
+    let asked = Arc::new(AtomicBool::new(false));
+    let told = asked.clone();
+    let admit = move |_: &HeaderMap| {
+        told.store(true, Ordering::Relaxed);
+        Ok(())
+    };
     let stopped = async move {
         let _ = stop.recv().await; // closed
     };
-    if let Err(error) = rpc::serve(socket, service, stopped).await {
+    if let Err(error) = rpc::serve(socket, service, admit, move || asked.load(Ordering::Relaxed), stopped).await {
         log::debug!("--legacy-grpc-addr: a connection ended: {error}");
     }
 }
@@ -97,6 +105,24 @@ impl ClusterService for Legacy {
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         Err(a_worker("bundles are the orchestrator's"))
     }
+
+    type FetchImageStream = Nothing<proto::BundleChunk>;
+
+    async fn fetch_image(&self, _: Request<proto::ImageRequest>) -> Result<Response<Self::FetchImageStream>, Status> {
+        Err(a_worker("images are the orchestrator's to find"))
+    }
+
+    async fn registry_login(&self, _: Request<proto::RegistryQuery>) -> Result<Response<proto::RegistryAuth>, Status> {
+        Err(a_worker("logins are the orchestrator's"))
+    }
+
+    async fn find_function(&self, _: Request<proto::FunctionQuery>) -> Result<Response<proto::Revision>, Status> {
+        Err(a_worker("functions are the orchestrator's"))
+    }
+
+    async fn enroll(&self, _: Request<proto::EnrollRequest>) -> Result<Response<proto::EnrollReply>, Status> {
+        Err(a_worker("certificates are the orchestrator's"))
+    }
 }
 
 /// Runs an image as a job without input, to its end; it ends early when its caller goes away.
@@ -110,9 +136,10 @@ async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, Stri
     let not_here = |why| format!("image '{}' cannot be run on this node: {why}", revision.image);
     let runnable = pool.runnable(&revision).await.map_err(not_here)?;
     let id = format!("legacy-{}", ids::random_hex(8));
-    let _job = pool.jobs.note(&id, &revision.function);
+    let _job = pool.jobs.note(&id, &revision.function, None);
     log::info!("Function '{}': {id} runs image '{}'", revision.function, revision.image.escape_debug());
-    let started = pool.launch(&id, &revision, &runnable, Kind::Job, &[("CARES_CALL_ID", id.clone())]).await;
+    let env = [("CARES_CALL_ID", id.clone())];
+    let started = pool.launch(&id, &revision, &runnable, Kind::Job, &env, None).await;
     let killed = async {
         pool.killed().await;
         Err("its worker was told to end at once".to_string())
@@ -120,25 +147,8 @@ async fn run(pool: &Arc<Pool>, image: String, name: &str) -> Result<String, Stri
     future::or(killed, output_of(started.map_err(|e| e.to_string())?)).await
 }
 
-/// What a job without input has written, once it has ended well.
-pub(super) async fn output_of(running: Running) -> Result<String, String> {
-    let Running { stdin, stdout, control, .. } = running;
-    drop(stdin);
-    let mut output = Vec::new();
-    if let Some(mut stdout) = stdout {
-        let mut buffer = vec![0; READ_BYTES];
-        while let Some(n) = job::next(&mut stdout, &*control, &mut buffer).await {
-            output.extend_from_slice(&buffer[..n]);
-            if output.len() > OUTPUT_BYTES {
-                return Err(format!(
-                    "the job wrote more than {OUTPUT_BYTES} bytes, and the first protocol carries no more"
-                ));
-            }
-        }
-    }
-    let exit = control.ended().await;
-    match exit.success() {
-        true => Ok(String::from_utf8_lossy(&output).into_owned()),
-        false => Err(job::failure(exit, &*control)),
-    }
+/// What a job without input has written, as the first protocol carries it.
+pub(super) async fn output_of(mut running: Running) -> Result<String, String> {
+    let output = job::output_of(&mut running, Body::Empty, OUTPUT_BYTES).await.map_err(|e| e.to_string())?;
+    Ok(String::from_utf8_lossy(&output).into_owned())
 }

@@ -1,24 +1,24 @@
 //! What functions printed lately, in memory, and who reads along. Must never make a function wait for a reader.
 
+use crate::limits::{Limit, Limits};
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Bytes kept of one function: some thousand lines, enough to see what led to a failure.
-pub const MAX_FUNCTION_BYTES: usize = 256 << 10;
-/// Bytes kept of all functions together: a worker on a small board must be able to spare them.
-pub const MAX_TOTAL_BYTES: usize = 16 << 20;
 /// Bytes of a line; what is longer is cut, and says so.
 pub const MAX_LINE_BYTES: usize = 8 << 10;
 /// Lines that wait for a slow reader: at most 2 MiB of the longest ones.
 pub const FOLLOW_LINES: usize = 256;
 
+/// The source of a word of the log itself.
+pub const OWN: &str = "cares";
 /// At the end of a line that was cut.
 const CUT: &str = " … [cut at 8 KiB]";
 /// Counted for each line beside its text: the struct, and what the allocator adds.
 const LINE_OVERHEAD: usize = 96;
-/// When all is full, this much is freed at once, so that not every line has to look at all functions.
-const SLACK_BYTES: usize = MAX_TOTAL_BYTES / 64;
+/// When all is full, this part of it is freed at once, so that not every line has to look at all functions.
+const SLACK: usize = 64;
 
 /// Where a line was printed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,11 @@ impl Stream {
 /// One line a function printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
+    /// Always increasing in one book, and beyond those of a book that was there before.
+    pub number: u64,
     /// Milliseconds since 1970.
     pub at_ms: u64,
-    /// The instance or call that printed it; `cares` for a word of the log itself.
+    /// The instance or call that printed it; or `OWN`.
     pub source: Arc<str>,
     pub stream: Stream,
     /// Without its newline; at most 8 KiB and the mark of a cut.
@@ -59,6 +61,9 @@ impl Line {
 pub struct LogBook {
     /// Milliseconds since 1970.
     now: fn() -> u64,
+    /// Bytes kept of one function, and of all together.
+    of_one: usize,
+    of_all: usize,
     shelves: Mutex<Shelves>,
 }
 
@@ -66,6 +71,7 @@ pub struct LogBook {
 struct Shelves {
     functions: HashMap<String, Shelf>,
     bytes: usize,
+    last_number: u64,
     next_follower: u64,
 }
 
@@ -85,15 +91,25 @@ struct Follower {
 
 impl LogBook {
     /// An empty book; `now` tells milliseconds since 1970.
-    pub fn new(now: fn() -> u64) -> LogBook {
-        LogBook { now, shelves: Mutex::default() }
+    pub fn new(now: fn() -> u64, limits: &Limits) -> LogBook {
+        let (of_one, of_all) = (limits.count(Limit::LogBytesPerFunction), limits.count(Limit::LogBytes));
+        // A millisecond for each thousand lines: no book gets ahead of the clock.
+        let shelves = Shelves { last_number: now() << 10, ..Shelves::default() };
+        LogBook { now, of_one, of_all, shelves: Mutex::new(shelves) }
     }
 
     /// Keeps a line (without its newline), and hands it to those who follow.
     pub fn append(&self, function: &str, source: &Arc<str>, stream: Stream, text: &str) {
-        let line = Line { at_ms: (self.now)(), source: source.clone(), stream, text: cut(text) };
+        self.append_at((self.now)(), function, source, stream, text);
+    }
+
+    /// The same for a line that was printed then.
+    pub fn append_at(&self, at_ms: u64, function: &str, source: &Arc<str>, stream: Stream, text: &str) {
+        let text = cut(text);
         let mut shelves = self.lock();
         let shelves = &mut *shelves;
+        shelves.last_number += 1;
+        let line = Line { number: shelves.last_number, at_ms, source: source.clone(), stream, text };
         if !shelves.functions.contains_key(function) {
             shelves.functions.insert(function.to_owned(), Shelf::default());
         }
@@ -102,11 +118,11 @@ impl LogBook {
         shelf.bytes += line.bytes();
         shelves.bytes += line.bytes();
         shelf.lines.push_back(line);
-        while shelf.bytes > MAX_FUNCTION_BYTES && shelf.lines.len() > 1 {
+        while shelf.bytes > self.of_one && shelf.lines.len() > 1 {
             shelves.bytes -= shelf.drop_oldest();
         }
-        if shelves.bytes > MAX_TOTAL_BYTES {
-            shelves.make_room();
+        if shelves.bytes > self.of_all {
+            shelves.make_room(self.of_all);
         }
     }
 
@@ -128,16 +144,26 @@ impl LogBook {
         (shelf.tail(n), Following { book: self.clone(), function: function.to_owned(), id, lines })
     }
 
+    /// Drops all lines kept under that name; who follows goes on.
+    pub fn forget(&self, function: &str) {
+        let mut shelves = self.lock();
+        let Some(shelf) = shelves.functions.get_mut(function) else { return };
+        let bytes = std::mem::take(&mut shelf.bytes);
+        shelf.lines.clear();
+        shelves.bytes -= bytes;
+        shelves.remove_if_empty(function);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shelves> {
         // Nothing panics under it; if it did, a log is still better than none.
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shelves)
     }
 }
 
 impl Shelves {
     /// Drops the oldest lines of the largest functions, all down to one level.
-    fn make_room(&mut self) {
-        let target = MAX_TOTAL_BYTES - SLACK_BYTES;
+    fn make_room(&mut self, most: usize) {
+        let target = most - most / SLACK;
         let mut sizes: Vec<usize> = self.functions.values().map(|shelf| shelf.bytes).collect();
         sizes.sort_unstable();
         let mut left = target;
@@ -188,7 +214,7 @@ impl Follower {
         }
         if self.lost > 0 {
             let text = format!("[{} lines were lost here: they came faster than they were read]", self.lost);
-            let word = Line { source: "cares".into(), stream: Stream::Stderr, text: text.into(), ..line.clone() };
+            let word = Line { source: OWN.into(), stream: Stream::Stderr, text: text.into(), ..line.clone() };
             self.lost = 0;
             let _ = self.to.try_send(word);
         }
@@ -215,7 +241,6 @@ impl Following {
     }
 
     /// The next line if one is waiting.
-    #[cfg(test)]
     pub fn try_next(&self) -> Option<Line> {
         self.lines.try_recv().ok()
     }
@@ -244,7 +269,7 @@ mod tests {
     use super::*;
 
     fn book() -> Arc<LogBook> {
-        Arc::new(LogBook::new(|| 7))
+        Arc::new(LogBook::new(|| 7, &Limits::default()))
     }
 
     fn texts(lines: &[Line]) -> Vec<&str> {
@@ -266,7 +291,7 @@ mod tests {
         }
         assert_eq!(texts(&book.tail("f", 2)), ["line 9998", "line 9999"]);
         assert_eq!(book.tail("f", 1)[0].at_ms, 7);
-        assert!(book.tail("f", usize::MAX).len() > 1_000 && kept(&book).0 <= MAX_FUNCTION_BYTES);
+        assert!(book.tail("f", usize::MAX).len() > 1_000 && kept(&book).0 <= book.of_one);
         assert!(book.tail("g", 5).is_empty());
     }
 
@@ -287,14 +312,14 @@ mod tests {
                 book.append(&format!("f{n}"), &source, Stream::Stdout, &"x".repeat(MAX_LINE_BYTES));
             }
         }
-        assert!(kept(&book).0 <= MAX_TOTAL_BYTES);
+        assert!(kept(&book).0 <= book.of_all);
         assert_eq!(texts(&book.tail("small", 9)), ["still here"]);
         // Names alone cannot fill the memory either: the functions of dropped lines are dropped.
         for n in 0..300_000 {
             book.append(&format!("g{n}"), &source, Stream::Stdout, "x");
         }
         let (bytes, functions) = kept(&book);
-        assert!(bytes <= MAX_TOTAL_BYTES && functions <= MAX_TOTAL_BYTES / LINE_OVERHEAD);
+        assert!(bytes <= book.of_all && functions <= book.of_all / LINE_OVERHEAD);
     }
 
     #[test]

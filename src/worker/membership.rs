@@ -1,8 +1,9 @@
 //! How this worker stands with its orchestrator, for whoever asks or waits for a change. Never acts on it.
 
 use crate::clock;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Where it stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl Membership {
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

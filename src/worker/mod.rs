@@ -2,39 +2,61 @@
 //! `proto/`.
 
 mod agent;
+mod build;
 mod bundle;
+mod devices;
 mod engine;
 mod engines;
 mod freezer;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod identity;
+mod images;
 mod instance;
 mod job;
 mod jobs;
+mod knock;
 mod legacy;
 mod link;
 mod logs;
 mod membership;
+mod modules;
+mod passport;
+mod plain;
 mod pool;
+mod runnable;
 mod status;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod vitals;
 
 use crate::auth::{Gate, Secret};
-use crate::config::WorkerConfig;
+use crate::config::{TlsFiles, WorkerConfig};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::http::front;
+use crate::http::origin::Origins;
+use crate::http::places::Places;
 use crate::http::rest::Rest;
+use crate::http::tally::Tally;
+use crate::limits::{Limit, Limits};
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Scoped, Sender};
+use crate::tls::{BadJoinToken, BadPair};
 use crate::types::RunningInstance;
 use async_io::Async;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use identity::Identity;
 use membership::Membership;
+use modules::Modules;
+pub use modules::NotTaken;
+use passport::Passport;
 use pool::Pool;
 
 /// How long a leaving worker waits for its calls to end.
@@ -51,18 +73,32 @@ pub struct Worker {
     pub orchestrator: String,
     pub open: bool,
     /// Who may ask its own REST.
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
+    pub limits: Limits,
+    /// What its front door counts.
+    pub tally: Tally,
+    /// None beside those of localhost.
+    pub origins: Origins,
     /// What it joins with.
-    join_token: Option<Secret>,
+    pub passport: Passport,
     /// Runs images for an orchestrator of the first CARES.
     legacy: bool,
     identity: Identity,
     pool: Arc<Pool>,
     pub membership: Membership,
+    modules: Modules,
+    /// Who watches lists here.
+    pub watches: Places,
     vitals: vitals::Shared,
+    dir: PathBuf,
 }
 
 impl Worker {
+    /// What runs things here.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// What runs here, and what it uses.
     pub async fn instances(&self) -> Vec<RunningInstance> {
         let mut all = Vec::new();
@@ -87,6 +123,8 @@ pub struct Running {
     worker: Arc<Worker>,
     /// Where its own HTTP is served.
     pub http: SocketAddr,
+    /// Whether that is HTTPS.
+    pub https: bool,
     /// Told once: it has joined, or why it never will.
     first_join: Receiver<Result<(), String>>,
     leave: Sender<()>,
@@ -104,6 +142,8 @@ pub struct Running {
 #[derive(Debug)]
 pub enum StartError {
     DataDir(DataDirError),
+    Pair(BadPair),
+    JoinToken(BadJoinToken),
     Listen { flag: &'static str, address: SocketAddr, why: String },
     Engine(String),
     Io { doing: &'static str, why: String },
@@ -113,6 +153,8 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::DataDir(error) => error.fmt(f),
+            StartError::Pair(error) => error.fmt(f),
+            StartError::JoinToken(why) => write!(f, "the join token: {why}"),
             StartError::Listen { flag, address, why } => {
                 write!(f, "cannot listen on {address}: {why}. Stop what uses it, or give another address with {flag}")
             }
@@ -126,15 +168,25 @@ impl std::error::Error for StartError {}
 
 /// Starts a worker; it joins by itself, and again when it must.
 pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
+    start_behind(config, None)
+}
+
+/// The same; who may ask its own REST is for this gate to say, where there is one.
+pub fn start_behind(config: &WorkerConfig, gate: Option<Arc<Gate>>) -> Result<Running, StartError> {
     let io = |doing| move |e: std::io::Error| StartError::Io { doing, why: e.to_string() };
+    let pair = TlsFiles::open(config.tls.as_ref()).map_err(StartError::Pair)?;
     let dir = config.open_data_dir().map_err(StartError::DataDir)?;
     let listener = listen(config.worker_addr)?;
     let http = listener.local_addr().map_err(io("tell the worker's address"))?;
     let legacy = config.legacy_grpc_addr.map(legacy::bind).transpose()?;
     let called_at = legacy.as_ref().map_or(http, |(_, at)| *at);
     let identity = Identity::read(dir.path(), config, called_at).map_err(io("keep the node's identity"))?;
+    let passport = Passport::read(dir.path(), config.join_token.as_ref(), config.plain);
+    let passport = passport.map_err(io("read the certificate"))?.map_err(StartError::JoinToken)?;
+    let gate = gate.unwrap_or_else(|| Arc::new(own_gate(config, passport.joins_by_secret())));
     let (notices, noticed) = rt::unbounded(); // an entry an instance or a change of an engine: few
-    let pool = Pool::new(dir.path(), &identity.id, config.slots, config.engine, notices);
+    let listen = tasks::listen_at(http.ip());
+    let pool = Pool::new(dir.path(), &identity.id, config, listen, notices);
     let pool = Arc::new(pool.map_err(StartError::Engine)?);
     pool.watch_engines();
     let worker = Arc::new(Worker {
@@ -142,26 +194,28 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         name: identity.name.clone(),
         orchestrator: config.orchestrator.clone(),
         open: config.open,
-        gate: Gate::new(config.token.as_ref()),
-        join_token: config.join_token.clone(),
+        gate,
+        limits: config.limits.clone(),
+        tally: Tally::default(),
+        origins: Origins::default(),
+        passport,
         legacy: legacy.is_some(),
         identity,
         pool,
         membership: Membership::default(),
+        modules: Modules::default(),
+        watches: Places::default(),
         vitals: vitals::Shared::new(),
+        dir: dir.path().to_path_buf(),
     });
+    let https = pair.is_some();
     let rest = Rest::start(worker.clone(), dir.path()).map_err(io("start the REST handlers"))?;
     let (stop_http, stopped) = rt::bounded(1);
     let listener = Async::new(listener).map_err(io("listen"))?;
     if let Some((listener, _)) = legacy {
         rt::spawn(legacy::listen(worker.pool.clone(), listener, stopped.clone()));
     }
-    let serving = front::listen(worker.clone(), rest.clone(), listener, stopped);
-    let (held, connected) = rt::bounded(1);
-    rt::spawn(async move {
-        serving.await;
-        drop(held);
-    });
+    let connected = front::start(worker.clone(), rest.clone(), listener, pair, stopped);
     let (leave, leaving) = rt::bounded(1);
     let (told_left, left) = rt::bounded::<()>(1);
     let (tell_joined, first_join) = rt::bounded(1);
@@ -171,7 +225,7 @@ pub fn start(config: &WorkerConfig) -> Result<Running, StartError> {
         drop(told_left);
     });
     let agent = Arc::new(Mutex::new(Some(agent)));
-    Ok(Running { worker, http, first_join, leave, left, agent, connected, stop_http, rest, _dir: dir })
+    Ok(Running { worker, http, https, first_join, leave, left, agent, connected, stop_http, rest, _dir: dir })
 }
 
 impl Running {
@@ -225,9 +279,19 @@ impl Running {
     }
 }
 
+/// Functions reach what listens on their machine. So where its cluster asks for tokens, a worker that asks for none must
+/// not run things for whoever comes: they would run beside all that isolates a function.
+fn own_gate(config: &WorkerConfig, joins_by_secret: bool) -> Gate {
+    let gate = Gate::new(config.token.as_ref()).guessed_at_most(config.limits.of(Limit::WrongTokensPerS));
+    match joins_by_secret && !config.open {
+        true => gate.that_shows_only(),
+        false => gate,
+    }
+}
+
 /// Ends the membership and its links, and with them the jobs that run for callers.
 fn cut(agent: &Mutex<Option<Scoped>>) {
-    drop(agent.lock().unwrap_or_else(PoisonError::into_inner).take());
+    drop(lock(agent).take());
 }
 
 fn listen(address: Option<SocketAddr>) -> Result<TcpListener, StartError> {

@@ -1,53 +1,64 @@
 //! What runs on this worker: instances by id, revisions it knows, and how many calls are under way. Does as it is told;
 //! where something runs is decided elsewhere.
 
+use super::build::Caches;
 use super::bundle::{BundleCache, Unpacked};
-use super::engine::{Adopted, Engine, EngineError, ImageFacts, Isolation, Kind, Launch, Program, Running, hint};
+use super::engine::{Adopted, EngineError, ImageFacts, Isolation, Kind, Launch, Needs, Running};
 use super::engines::{self, Change, Engines};
 use super::instance::Instance;
 use super::jobs::Jobs;
+use super::knock;
 use super::logs::LogBook;
-use crate::net::Socket;
-use crate::rpc::Channel;
+use super::runnable::Runnable;
+use super::tasks::Tasks;
+use super::upstream::Upstream;
+use crate::config::WorkerConfig;
+use crate::limits::Limit;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use crate::types::Work;
-use crate::wire::proto::{self, Revision, cluster_service_client::ClusterServiceClient};
-use crate::{bundle, clock, config};
-use futures_lite::{StreamExt, future};
+use crate::wire::proto::{self, Revision};
+use crate::{bundle, clock};
+use futures_lite::future;
 use std::collections::{HashMap, HashSet};
-use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// How long an instance may take to end by itself after SIGTERM; Cloud Run's figure.
 pub const GRACE: Duration = Duration::from_secs(10);
-/// Between two tries whether an instance listens: short at first, as most are quick.
-const KNOCK_FIRST: Duration = Duration::from_millis(1);
-const KNOCK_LAST: Duration = Duration::from_millis(25);
 /// Between two looks whether the last killed job is gone.
 const KILLED_EVERY: Duration = Duration::from_millis(10);
 /// Revisions remembered; a forgotten one is sent again.
 const REVISIONS: usize = 10_000;
-
-type Client = ClusterServiceClient<Channel>;
+/// Tasks told of with what runs; all of them are listed elsewhere.
+const WORK: usize = 1_000;
 
 /// The pool.
 pub struct Pool {
     pub engines: Arc<Engines>,
     bundles: BundleCache,
+    /// Where builds work, each in a folder of its own.
+    pub builds: PathBuf,
+    /// What they leave for the next one.
+    pub caches: Arc<Caches>,
     pub logs: Arc<LogBook>,
     pub jobs: Arc<Jobs>,
+    pub tasks: Tasks,
     slots: u32,
-    /// The way to fetch bundles, while there is one.
-    orchestrator: Mutex<Option<Client>>,
+    /// A job's output held back until its end tells whether it failed; beyond it the answer streams.
+    pub output_bytes: usize,
+    pub upstream: Arc<Upstream>,
     instances: Mutex<HashMap<String, Entry>>,
     revisions: Mutex<HashMap<(String, u64), Arc<Revision>>>,
     /// Revisions whose image was asked for at its registry because its name may mean another by now.
-    refreshed: Arc<Mutex<HashSet<(String, u64)>>>,
+    refreshed: Arc<Mutex<HashSet<(String, u64, u64)>>>,
     in_flight: AtomicU32,
+    /// Instances that were to be started, and those that did not come up or ended by themselves.
+    pub starts: AtomicU64,
+    pub crashes: AtomicU64,
     notices: Sender<Notice>,
     /// Each instance being ended holds a clone of the first; the second closes when the last is gone.
     ending: (Mutex<Option<Sender<()>>>, Receiver<()>),
@@ -63,14 +74,8 @@ pub enum Notice {
     Instance(proto::InstanceState),
     /// What this worker can run things with has changed.
     Engines,
-}
-
-/// What runs a revision, and what it runs.
-pub struct Runnable {
-    engine: Arc<dyn Engine>,
-    program: Program,
-    /// Keeps the bundle on disk.
-    _bundle: Option<Arc<Unpacked>>,
+    /// Tasks changed.
+    Tasks,
 }
 
 enum Entry {
@@ -93,25 +98,36 @@ impl Pool {
     pub fn new(
         dir: &Path,
         node: &str,
-        slots: u32,
-        which: config::Engine,
+        config: &WorkerConfig,
+        listen: IpAddr,
         notices: Sender<Notice>,
     ) -> Result<Self, String> {
-        let logs = Arc::new(LogBook::new(clock::unix_ms));
-        let engines = Arc::new(Engines::start(dir, node, which, &logs)?);
+        let logs = Arc::new(LogBook::new(clock::unix_ms, &config.limits));
+        let _ = std::fs::remove_dir_all(dir.join("builds")); // of builds that ended with an earlier worker
+        let upstream = Arc::new(Upstream::of(node));
+        let engines = Arc::new(Engines::start(dir, node, config.engine, &logs, &upstream)?);
         let bundles = rt::block_on(BundleCache::open(dir.join("bundles"))).map_err(|e| e.to_string())?;
+        let tasks = Tasks::open(dir, listen, logs.clone(), notices.clone()).map_err(|e| format!("the tasks: {e}"))?;
+        let caches = Caches::open(dir.join("caches"), config.limits.of(Limit::BuildCacheBytes));
+        let caches = Arc::new(caches.map_err(|e| format!("what builds have left: {e}"))?);
         let (hold, ended) = rt::bounded(1);
         Ok(Pool {
             engines,
             bundles,
+            builds: dir.join("builds"),
+            caches,
             logs,
             jobs: Arc::default(),
-            slots,
-            orchestrator: Mutex::default(),
+            tasks,
+            slots: config.slots,
+            output_bytes: config.limits.count(Limit::OutputBytes),
+            upstream,
             instances: Mutex::default(),
             revisions: Mutex::default(),
             refreshed: Arc::default(),
             in_flight: AtomicU32::new(0),
+            starts: AtomicU64::new(0),
+            crashes: AtomicU64::new(0),
             notices,
             ending: (Mutex::new(Some(hold)), ended),
             leaving: Mutex::default(),
@@ -121,27 +137,27 @@ impl Pool {
 
     /// Keeps an eye on the container engine, and takes over what an earlier worker left running there.
     pub fn watch_engines(self: &Arc<Self>) {
+        self.tasks.resume(self);
         let pool = self.clone();
         engines::keep_watching(self.engines.clone(), move |change| match change {
             Change::Availability => drop(pool.notices.try_send(Notice::Engines)), // closed when the worker ends
             Change::Found(adopted) => pool.take_over(*adopted),
+            Change::FoundAll => pool.tasks.found_all(),
         });
     }
 
     fn take_over(self: &Arc<Self>, found: Adopted) {
-        let Adopted { id, function, revision, running } = found;
+        let Adopted { id, function, revision, kind, running } = found;
+        if kind == Kind::Task {
+            return self.tasks.found().add(id, running);
+        }
         let Some(address) = running.address else { return };
-        log::info!("Function '{function}': instance {id} still runs");
+        log::info!(function = function, instance = id; "Function '{function}': instance {id} still runs");
         let state = proto::InstanceState { id: id.clone(), function: function.clone(), revision, ..Default::default() };
         let instance = Arc::new(Instance::new(id.clone(), function, revision, address, running.control));
         lock(&self.instances).insert(id, Entry::Warm(instance.clone()));
         rt::spawn(self.clone().watch(instance, None));
         let _ = self.notices.try_send(Notice::Instance(state)); // closed when the worker ends
-    }
-
-    /// Bundles are fetched over this connection from now on.
-    pub fn fetch_from(&self, orchestrator: Option<Client>) {
-        *lock(&self.orchestrator) = orchestrator;
     }
 
     /// A slot, if one is free: the orchestrator counts too, but a worker never trusts it with more than it has.
@@ -188,12 +204,12 @@ impl Pool {
                     (instance.function.clone(), status, instance.in_flight())
                 }
             };
-            Work { id: id.clone(), function, kind: "instance".into(), status: status.into(), in_flight }
+            Work { id: id.clone(), function, module: None, kind: "instance".into(), status: status.into(), in_flight }
         };
         let mut work: Vec<Work> = lock(&self.instances).iter().map(instance).collect();
         work.sort_by(|a, b| (&a.function, &a.id).cmp(&(&b.function, &b.id)));
-        let job = |(id, function)| Work { id, function, kind: "job".into(), status: "running".into(), in_flight: 1 };
-        work.extend(self.jobs.running().into_iter().map(job));
+        work.extend(self.jobs.running());
+        work.extend(self.tasks.work(WORK));
         work
     }
 
@@ -227,7 +243,7 @@ impl Pool {
         if known.len() >= REVISIONS {
             known.clear();
         }
-        known.insert((revision.function.clone(), revision.number), Arc::new(revision));
+        known.insert((revision.function.clone(), revision.number), Arc::new(Revision { secrets: None, ..revision }));
         Ok(facts)
     }
 
@@ -236,7 +252,7 @@ impl Pool {
         let engine = self.engines.containers()?.clone();
         let (tell, told) = rt::bounded(1);
         let (image, refreshed) = (revision.image.clone(), self.refreshed.clone());
-        let id = (revision.function.clone(), revision.number);
+        let id = (revision.function.clone(), revision.number, revision.born); // a deleted one may have had its number
         let fresh = revision.fresh && !lock(&refreshed).contains(&id);
         rt::spawn(async move {
             let facts = if fresh { engine.refresh(&image).await } else { engine.prepare(&image).await };
@@ -263,7 +279,8 @@ impl Pool {
             }
         }
         let mark = Mark { pool: &self, id: &id };
-        log::info!("Function '{}': starting instance {id}", revision.function);
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        log::info!(function = revision.function, instance = id; "Function '{}': starting instance {id}", revision.function);
         let stopped = async {
             let _ = given_up.recv().await;
             Err("it was stopped while it started".to_string())
@@ -272,43 +289,29 @@ impl Pool {
         let (address, running, runnable) = match started {
             Ok(started) => started,
             Err(why) => {
-                log::warn!("Function '{}': instance {id} did not start: {why}", revision.function);
+                self.crashes.fetch_add(1, Ordering::Relaxed);
+                log::warn!(function = revision.function, instance = id; "Function '{}': instance {id} did not start: {why}", revision.function);
                 return Err(why);
             }
         };
         let instance = Instance::new(id.clone(), revision.function.clone(), revision.number, address, running.control);
         let instance = Arc::new(instance);
-        lock(&self.instances).insert(id.clone(), Entry::Warm(instance.clone()));
+        let starting = lock(&self.instances).get_mut(&id).map(|entry| *entry = Entry::Warm(instance.clone()));
+        starting.ok_or("it was stopped while it started")?; // at the last moment: dropping it ends it
         std::mem::forget(mark); // it is warm now: there is no mark to remove
-        log::info!("Function '{}': instance {id} is warm", revision.function);
+        log::info!(function = revision.function, instance = id; "Function '{}': instance {id} is warm", revision.function);
         rt::spawn(self.clone().watch(instance, Some(runnable)));
         Ok(())
     }
 
     async fn listening(&self, id: &str, revision: &Revision) -> Result<(SocketAddr, Running, Runnable), String> {
         let runnable = self.runnable(revision).await?;
-        let running = self.launch(id, revision, &runnable, Kind::Http, &[]).await.map_err(|e| e.to_string())?;
+        let running = self
+            .launch(id, revision, &runnable, Kind::Http, &[], revision.secrets.clone())
+            .await
+            .map_err(|e| e.to_string())?;
         let address = running.address.ok_or("its engine gave it no address")?;
-        let ended = async {
-            let exit = running.control.ended().await;
-            let words = running.control.last_words();
-            Err(match words.trim() {
-                "" => format!("it {exit} before it listened on port {} ($PORT)", address.port()),
-                words => {
-                    let (port, hint) = (address.port(), hint(words));
-                    format!("it {exit} before it listened on port {port} ($PORT); it last said:\n{words}{hint}")
-                }
-            })
-        };
-        let listens = async {
-            let mut wait = KNOCK_FIRST;
-            while Socket::connect_to(address).await.is_err() {
-                clock::after(wait).await;
-                wait = (wait * 2).min(KNOCK_LAST);
-            }
-            Ok(())
-        };
-        future::or(ended, listens).await?;
+        knock::until_it_listens(address, &*running.control).await?;
         Ok((address, running, runnable))
     }
 
@@ -320,6 +323,7 @@ impl Pool {
         runnable: &Runnable,
         kind: Kind,
         env: &[(&str, String)],
+        secrets: Option<proto::Secrets>,
     ) -> Result<Running, EngineError> {
         let own = [
             ("K_SERVICE", revision.function.clone()),
@@ -329,14 +333,14 @@ impl Pool {
         let given = revision.env.iter().map(|(k, v)| (k.clone(), v.clone()));
         let ours = own.into_iter().chain(env.iter().map(|(k, v)| (*k, v.clone()))).map(|(k, v)| (k.to_string(), v));
         runnable
-            .engine
             .start(Launch {
                 id: id.to_string(),
                 function: revision.function.clone(),
                 revision: revision.number,
-                program: runnable.program.clone(),
+                program: runnable.program(),
                 command: revision.command.clone(),
                 env: given.chain(ours).collect(),
+                secrets: secrets.unwrap_or_default(),
                 memory_bytes: (revision.memory_bytes > 0).then_some(revision.memory_bytes),
                 cpu: (revision.cpu > 0.0).then_some(revision.cpu),
                 isolation: Isolation {
@@ -345,6 +349,7 @@ impl Pool {
                     ..Isolation::limits(revision.pids, revision.tmp_bytes)
                 },
                 kind,
+                needs: Needs::default(),
             })
             .await
     }
@@ -354,19 +359,21 @@ impl Pool {
         let Some(digest) = bundle::digest_in(&revision.image) else {
             self.pulled(revision).await?;
             let engine = self.engines.containers()?.clone();
-            return Ok(Runnable { engine, program: Program::Image(revision.image.clone()), _bundle: None });
+            return Ok(Runnable::image(engine, &revision.image));
         };
         let engine = self.engines.processes()?.clone();
-        let orchestrator = lock(&self.orchestrator).clone();
-        let fetched = self.bundles.get(digest, |into| fetch(orchestrator, digest.to_string(), into)).await;
-        let bundle = fetched.map_err(|e| e.to_string())?;
-        Ok(Runnable { engine, program: Program::Bundle(bundle.path.clone()), _bundle: Some(bundle) })
+        Ok(Runnable::bundle(engine, self.unpacked(digest).await?))
+    }
+
+    /// A bundle or a source folder, fetched if it is not here.
+    pub async fn unpacked(&self, digest: &str) -> Result<Arc<Unpacked>, String> {
+        self.bundles.get(digest, |into| self.upstream.fetch(digest, into)).await.map_err(|e| e.to_string())
     }
 
     /// Ends an instance, or gives its start up; returns at once.
     pub fn stop(self: &Arc<Self>, id: &str) {
         if let Some(Entry::Warm(instance)) = lock(&self.instances).remove(id) {
-            log::info!("Function '{}': stopping instance {id}", instance.function);
+            log::info!(function = instance.function, instance = id; "Function '{}': stopping instance {id}", instance.function);
             self.end(instance);
         }
     }
@@ -385,6 +392,13 @@ impl Pool {
 
     /// Ends everything, and returns when it has ended, also what was being stopped already. For the worker's end.
     pub async fn stop_all(&self) {
+        let tasks = self.tasks.end_all();
+        let instances = self.stop_instances();
+        future::zip(tasks, instances).await;
+        self.engines.emptied().await;
+    }
+
+    async fn stop_instances(&self) {
         let all: Vec<Entry> = lock(&self.instances).drain().map(|(_, entry)| entry).collect();
         for entry in all {
             if let Entry::Warm(instance) = entry {
@@ -393,7 +407,6 @@ impl Pool {
         }
         lock(&self.ending.0).take();
         let _ = self.ending.1.recv().await; // closed when the last has ended
-        self.engines.emptied().await;
     }
 
     /// Waits until everything is to be killed.
@@ -421,6 +434,7 @@ impl Pool {
         }
         drop(hold);
         let _ = killed.recv().await; // closed when the last is gone
+        self.tasks.end_all().await;
         while self.in_flight() > 0 {
             clock::after(KILLED_EVERY).await; // jobs end with their links
         }
@@ -433,7 +447,8 @@ impl Pool {
         if lock(&self.instances).remove(&instance.id).is_none() {
             return; // it was stopped
         }
-        log::warn!("Function '{}': instance {} {reason}", instance.function, instance.id);
+        self.crashes.fetch_add(1, Ordering::Relaxed);
+        log::warn!(function = instance.function, instance = instance.id; "Function '{}': instance {} {reason}", instance.function, instance.id);
         let state = proto::InstanceState {
             id: instance.id.clone(),
             function: instance.function.clone(),
@@ -459,20 +474,4 @@ impl Drop for Mark<'_> {
             instances.remove(self.id);
         }
     }
-}
-
-async fn fetch(orchestrator: Option<Client>, digest: String, into: PathBuf) -> Result<(), String> {
-    let mut client = orchestrator.ok_or("this worker is not connected to its orchestrator")?;
-    let request = proto::BundleRequest { digest };
-    let mut chunks = client.fetch_bundle(request).await.map_err(|s| s.message().to_string())?.into_inner();
-    let mut file = rt::unblock(move || std::fs::File::create(into)).await.map_err(|e| e.to_string())?;
-    while let Some(chunk) = chunks.next().await {
-        let data = chunk.map_err(|s| s.message().to_string())?.data;
-        file = rt::unblock(move || file.write_all(&data).map(|()| file)).await.map_err(|e| e.to_string())?;
-    }
-    Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

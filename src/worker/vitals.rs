@@ -1,10 +1,11 @@
 //! How busy this machine is: read from the system, or from the control group this process is confined to. A value that
 //! cannot be read is none, never the last one.
 
+use crate::lock::lock;
 use crate::sandbox::cgroup::OF_WORKER;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
@@ -31,7 +32,7 @@ impl Shared {
     /// How busy this machine is.
     pub fn read(&self) -> Vitals {
         let now = crate::clock::now();
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.0);
         let (gauge, last) = &mut *inner;
         match last {
             Some((at, vitals)) if now.duration_since(*at) < GOOD_FOR => *vitals,

@@ -1,5 +1,6 @@
 //! Backups made while the cluster runs, and brought back into it or into an empty one: all of it or nothing.
 
+use crate::builds::process;
 use crate::gate::Gate;
 use crate::harness::{Cluster, cares, run, wait_for};
 use cares::types::FunctionSpec;
@@ -98,6 +99,49 @@ fn what_was_backed_up_comes_back_into_the_running_cluster_and_into_an_empty_one(
 }
 
 #[test]
+fn builds_come_back_once_without_their_logs() {
+    let cluster = process::cluster(&[]);
+    let folder = cluster.dir.path().join("f");
+    let good = std::fs::read_to_string(process::shell(&cluster, "f")).expect("the starter");
+    process::fine(&cluster, &["deploy", "f"]);
+    std::fs::write(folder.join("main.sh"), "no shell").expect("written");
+    assert!(!process::cli(&cluster, &["deploy", "f"]).0);
+    let before = cluster.client.builds().expect("builds");
+    assert_eq!(before.iter().map(|build| build.status.as_str()).collect::<Vec<_>>(), ["failed", "succeeded"]);
+    let file = backup(&cluster);
+    restore(&cluster, &file);
+    assert_eq!(cluster.client.builds().expect("builds"), before, "what is known is left alone");
+    let log = |cluster: &Cluster, id: &str| process::fine(cluster, &["build", "log", id]);
+    assert!(log(&cluster, &before[0].id).contains("its first line must name the shell"));
+
+    // A cluster that has a build of its own, perhaps of the same number.
+    let mut other = process::cluster(&[]);
+    process::shell(&other, "g");
+    process::fine(&other, &["deploy", "g"]);
+    let own = other.client.builds().expect("builds").remove(0);
+    for _ in 0..2 {
+        restore(&other, &file);
+    }
+    other.restart_head();
+    other.wait_linked("w1");
+    let all = other.client.builds().expect("builds");
+    let mut ids: Vec<&str> = all.iter().map(|build| build.id.as_str()).collect();
+    ids.dedup();
+    assert!(ids.len() == 3 && all.contains(&own), "{all:?}");
+    let restored = |status: &str| all.iter().find(|build| build.name == "f" && build.status == status).expect("it");
+    let (failed, made) = (restored("failed"), restored("succeeded"));
+    assert_eq!((&failed.error, &made.image), (&before[0].error, &before[1].image));
+    assert_eq!(log(&other, &failed.id), "(this build's log is not kept)\n");
+    // They are of use: the same source is not built again; and numbers go on from theirs.
+    process::shell(&other, "f");
+    std::fs::write(other.dir.path().join("f/main.sh"), good).expect("written");
+    let (done, said) = process::cli(&other, &["deploy", "f"]);
+    assert!(done && said.contains("has not changed"), "{said}");
+    let newest = other.client.builds().expect("builds").remove(0);
+    assert!(newest.name == "f" && !ids.contains(&newest.id.as_str()), "{newest:?} {ids:?}");
+}
+
+#[test]
 fn a_backup_that_is_not_whole_and_ours_changes_nothing() {
     let cluster = Cluster::start(0);
     cluster.client.register(&spec("one", "first")).expect("registered");
@@ -118,7 +162,7 @@ fn a_backup_that_is_not_whole_and_ours_changes_nothing() {
         (good[..good.len() - 1].to_vec(), "cut off", "cut off"),
         (patched("first", "fist!"), "damaged", "damaged"),
         (patched("\"form\": 1", "\"form\": 9"), "newer", "newer"),
-        (patched("\"schema\": 5", "\"schema\": 9"), "damaged", "newer"),
+        (patched("\"schema\": 10", "\"schema\": 99"), "damaged", "newer"),
         (b"PK\x03\x04 some zip".to_vec(), "no backup", "no backup"),
         (Vec::new(), "no backup", "no backup"),
     ];

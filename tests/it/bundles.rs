@@ -7,55 +7,18 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::Path;
 
-/// An entry as it is to stand in the zip, whatever sense that makes.
-struct Entry {
-    name: String,
-    body: Vec<u8>,
-    mode: u32,
-    /// Deflated, of this many bytes as the zip says; `None` when it is stored.
-    deflated: Option<u32>,
-}
+#[path = "../../src/bundle/by_hand.rs"]
+mod by_hand;
 
-fn file(name: &str, body: &str) -> Entry {
-    Entry { name: name.into(), body: body.into(), mode: 0o100_755, deflated: None }
+pub use by_hand::{Entry, zip};
+
+/// A file that may be run.
+pub fn file(name: &str, body: &str) -> Entry {
+    by_hand::file(name, body, 0o755)
 }
 
 fn manifest() -> Entry {
     file("function.json", r#"{"command":["./run.sh"]}"#)
-}
-
-fn crc(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |mut crc, byte| {
-        crc ^= u32::from(*byte);
-        (0..8).for_each(|_| crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()));
-        crc
-    })
-}
-
-/// Written byte by byte: no zip program would make some of these.
-fn zip(entries: &[Entry]) -> Vec<u8> {
-    let (mut zip, mut directory) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let offset = zip.len() as u32;
-        let (method, sum) = if entry.deflated.is_some() { (8, 0) } else { (0, crc(&entry.body)) };
-        let mut common = vec![20, 0, 0, 8, method, 0, 0, 0, 0x21, 0];
-        common.extend(sum.to_le_bytes());
-        common.extend((entry.body.len() as u32).to_le_bytes());
-        common.extend(entry.deflated.unwrap_or(entry.body.len() as u32).to_le_bytes());
-        common.extend((entry.name.len() as u16).to_le_bytes());
-        common.extend([0, 0]);
-        zip.extend([b"PK\x03\x04", &common[..], entry.name.as_bytes(), &entry.body].concat());
-        directory.extend([b"PK\x01\x02\x14\x03", &common[..], &[0; 6]].concat());
-        directory.extend((entry.mode << 16).to_le_bytes());
-        directory.extend(offset.to_le_bytes());
-        directory.extend(entry.name.as_bytes());
-    }
-    let (start, count) = (zip.len() as u32, (entries.len() as u16).to_le_bytes());
-    zip.extend(&directory);
-    zip.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count, &(directory.len() as u32).to_le_bytes()].concat());
-    zip.extend(start.to_le_bytes());
-    zip.extend([0, 0]);
-    zip
 }
 
 /// Zeros, 258 for every 13 bits (deflate's fixed codes: length 258, distance 1), ever on.
@@ -143,7 +106,7 @@ fn a_bomb_is_refused_before_it_fills_anything() {
     let detail = put(to, "/functions/f/bundle", honest).problem(413, "too_large");
     assert!(detail.contains("bomb") && detail.contains("512 MiB"), "{detail}");
     let many: Vec<Entry> = (0..3)
-        .map(|n| Entry { name: format!("part{n}"), deflated: Some(400 << 20), ..file("", "x") })
+        .map(|n| Entry { name: format!("part{n}").into(), deflated: Some(400 << 20), ..file("", "x") })
         .chain([manifest()])
         .collect();
     let detail = put(to, "/functions/f/bundle", zip(&many)).problem(413, "too_large");

@@ -4,12 +4,13 @@
 
 pub mod ledger;
 
+use crate::dice::Dice;
 use crate::docker;
-use crate::harness::{Cluster, Role, wait_for};
+use crate::harness::{Cluster, Role, is_linked, wait_for};
 use crate::processes;
 use cares::client::{Body, Invoke, Orchestrator};
 use cares::types::FunctionSpec;
-use ledger::{Ledger, WRITERS};
+use ledger::{KILL, Ledger, SETTLED, WRITERS};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Mutex;
@@ -23,20 +24,6 @@ const WORKERS: usize = 3;
 const ANSWERED: Duration = Duration::from_secs(20);
 /// Callers of each function.
 const CALLERS: usize = 2;
-
-/// Random enough, and the same for a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-
-    fn ms(&mut self, from: u64, below: u64) -> Duration {
-        Duration::from_millis(from + self.below(below - from))
-    }
-}
 
 /// What happened, by name.
 #[derive(Default)]
@@ -141,14 +128,23 @@ impl Chaos {
 /// Kills roles and starts them again until the time is over.
 fn havoc(cluster: &mut Cluster, tally: &Tally, ledger: &Ledger, dice: &mut Dice, end: Instant) {
     while Instant::now() < end {
-        thread::sleep(dice.ms(100, 1_500));
+        let rest = Instant::now() + Duration::from_millis(dice.between(100, 1_500));
+        let linked = || cluster.client.nodes().is_ok_and(|all| all.iter().filter(|n| is_linked(n)).count() == WORKERS);
+        while Instant::now() < rest {
+            if linked() {
+                ledger.note(SETTLED); // what ran where somebody was killed has ended: the workers are there again
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(rest.saturating_duration_since(Instant::now()));
         let worker = dice.below(WORKERS as u64) as usize;
         let (head, hit) = match dice.below(4) {
             0 => (true, false),
             1 => (true, true),
             _ => (false, true),
         };
-        ledger.note_kill(); // before, and after: a run that is written down in between may be either's
+        ledger.note(KILL);
         if hit {
             tally.count("kill worker".into());
             cluster.workers[worker].kill();
@@ -157,10 +153,8 @@ fn havoc(cluster: &mut Cluster, tally: &Tally, ledger: &Ledger, dice: &mut Dice,
             tally.count("kill orchestrator".into());
             cluster.head.kill();
         }
-        ledger.note_kill();
-        thread::sleep(dice.ms(0, 800));
+        thread::sleep(Duration::from_millis(dice.below(800)));
         if head {
-            ledger.note_kill(); // a worker that lost its orchestrator has ended what ran by now
             cluster.restart_head();
         }
         if hit {

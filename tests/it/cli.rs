@@ -1,8 +1,11 @@
 //! The command line against a real cluster: what each verb prints, in every format, and the code it ends with.
 
+mod doctor;
+mod following;
+
 use crate::harness::{Cluster, Role, cares, free_address, run, wait_for};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::Stdio;
 
 /// A verb that talks to the cluster; exit code, stdout, stderr.
@@ -46,10 +49,13 @@ fn help_names_every_verb_and_each_has_help_of_its_own() {
         "up",
         "orchestrator",
         "worker",
+        "init",
         "register",
         "deploy",
         "list",
         "describe",
+        "start",
+        "stop",
         "scale",
         "redeploy",
         "rollback",
@@ -59,11 +65,16 @@ fn help_names_every_verb_and_each_has_help_of_its_own() {
         "logs",
         "events",
         "node",
+        "pipeline",
+        "build",
+        "task",
         "token",
         "backup",
         "restore",
+        "secret",
         "tui",
         "doctor",
+        "completions",
         "version",
     ];
     let commands = out.split("Commands:").nth(1).expect("a list of commands");
@@ -199,65 +210,6 @@ fn calls_that_fail_say_why_and_end_with_their_code() {
     assert!(code == 1 && err.contains("cares node list"), "{code} {err}");
 }
 
-/// The lines a verb prints that goes on by itself.
-struct Following {
-    child: std::process::Child,
-    lines: std::sync::mpsc::Receiver<String>,
-}
-
-impl Following {
-    fn start(cluster: &Cluster, words: &[&str]) -> Following {
-        let mut command = cares();
-        command.args(words).args(["--url", &cluster.head.url()]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("cares runs");
-        let (tx, lines) = std::sync::mpsc::channel();
-        let out = child.stdout.take().expect("piped");
-        std::thread::spawn(move || {
-            BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| tx.send(line))
-        });
-        Following { child, lines }
-    }
-
-    fn next(&self) -> String {
-        self.lines.recv_timeout(crate::harness::PATIENCE).expect("a line")
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[test]
-fn logs_are_followed() {
-    let cluster = Cluster::start(1);
-    cluster.deploy_script("say", "cat >&2");
-    assert_eq!(cluster.call("say", "one\n").0, 200);
-    let following = Following::start(&cluster, &["logs", "-f", "say"]);
-    assert_eq!(following.next(), "one");
-    for line in ["two", "three"] {
-        assert_eq!(cluster.call("say", &format!("{line}\n")).0, 200);
-        assert_eq!(following.next(), line);
-    }
-}
-
-#[test]
-fn events_are_shown_and_followed_over_a_restart() {
-    let mut cluster = Cluster::start(1);
-    assert_eq!(fine(&cluster, &["events", "-o", "name"]), "node.joined\n");
-    assert!(fine(&cluster, &["events"]).ends_with("[INFO] Node 'w1' has joined the cluster\n"));
-    assert!(fine(&cluster, &["events", "-o", "wide"]).contains(" [INFO] node.joined Node 'w1'"));
-    assert_eq!(json(&cluster, &["events", "-o", "json"])["kind"], "node.joined");
-    let following = Following::start(&cluster, &["events", "-f", "-o", "name"]);
-    assert_eq!(following.next(), "node.joined");
-    cluster.client.cordon("w1").expect("cordoned");
-    assert_eq!(following.next(), "node.cordoned");
-    cluster.restart_head();
-    assert_eq!(following.next(), "node.joined", "of the new orchestrator");
-}
-
 #[test]
 fn an_orchestrator_that_is_not_there_is_told_with_code_3() {
     let free = free_address();
@@ -304,49 +256,6 @@ fn what_makes_no_sense_is_told_with_code_2_and_a_hint() {
 }
 
 #[test]
-fn version_and_doctor_look_at_this_machine_and_the_orchestrator() {
-    let mut cluster = Cluster::start(1);
-    let version = env!("CARGO_PKG_VERSION");
-    let (status, out, _) = run(cares().arg("--version"));
-    assert!(status.success() && out.starts_with(&format!("cares {version} (")), "{out}");
-    let out = fine(&cluster, &["version"]);
-    assert!(out.contains(&cluster.head.url()) && out.matches(version).count() == 2, "{out}");
-    assert_eq!(json(&cluster, &["version", "-o", "json"])["orchestrator"]["role"], "orchestrator");
-    assert_eq!(fine(&cluster, &["version", "-o", "name"]), format!("{version}\n"));
-
-    // The default ports may be anyone's on the machine that tests.
-    let doctor = |cluster: &Cluster, words: &[&str]| {
-        let free = [("CARES_HTTP_ADDR", "127.0.0.1:0"), ("CARES_GRPC_ADDR", "127.0.0.1:0")];
-        let data = cluster.dir.path().join("doctor");
-        let (status, out, err) = run(cares()
-            .arg("doctor")
-            .args(words)
-            .envs(free)
-            .env("API_URL", cluster.head.url())
-            .arg("--data-dir")
-            .arg(data));
-        (status.code(), out, err)
-    };
-    let (code, out, err) = doctor(&cluster, &[]);
-    assert!(code == Some(0) && out.contains("answers at") && out.contains("1 of 1 active"), "{out}{err}");
-    let (_, out, _) = doctor(&cluster, &["-o", "json"]);
-    let checks: Value = serde_json::from_str(&out).expect("JSON");
-    assert!(checks.as_array().expect("an array").iter().all(|check| check["status"] != "fail"), "{out}");
-    cluster.workers[0].kill();
-    cluster.wait_status("w1", "disconnected");
-    let (code, out, _) = doctor(&cluster, &[]);
-    assert!(
-        code == Some(1) && out.contains("0 of 1 active") && out.contains("fix: add one with 'cares worker"),
-        "{out}"
-    );
-    cluster.head.kill();
-    let (code, out, _) = doctor(&cluster, &["-o", "name"]);
-    assert_eq!((code, out.as_str()), (Some(1), "orchestrator\n"));
-    let (code, out, _) = verb(&cluster, &["version"]);
-    assert!(code == 0 && out.contains("unknown"), "its own version needs no orchestrator: {out}");
-}
-
-#[test]
 fn the_demo_shows_both_answers_and_how_to_call_them_and_runs_on() {
     let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().to_str().expect("UTF-8");
@@ -357,6 +266,7 @@ fn the_demo_shows_both_answers_and_how_to_call_them_and_runs_on() {
     wait_for("both examples are shown", || up.log().contains(last));
     let log = up.log();
     for line in [
+        format!("the dashboard, for a browser: {url}/"),
         "hello answered: Hello from CARES".to_string(),
         format!("  curl -d World {url}/invoke/hello"),
         "  cares invoke hello -d World".into(),

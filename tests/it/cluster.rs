@@ -91,13 +91,23 @@ fn both_logs_tell_the_story_of_a_call() {
     assert!(finished.contains("finished with status 200 after") && finished.ends_with("ms"), "{told:?}");
     let told = story(&cluster.workers[0], &id, 2);
     let [received, finished] = &told[..] else { panic!("{told:?}") };
-    assert!(received.contains("of 'greet': received"), "{told:?}");
+    assert!(received.ends_with("of 'greet': received, starting process"), "{told:?}");
     assert!(finished.contains("finished after") && finished.ends_with("200"), "{told:?}");
 
     let (answer, _) = cluster.invoke("fails", "");
     let id = answer.call_id.expect("X-Call-Id");
     let told = story(&cluster.head, &id, 3);
     assert!(told[2].contains("failed with status 502 after"), "{told:?}");
+
+    // One that is given up has an end there too.
+    cluster.deploy("slow", r#"{"mode":"job","command":["sleep","600"],"timeout_s":0.5}"#, &[]);
+    let (answer, _) = cluster.invoke("slow", "");
+    assert_eq!(answer.status, 504);
+    let told = story(&cluster.workers[0], &answer.call_id.expect("X-Call-Id"), 2);
+    assert!(
+        told[1].contains("finished after") && told[1].ends_with("its time was over or its caller left"),
+        "{told:?}"
+    );
     let told = story(&cluster.workers[0], &id, 2);
     assert!(told[1].contains("exited with code 3"), "{told:?}");
 }

@@ -1,7 +1,8 @@
 //! Disks that fill up or may not be written, under the real program: nothing acknowledged is lost, calls go on, and it
 //! recovers by itself. Needs the right to mount; without it these tests say so and pass.
 
-use crate::harness::{Cluster, Role, wait_for};
+use crate::harness::{Cluster, Role, cares, run, wait_for};
+use crate::head::Head;
 use cares::types::FunctionSpec;
 use std::fs::File;
 use std::io::Write;
@@ -9,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A small file system of its own, unmounted when dropped.
-struct Mount(PathBuf);
+pub struct Mount(PathBuf);
 
 impl Mount {
-    fn new(at: &Path, megabytes: u32) -> Option<Mount> {
+    pub fn new(at: &Path, megabytes: u32) -> Option<Mount> {
         std::fs::create_dir_all(at).expect("a folder");
         let size = format!("size={megabytes}m");
         let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output();
@@ -32,12 +33,12 @@ impl Mount {
     }
 
     /// Leaves no byte free.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let mut file = File::options().append(true).create(true).open(self.0.join("filler")).expect("a file");
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    fn make_room(&self) {
+    pub fn make_room(&self) {
         std::fs::remove_file(self.0.join("filler")).expect("removed");
     }
 }
@@ -54,11 +55,9 @@ fn spec(name: &str) -> FunctionSpec {
 }
 
 fn start_again(dir: &Path) -> Result<Role, String> {
-    let dir = dir.to_str().expect("UTF-8");
-    let args = ["orchestrator", "--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--data-dir", dir];
-    Role::try_start_with(&args, |_| {}).map_err(|(status, log)| {
+    Head::of(dir).data(dir).try_start().map_err(|(status, log)| {
         assert_eq!(status.code(), Some(1), "{log}");
-        assert!(log.contains(dir) && !log.contains("panicked"), "{log}");
+        assert!(log.contains(dir.to_str().expect("UTF-8")) && !log.contains("panicked"), "{log}");
         log
     })
 }
@@ -146,4 +145,27 @@ fn a_disk_that_may_only_be_read_is_named_and_left_alone() {
     let client = cares::client::Orchestrator::new(&role.url()).expect("a URL");
     assert_eq!(client.function("kept").expect("it is there").revision, 1);
     drop(role);
+}
+
+#[test]
+fn doctor_writes_where_data_is_to_be_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(disk) = Mount::new(folder.path(), 1) else { return };
+    let looked = || {
+        let data = folder.path().join("data");
+        let (_, out, _) = run(cares().args(["doctor", "-o", "json", "--data-dir"]).arg(data));
+        let checks: Vec<serde_json::Value> = serde_json::from_str(&out).expect("JSON");
+        checks.into_iter().find(|check| check["check"] == "data folder").expect("a line")
+    };
+    assert_eq!(looked()["status"], "ok");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    disk.fill();
+    let full = looked();
+    assert!(full["status"] == "fail" && full["detail"].as_str().is_some_and(|d| d.contains("No space")), "{full}");
+    disk.make_room();
+    disk.remount("ro");
+    let shut = looked();
+    assert!(shut["status"] == "fail" && shut["fix"].as_str().is_some_and(|fix| fix.contains("mount it")), "{shut}");
+    disk.remount("rw");
+    assert_eq!(looked()["status"], "ok");
 }

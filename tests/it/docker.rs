@@ -6,36 +6,26 @@ use crate::wire::{Reply, post};
 use cares::client::Orchestrator;
 use cares::types::{Function, FunctionSpec, Mode, Problem};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 mod byhand;
 mod freezing;
 mod images;
 mod killed;
+mod secrets;
 mod shared;
 mod trouble;
+
+#[path = "../../src/worker/engine/docker/tests/images.rs"]
+mod test_images;
+
+pub use test_images::engine_is_there;
 
 /// Within which what happens to a container by hand is told.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Makes the test images, once. `false`: there is no engine.
-pub fn engine_is_there() -> bool {
-    static THERE: OnceLock<Result<(), String>> = OnceLock::new();
-    let there = THERE.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/images");
-        let made = Command::new(script).output().map_err(|error| format!("{script}: {error}"))?;
-        made.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&made.stderr).into_owned())
-    });
-    if let Err(why) = there {
-        assert!(std::env::var("CARES_REQUIRE_DOCKER").as_deref() != Ok("1"), "CARES_REQUIRE_DOCKER=1, but: {why}");
-        eprintln!("skipped, as there is no engine to test with: {why}");
-    }
-    there.is_ok()
-}
-
 /// Runs `docker`, which must do as told; what it printed.
-fn docker(arguments: &[&str]) -> String {
+pub fn docker(arguments: &[&str]) -> String {
     let out = Command::new("docker").args(arguments).output().expect("docker runs");
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "docker {arguments:?}: {said}");
@@ -60,8 +50,8 @@ pub fn remove_containers_of(node: &str) {
 }
 
 /// A cluster whose workers use the engine.
-struct Docked {
-    cluster: Cluster,
+pub struct Docked {
+    pub cluster: Cluster,
     /// The ids of all nodes there were.
     nodes: Vec<String>,
 }
@@ -69,17 +59,23 @@ struct Docked {
 impl Docked {
     /// `None` when there is no engine: the test is skipped.
     fn start(workers: usize) -> Option<Docked> {
+        Docked::start_told(workers, &[])
+    }
+
+    /// The same, with more flags of the orchestrator.
+    pub fn start_told(workers: usize, flags: &[&str]) -> Option<Docked> {
         if !engine_is_there() {
             return None;
         }
-        let mut docked = Docked { cluster: Cluster::start(0), nodes: Vec::new() };
+        let cluster = Cluster::start_told(tempfile::tempdir().expect("a folder"), 0, flags);
+        let mut docked = Docked { cluster, nodes: Vec::new() };
         for n in 1..=workers {
             docked.add_worker(&format!("w{n}"));
         }
         Some(docked)
     }
 
-    fn add_worker(&mut self, name: &str) {
+    pub fn add_worker(&mut self, name: &str) {
         let worker = self.cluster.start_worker(name, &["--tag", &format!("name={name}")]);
         self.nodes.push(worker.ready("node").to_string());
         self.cluster.workers.push(worker);
@@ -87,21 +83,21 @@ impl Docked {
     }
 
     /// Waits until a node takes calls of images.
-    fn wait_docked(&self, name: &str) {
+    pub fn wait_docked(&self, name: &str) {
         self.cluster.wait_linked(name);
         let docked = || self.client().node(name).is_ok_and(|n| n.engines.iter().any(|e| e == "docker"));
         wait_for("the node has the docker engine", docked);
     }
 
     /// Starts a worker that was killed again, with the same folder.
-    fn start_again(&mut self, at: usize) {
+    pub fn start_again(&mut self, at: usize) {
         let name = format!("w{}", at + 1);
         self.cluster.workers[at] = self.cluster.start_worker(&name, &["--tag", &format!("name={name}")]);
         assert_eq!(self.cluster.workers[at].ready("node"), self.nodes[at], "it is the same node");
         self.wait_docked(&name);
     }
 
-    fn client(&self) -> &Orchestrator {
+    pub fn client(&self) -> &Orchestrator {
         &self.cluster.client
     }
 
@@ -143,14 +139,31 @@ impl Docked {
 
     /// Its one container.
     fn container(&self, worker: usize) -> String {
-        let all = self.containers(worker);
-        assert_eq!(all.len(), 1, "{all:?}");
-        all[0].clone()
+        // A job's is removed once its call has been answered.
+        wait_for_some("just one container is there", || match &self.containers(worker)[..] {
+            [one] => Some(one.clone()),
+            _ => None,
+        })
     }
 
     /// Waits until a worker has no containers.
     fn wait_none(&self, worker: usize) {
         wait_for(&format!("no container of w{} is left", worker + 1), || self.containers(worker).is_empty());
+    }
+
+    /// Waits until its one container is another.
+    fn wait_replaced(&self, worker: usize, before: &str) {
+        wait_for("only the new one is there", || {
+            let all = self.containers(worker);
+            all.len() == 1 && all[0] != before
+        });
+    }
+
+    /// Tells a worker to end: it ends well and leaves no container.
+    fn leaves_none(&mut self, worker: usize) {
+        self.cluster.workers[worker].signal("TERM");
+        assert!(self.cluster.workers[worker].wait().success());
+        assert!(self.containers(worker).is_empty());
     }
 
     /// Waits until there is a running container of this worker, and gives its id.

@@ -43,6 +43,22 @@ fn register(client: &Orchestrator, name: &str) {
 }
 
 #[test]
+fn what_was_is_told_to_its_end() {
+    let mut cluster = Cluster::start(0);
+    let http = cluster.head.http();
+    let past = || -> Vec<String> {
+        let request = "GET /events?follow=false HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let answer = raw(http, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        answer.lines().filter_map(|line| line.strip_prefix("event: ")).map(str::to_string).collect()
+    };
+    assert_eq!(past(), Vec::<String>::new());
+    cluster.add_worker("w1", &[]);
+    cluster.client.cordon("w1").expect("cordoned");
+    assert_eq!(past(), ["node.joined", "node.cordoned"]);
+}
+
+#[test]
 fn what_happens_is_told_in_its_order() {
     let mut cluster = Cluster::start(0);
     let reader = Reader::after(&cluster.client, None);

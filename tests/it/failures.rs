@@ -3,6 +3,7 @@
 
 use crate::gate::Gate;
 use crate::harness::{Cluster, Role, Starting, free_address, invoke, wait_for, wait_for_some};
+use crate::head::Head;
 use crate::processes;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -234,9 +235,7 @@ fn worker_of(address: &str, dir: &Path) -> Starting {
 }
 
 fn orchestrator_at(grpc: &str, dir: &Path) -> Role {
-    let data = dir.join("orchestrator");
-    let data = data.to_str().expect("UTF-8");
-    Role::start(&["orchestrator", "--http-addr", "127.0.0.1:0", "--grpc-addr", grpc, "--data-dir", data])
+    Head::of(dir).at("127.0.0.1:0", grpc).start()
 }
 
 #[test]
@@ -293,13 +292,10 @@ fn a_worker_survives_its_orchestrator() {
     let mut cluster = Cluster::start(1);
     let before = nodes(&cluster);
     cluster.deploy("cat", r#"{"mode":"job","command":["cat"]}"#, &[]);
-    let (http, grpc) = (cluster.head.ready("http").to_string(), cluster.head.ready("grpc").to_string());
     cluster.head.signal("TERM");
     assert_eq!(cluster.head.wait().code(), Some(0));
     wait_for("the worker noticed", || cluster.workers[0].log().contains("trying again in"));
-    let data = cluster.dir.path().join("orchestrator");
-    let data = data.to_str().expect("UTF-8");
-    cluster.head = Role::start(&["orchestrator", "--http-addr", &http, "--grpc-addr", &grpc, "--data-dir", data]);
+    cluster.head = Head::of(cluster.dir.path()).at_those_of(&cluster.head).start();
     cluster.wait_linked("w1");
     assert_eq!(nodes(&cluster), before);
     assert_eq!(cluster.call("cat", "x"), (200, "x".into()));

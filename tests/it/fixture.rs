@@ -2,7 +2,8 @@
 //! to misbehave, so that no test needs more on the machine than cargo.
 
 use crate::chaos::ledger::append;
-use std::io::{Read, Write};
+use crate::wire::ReadSome;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,6 +54,12 @@ fn function() {
             eprintln!("no configuration found");
             std::process::exit(3);
         }
+        "tells-at-start" => {
+            // In one piece: eprintln writes several, and what is said on stdout could come between them.
+            let line = format!("cannot log in with {:?}\n", std::env::var("DB_PASSWORD"));
+            std::io::stderr().write_all(line.as_bytes()).expect("told");
+            std::process::exit(4);
+        }
         "chatters" => drop(std::thread::spawn(|| {
             loop {
                 eprintln!("{}", "blah ".repeat(1_000));
@@ -81,7 +88,7 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        match stream.read(&mut byte) {
+        match stream.read_some(&mut byte) {
             Ok(1) => head.push(byte[0]),
             _ => return,
         }
@@ -104,6 +111,12 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
             std::process::abort()
         }
         "hangs" => hang(),
+        "secrets" => {
+            let secret = std::env::var("DB_PASSWORD").expect("a secret");
+            let folder = std::env::var("CARES_SECRETS_DIR").expect("a folder");
+            let file = std::fs::read_to_string(Path::new(&folder).join("tls.key")).expect("a file");
+            stream.write_all(text("200 OK", "", &format!("{secret} {file}")).as_bytes())
+        }
         // An event at once, and more for as long as somebody takes them.
         "events" => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: first\n\n");
@@ -129,7 +142,7 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
         "switches" => {
             let _ = stream.write_all(SWITCHED);
             let mut heard = [0; 4_096];
-            while let Ok(n @ 1..) = stream.read(&mut heard) {
+            while let Ok(n @ 1..) = stream.read_some(&mut heard) {
                 let _ = stream.write_all(&heard[..n]);
             }
             return;
@@ -152,6 +165,13 @@ fn answer(mut stream: TcpStream, behaviour: &str) {
         "open" => {
             let others = OPEN.load(Ordering::SeqCst) - 1;
             stream.write_all(text("200 OK", "", &others.to_string()).as_bytes())
+        }
+        // On stderr: for which module it is called.
+        "says" => {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            let module = lines.find(|(key, _)| key.eq_ignore_ascii_case("x-cares-module")).map_or("none", |(_, m)| m);
+            std::io::stderr().write_all(format!("called for {module}\n").as_bytes()).expect("told");
+            stream.write_all(text("200 OK", "", "").as_bytes())
         }
         // What it was asked.
         "head" if head.starts_with("HEAD ") => {

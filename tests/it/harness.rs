@@ -1,9 +1,11 @@
 //! What the tests share: processes of `cares` that end with the test, folders that are removed, and waiting for things.
 
+use crate::head::Head;
 use cares::client::{Answer, Body, Invoke, Orchestrator};
+use cares::types::Node;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -20,11 +22,16 @@ pub fn cares() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cares"));
     for variable in [
         "API_URL",
+        "BUILDER_URL",
+        "CONTROLLER_URL",
         "AUTH_TOKEN",
         "CARES_JOIN_TOKEN",
         "CARES_HTTP_ADDR",
         "CARES_GRPC_ADDR",
+        "CARES_CA",
+        "CARES_CERTIFICATE_S",
         "CARES_DATA_DIR",
+        "CARES_LIMITS",
         "NO_COLOR",
     ] {
         command.env_remove(variable);
@@ -212,14 +219,18 @@ impl Cluster {
 
     /// The same, in a folder that may have something in it.
     pub fn start_in(dir: TempDir, workers: usize) -> Cluster {
-        let own = format!("{}:0", own_ip());
-        let head = start_head(dir.path(), &own, &own);
-        let client = Orchestrator::new(&head.url()).expect("a URL");
-        let mut cluster = Cluster { workers: Vec::new(), head, client, dir };
-        for n in 1..=workers {
-            cluster.add_worker(&format!("w{n}"), &[]);
-        }
-        cluster
+        Cluster::start_told(dir, workers, &[])
+    }
+
+    /// The same, with more flags of the orchestrator; they are not given again when it is restarted.
+    pub fn start_told(dir: TempDir, workers: usize, flags: &[&str]) -> Cluster {
+        Head::of(dir.path()).told(flags).alone(dir).with_workers(workers, &[])
+    }
+
+    /// With so many more workers, named w1, w2, …, each with these flags.
+    pub fn with_workers(mut self, count: usize, flags: &[&str]) -> Cluster {
+        (1..=count).for_each(|n| _ = self.add_worker(&format!("w{n}"), flags));
+        self
     }
 
     /// One more worker; its data folder is named like it, so that it can be started again.
@@ -248,8 +259,7 @@ impl Cluster {
 
     /// Waits until a node takes calls.
     pub fn wait_linked(&self, name: &str) {
-        let linked = || self.client.node(name).is_ok_and(|n| n.status == "active" && n.reach == "links");
-        wait_for("the worker's links are open", linked);
+        wait_for("the worker's links are open", || self.client.node(name).is_ok_and(|n| is_linked(&n)));
     }
 
     /// Waits until a node has that status.
@@ -259,9 +269,8 @@ impl Cluster {
 
     /// Starts the orchestrator again, on the same ports and data.
     pub fn restart_head(&mut self) {
-        let (http, grpc) = (self.head.ready("http").to_string(), self.head.ready("grpc").to_string());
         self.head.kill();
-        self.head = start_head(self.dir.path(), &http, &grpc);
+        self.head = Head::of(self.dir.path()).at_those_of(&self.head).start();
     }
 
     /// Deploys a folder made of a manifest and files; files are executable.
@@ -334,6 +343,11 @@ impl Cluster {
     }
 }
 
+/// Whether a node takes calls.
+pub fn is_linked(node: &Node) -> bool {
+    node.status == "active" && node.reach == "links"
+}
+
 /// Calls a function with a body, and reads the whole answer.
 pub fn invoke(client: &Orchestrator, name: &str, body: &str) -> (Answer, String) {
     let invoke = Invoke { method: "POST".into(), body: Body::Bytes(body.into()), ..Default::default() };
@@ -354,12 +368,6 @@ pub fn own_ip() -> IpAddr {
 /// Where nobody listens, nor will but for who asked.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind((own_ip(), 0)).expect("a port").local_addr().expect("its address")
-}
-
-fn start_head(dir: &Path, http: &str, grpc: &str) -> Role {
-    let data = dir.join("orchestrator");
-    let data = data.to_str().expect("UTF-8");
-    Role::start(&["orchestrator", "--http-addr", http, "--grpc-addr", grpc, "--data-dir", data])
 }
 
 /// Sends bytes as they are and reads until the other end closes or `PATIENCE` is over.

@@ -1,8 +1,17 @@
 //! Hostile clients on both ports: whatever they send, others are served, and memory and threads stay bounded.
 
+mod crowd;
+mod frames;
+mod lies;
+mod links;
+mod overlord;
+mod streams;
+
+use crate::dice::Dice;
 use crate::harness::{Cluster, PATIENCE, wait_for};
 use crate::process::{is_alive, peak_mib, threads};
 use crate::wire::{Reply, connect, exchange, get, head};
+use cares::types::FunctionSpec;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -60,14 +69,8 @@ fn answers(bytes: &[u8]) -> usize {
 
 /// Bytes that look random and are the same each time.
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..bytes).map(|_| next()).collect()
+    let mut dice = Dice(seed);
+    (0..bytes).map(|_| dice.next() as u8).collect()
 }
 
 #[test]
@@ -313,6 +316,36 @@ fn requests_without_end_whose_answers_nobody_reads_cost_bounded_memory() {
 }
 
 #[test]
+fn large_answers_that_nobody_reads_hold_up_nobody_and_are_taken_away() {
+    let cluster = Cluster::start_told(tempfile::tempdir().expect("a folder"), 0, &["--limit", "body-s=1"]);
+    let to = cluster.head.http();
+    for n in 0..280 {
+        let env = [("A".to_string(), "x".repeat(30 << 10))].into();
+        let spec = FunctionSpec { name: format!("f{n}"), image: "box".into(), env: Some(env), ..Default::default() };
+        cluster.client.register(&spec).expect("registered");
+    }
+    let ask = || {
+        let mut stream = connect(to);
+        rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4 << 10).expect("an option");
+        stream.write_all((head("GET", "/functions?limit=1000", &[]) + "\r\n").as_bytes()).expect("sent");
+        stream
+    };
+    let mut silent: Vec<TcpStream> = (0..20).map(|_| ask()).collect();
+    // Some wait to be read, 8 MB each; for the others there is no room. A small one is answered.
+    for stream in &mut silent {
+        let mut begin = [0; 15];
+        stream.read_exact(&mut begin).expect("an answer");
+        assert!(begin.starts_with(b"HTTP/1.1 200") || begin.starts_with(b"HTTP/1.1 503"));
+    }
+    let asked = Instant::now();
+    assert_eq!(get(to, "/nodes").status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(peak_mib(cluster.head.pid()) < MOST_MIB, "{} MiB", peak_mib(cluster.head.pid()));
+    wait_for("they are taken away, and there is room again", || get(to, "/functions?limit=1000").status == 200);
+    drop(silent);
+}
+
+#[test]
 fn an_endless_body_to_a_control_path_is_refused_early() {
     let cluster = Cluster::start(0);
     let mut stream = connect(cluster.head.http());
@@ -327,4 +360,42 @@ fn an_endless_body_to_a_control_path_is_refused_early() {
     let answer = read_to_close(&mut stream, PATIENCE);
     assert!(Reply::parse(&answer).expect("an answer").problem(413, "too_large").contains("1048576"));
     unharmed(&cluster, "an endless body");
+}
+
+/// Many clients read only once they have sent everything, and not at all when that fails.
+#[test]
+fn who_is_refused_while_sending_a_large_body_gets_the_answer() {
+    let cluster = Cluster::start(0);
+    let body = vec![b'x'; 10 << 20];
+    let large = |target: &str, headers: &[(&str, &str)]| {
+        let length = body.len().to_string();
+        let all = [headers, &[("Content-Length", &length)]].concat();
+        let bytes = [(head("POST", target, &all) + "\r\n").as_bytes(), &body].concat();
+        let mut stream = connect(cluster.head.http());
+        stream.write_all(&bytes).unwrap_or_else(|why| panic!("{target}: could not be sent: {why}"));
+        let answer = read_to_close(&mut stream, PATIENCE);
+        Reply::parse(&answer).unwrap_or_else(|| panic!("{target}: no answer to who sent a large body"))
+    };
+    for _ in 0..10 {
+        large("/functions", &[]).problem(413, "too_large");
+        large("/nowhere", &[]).problem(404, "route_not_found");
+        large("/invoke/none", &[]).problem(404, "function_not_found");
+        large("/functions", &[("Origin", "http://evil.example")]).problem(403, "origin_not_allowed");
+    }
+}
+
+/// The same is no way to hold a connection for long.
+#[test]
+fn who_goes_on_sending_after_a_refusal_is_cut_off() {
+    let cluster = Cluster::start(0);
+    let mut stream = connect(cluster.head.http());
+    let length = (1_u64 << 40).to_string();
+    stream.write_all((head("POST", "/nowhere", &[("Content-Length", &length)]) + "\r\n").as_bytes()).expect("sent");
+    let begun = Instant::now();
+    let piece = [b'x'; 1_024];
+    while stream.write_all(&piece).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it may send for ever");
+        std::thread::sleep(Duration::from_millis(1)); // slowly: time must end it, and not the bytes
+    }
+    unharmed(&cluster, "who went on sending");
 }

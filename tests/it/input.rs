@@ -181,7 +181,17 @@ fn a_control_body_may_have_one_mebibyte_and_the_limit_is_named() {
 fn unknown_paths_are_404_and_other_methods_405_with_what_is_allowed() {
     let cluster = Cluster::start(1);
     let to = cluster.head.http();
-    for path in ["/", "/nothing", "/functions/", "//functions", "/functions/a/b", "/invoke", "/invoke/", "/FUNCTIONS"] {
+    for path in [
+        "/nothing",
+        "/web",
+        "/web/x",
+        "/functions/",
+        "//functions",
+        "/functions/a/b",
+        "/invoke",
+        "/invoke/",
+        "/FUNCTIONS",
+    ] {
         assert!(get(to, path).problem(404, "route_not_found").contains(path), "{path}");
     }
     for (method, path, allow) in [
@@ -256,7 +266,14 @@ fn percent_encoding_that_is_none_is_refused() {
     for target in ["/functions?limit=%", "/functions?after=%ff", "/functions?%=1", "/events?%zz", "/nodes?a=%e2%82"] {
         get(to, target).problem(400, "invalid_request");
     }
-    assert_eq!(get(to, "/functions?after=%41&&=&x").status, 200);
+    assert_eq!(get(to, "/functions?after=%41&&limit=9&").status, 200);
+    for (query, name) in [("after=%41&&=&x", ""), ("x", "x"), ("l%69mit=9&l%69mt=9", "limt"), ("%00=1", "\0")] {
+        let detail = get(to, &format!("/functions?{query}")).problem(400, "invalid_field");
+        assert!(detail.starts_with(&format!("{name}: is no parameter of GET /functions")), "{detail}");
+    }
+    let detail = ask(to, "POST", "/functions?dry_run=1", &[], b"{}").problem(400, "invalid_field");
+    assert!(detail.ends_with("takes none"), "{detail}");
+    assert_eq!(get(to, "/healthz?_=1").status, 200, "whoever checks health may have words of its own");
 }
 
 #[test]

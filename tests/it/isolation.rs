@@ -6,7 +6,7 @@ use crate::harness::{Cluster, cares, run, wait_for, wait_for_some};
 use crate::process::is_alive;
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Whether the host has all of these, as doctor tells.
 fn host_has(needed: &[&str]) -> bool {
@@ -140,6 +140,36 @@ fn filling_the_disk_fills_only_its_own() {
     assert!(status == 200 && (7 << 20..=8 << 20).contains(&bytes), "{status} {text}");
     script(&cluster, "roomy", "", fill);
     assert_eq!(cluster.call("roomy", "").1.trim(), "24000000", "there is more unless told otherwise");
+}
+
+/// The control groups of a worker, below that folder.
+fn groups_of(pid: u32, below: &Path) -> Vec<PathBuf> {
+    let folders =
+        fs::read_dir(below).into_iter().flatten().flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    let named = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        name.starts_with("cares-of-") && name.ends_with(&format!("-{pid}"))
+    };
+    let found = |path: PathBuf| if named(&path) { vec![path] } else { groups_of(pid, &path) };
+    folders.flat_map(|folder| found(folder.path())).collect()
+}
+
+#[test]
+fn control_groups_that_somebody_tidied_away_are_made_again() {
+    if !host_has(&["cgroups"]) {
+        return;
+    }
+    let cluster = Cluster::start(1);
+    script(&cluster, "f", r#","memory_mb":64"#, "cat");
+    assert_eq!(cluster.call("f", "before"), (200, "before".into()));
+    let groups = groups_of(cluster.workers[0].pid(), Path::new("/sys/fs/cgroup"));
+    assert!(!groups.is_empty());
+    // An empty one may be removed; that of the job goes soon.
+    wait_for("they are gone", || {
+        groups.iter().filter(|group| fs::remove_dir(group).is_err() && group.exists()).count() == 0
+    });
+    assert_eq!(cluster.call("f", "after"), (200, "after".into()));
+    assert!(cluster.workers[0].log().contains("control groups are made again"), "{}", cluster.workers[0].log());
 }
 
 #[test]

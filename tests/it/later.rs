@@ -2,14 +2,17 @@
 //! answered can be read.
 
 use crate::gate::Gate;
-use crate::harness::{Cluster, wait_for, wait_for_some};
+use crate::harness::{Cluster, own_ip, wait_for, wait_for_some};
+use crate::head::Head;
 use crate::processes;
+use crate::wire::ReadSome;
 use crate::wire::{ask, get, post};
 use cares::client::{Body, Calls, Invoke, Later};
 use cares::types::Call;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Asks for a call with a body.
 fn later(cluster: &Cluster, name: &str, body: &str) -> Call {
@@ -105,7 +108,7 @@ fn what_makes_no_sense_is_refused_and_never_accepted() {
     cluster.deploy_script("f", "cat");
     let (url, key) = ("X-Callback-Url", "Idempotency-Key");
     let headers: [&[(&str, &str)]; 6] = [
-        &[(url, "https://h/")],
+        &[(url, "ftp://h/")],
         &[(url, "http://169.254.169.254/latest/meta-data")],
         &[(url, "h")],
         &[(url, "http://h/"), (url, "http://i/")],
@@ -272,7 +275,7 @@ fn receive(listener: &TcpListener, status: &str) -> String {
         (body.len() >= length.unwrap_or(0)).then_some(())
     };
     while whole(&text).is_none() {
-        let count = stream.read(&mut buffer).expect("a request");
+        let count = stream.read_some(&mut buffer).expect("a request");
         assert!(count > 0, "it broke off: {text}");
         text.push_str(&String::from_utf8_lossy(&buffer[..count]));
     }
@@ -283,6 +286,39 @@ fn receive(listener: &TcpListener, status: &str) -> String {
 fn answer(stream: &mut TcpStream, status: &str) {
     let text = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(text.as_bytes()).expect("answered");
+}
+
+#[test]
+fn results_go_where_the_operator_lists_and_nowhere_else() {
+    let listener = TcpListener::bind((own_ip(), 0)).expect("a port");
+    let there = listener.local_addr().expect("its address");
+    let listed = ["--callbacks", "10.99.0.0/16", "--callbacks", &there.to_string()];
+    let cluster = Cluster::start_told(tempfile::tempdir().expect("a folder"), 1, &listed);
+    cluster.deploy_script("hello", "echo hello");
+    let to = |url: &str| Later { callback: Some(url.into()), ..Later::default() };
+    for url in [format!("http://{}:1/x", there.ip()), "http://192.0.2.1/".into(), cluster.head.url() + "/invoke/hello"]
+    {
+        let why = later_with(&cluster, "hello", "", to(&url)).expect_err("not listed");
+        let listed = format!("is not within --callbacks 10.99.0.0/16, {}/32:{}", there.ip(), there.port());
+        assert!(why.status() == Some(400) && why.to_string().contains(&listed), "{url}: {why}");
+    }
+    let why = later_with(&cluster, "hello", "", to("http://169.254.169.254/")).expect_err("the cloud's");
+    assert!(why.to_string().contains("is not called back"), "{why}");
+    let named = later_with(&cluster, "hello", "", to("http://localhost:9/")).expect("where it is, is not known yet");
+    let accepted = later_with(&cluster, "hello", "", to(&format!("http://{there}/told"))).expect("accepted");
+    let (mut socket, _) = listener.accept().expect("it is called");
+    let mut begin = [0; 10];
+    socket.read_exact(&mut begin).expect("a request");
+    assert_eq!(&begin, b"POST /told");
+    socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("sent");
+    let callback = |id: &str| call(&cluster, id).callback.expect("a callback");
+    wait_for("it is delivered", || callback(&accepted.id).status == "delivered");
+    wait_for("the other is not", || {
+        callback(&named.id).last_error.is_some_and(|why| why.contains("port 9 is not within --callbacks"))
+    });
+    let bad = Head::of(cluster.dir.path()).data(&cluster.dir.path().join("bad")).told(&["--callbacks", "http://h/"]);
+    let (_, log) = bad.try_start().err().expect("it is no rule");
+    assert!(log.contains("--callbacks 'http://h/': "), "{log}");
 }
 
 #[test]
@@ -404,7 +440,9 @@ fn a_schedule_that_makes_no_sense_is_refused_with_its_field() {
 /// Waits up to 62 s: schedules know no seconds.
 #[test]
 fn a_schedule_calls_its_function_and_shows_it() {
+    let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs() % 60;
     let mut cluster = Cluster::start(1);
+    wait_for("no minute begins before it is looked at", || seconds() < 40);
     let runs = cluster.dir.path().join("runs");
     let script = format!("#!/bin/sh\necho \"$CARES_METHOD $CARES_PATH\" >> '{}'\n", runs.display());
     let manifest = r#"{"mode":"job","command":["./run.sh"],"isolation":{"files":"open"},"schedule":"* * * * *","schedule_zone":"Europe/Berlin"}"#;
@@ -425,6 +463,7 @@ fn a_schedule_calls_its_function_and_shows_it() {
         let since = std::time::Instant::now();
         wait_for("20 s are over, or it ran", || runs.exists() || since.elapsed().as_secs() >= 21);
     }
+    wait_for("it is said to have run", || schedule(&cluster).last_call.is_some());
     let after = schedule(&cluster);
     let id = after.last_call.expect("it was called");
     let made = wait_status(&cluster, &id, "succeeded");

@@ -1,6 +1,7 @@
 //! What a dashboard shows beside the lists: the program's own log, the calls of late, and which cluster it is.
 
 use crate::harness::{Cluster, PATIENCE, Role, cares, raw, run, wait_for};
+use crate::head::Head;
 use crate::wire::Reply;
 use cares::client::Orchestrator;
 use cares::types::LogRecord;
@@ -146,17 +147,7 @@ fn a_cluster_says_what_it_is_and_how_to_join_it() {
     assert!(told.started_at.starts_with("20") && told.started_at.ends_with('Z'), "{}", told.started_at);
 
     let data = cluster.dir.path().join("wide");
-    let data = data.to_str().expect("UTF-8");
-    let wide = Role::start(&[
-        "orchestrator",
-        "--http-addr",
-        "127.0.0.1:0",
-        "--grpc-addr",
-        "0.0.0.0:0",
-        "--open",
-        "--data-dir",
-        data,
-    ]);
+    let wide = Head::of(&data).data(&data).at("127.0.0.1:0", "0.0.0.0:0").told(&["--open"]).start();
     let told = Orchestrator::new(&wide.url()).expect("a URL").cluster().expect("the cluster");
     assert!(told.grpc_addr.starts_with("0.0.0.0:"), "{}", told.grpc_addr);
     let address = told.join_command.strip_prefix("cares worker ").expect("a command");

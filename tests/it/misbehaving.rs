@@ -3,6 +3,7 @@
 use crate::fixture::{manifest, manifest_with, stubborn_manifest};
 use crate::harness::{Cluster, wait_for};
 use crate::process::{is_alive, peak_mib};
+use crate::wire::ReadSome;
 use crate::wire::{Reply, ask, connect, exchange, get, head};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -161,7 +162,7 @@ fn begin(cluster: &Cluster, target: &str, enough: impl Fn(&str) -> bool) -> (Tcp
     stream.write_all((head("GET", target, &[]) + "\r\n").as_bytes()).expect("sent");
     let (mut text, mut buffer) = (String::new(), [0; 4096]);
     while !enough(&text) {
-        let n = stream.read(&mut buffer).expect("more of the answer");
+        let n = stream.read_some(&mut buffer).expect("more of the answer");
         assert!(n > 0, "it ended too early: {text}");
         text.push_str(&String::from_utf8_lossy(&buffer[..n]));
     }

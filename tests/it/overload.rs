@@ -3,6 +3,7 @@
 
 use crate::fixture;
 use crate::harness::{Cluster, PATIENCE, Role, invoke, wait_for};
+use crate::wire::ReadSome;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -138,7 +139,7 @@ fn who_waits_in_vain_and_who_finds_too_many_waiting_is_told_to_come_again() {
     let in_flight = || cluster.client.function("f").expect("f").in_flight;
     let mut events = crate::wire::connect(cluster.head.http());
     write!(events, "GET /invoke/f/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
-    assert_ne!(events.read(&mut [0; 1_024]).expect("an event"), 0, "its only place is taken");
+    assert_ne!(events.read_some(&mut [0; 1_024]).expect("an event"), 0, "its only place is taken");
     let mut others: Vec<_> = (0..20).map(|_| aside()).collect();
     wait_for("they wait", || in_flight() >= 9);
     wait_for("some are refused", || {
@@ -153,9 +154,10 @@ fn who_waits_in_vain_and_who_finds_too_many_waiting_is_told_to_come_again() {
     drop(events);
 }
 
-/// Only prints; `scripts/bench/overload` reads it.
+/// Only prints: its figures are those of a release build on a machine that does nothing else, so `scripts/bench/overload`
+/// runs it and says which promises they miss. What holds on any machine is tested above.
 #[test]
-#[ignore]
+#[ignore = "a benchmark: scripts/bench/overload runs it"]
 fn figures() {
     let seconds = std::env::var("OVERLOAD_SECONDS").map_or(30.0, |s| s.parse().expect("a number of seconds"));
     let cluster = ready();

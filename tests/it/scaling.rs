@@ -4,6 +4,7 @@ use crate::fixture;
 use crate::harness::{Cluster, cares, run, wait_for};
 use crate::load::Load;
 use crate::processes;
+use crate::wire::ReadSome;
 use cares::types::{Function, FunctionSpec, Scale};
 
 /// The states of a function's instances, sorted.
@@ -98,8 +99,11 @@ fn a_revision_that_fails_to_start_leaves_the_old_one_serving() {
     let (status, first) = cluster.call("f", "");
     assert_eq!(status, 200);
     let load = Load::start(&cluster, "f", 2);
-    cluster.deploy("f", &fixture::manifest("exits-at-start"), &[]);
+    let folder = cluster.folder("f", &fixture::manifest("exits-at-start"), &[]);
+    let out = verb(&cluster, &["deploy", folder.to_str().expect("UTF-8"), "--name", "f"]);
+    assert!(out.starts_with("deployed f revision 2, which takes over once it answers\n"), "{out}");
     wait_for("its failure is shown", || function(&cluster, "f").last_error.is_some());
+    assert!(verb(&cluster, &["list"]).contains(" 2(serving:1) "));
     let check = |cluster: &Cluster| {
         let f = function(cluster, "f");
         assert_eq!((f.revision, f.serving), (2, 1));
@@ -154,12 +158,12 @@ fn a_function_under_way_is_not_frozen() {
     let cluster = Cluster::start(1);
     cluster.deploy("f", &fixture::manifest_with("by-path", r#","freeze_s":0"#), &[]);
     let mut events = crate::wire::connect(cluster.head.http());
-    use std::io::{Read, Write};
+    use std::io::Write;
     write!(events, "GET /invoke/f/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     let mut got = [0; 4_096];
     let mut text = String::new();
     while text.matches("data: more").count() < 20 {
-        let n = events.read(&mut got).expect("an event");
+        let n = events.read_some(&mut got).expect("an event");
         assert_ne!(n, 0, "it ended: {text}");
         text.push_str(&String::from_utf8_lossy(&got[..n]));
     }

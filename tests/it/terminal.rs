@@ -63,9 +63,15 @@ impl Head {
     }
 
     fn deploy_greeter(&self) {
-        let folder = self.folder("greeter");
-        std::fs::write(folder.join("function.json"), r#"{"mode":"job","command":["./run.sh"]}"#).expect("a file");
-        write_program(&folder.join("run.sh"), "#!/bin/sh\necho \"good morning $(cat)\"\n");
+        self.deploy("greeter", "", "echo \"good morning $(cat)\"\n");
+    }
+
+    /// A job that is this script; `more` settings begin with a comma.
+    fn deploy(&self, name: &str, more: &str, script: &str) {
+        let folder = self.folder(name);
+        let settings = format!(r#"{{"mode":"job","command":["./run.sh"]{more}}}"#);
+        std::fs::write(folder.join("function.json"), settings).expect("a file");
+        write_program(&folder.join("run.sh"), &format!("#!/bin/sh\n{script}"));
         let mut deploy = crate::harness::cares();
         deploy.args(["deploy", folder.to_str().expect("UTF-8"), "--url", self.client.url()]);
         let (status, out, err) = crate::harness::run(&mut deploy);
@@ -222,8 +228,8 @@ fn a_taken_name_a_long_paste_and_a_dead_orchestrator_harm_no_form() {
     remote.shows_where("an error with the text kept", |screen| {
         screen.contains("late") && screen.contains("cannot reach")
     });
-    remote.press("Escape");
-    remote.shows("lost");
+    remote.press("Escape"); // with a key right behind it, it would be another
+    remote.shows_where("the dashboard", |screen| screen.contains("lost") && !screen.contains("Docker Image URL"));
     remote.types("q");
     wait_for("it has left", || !remote.is_open());
 }
@@ -272,4 +278,110 @@ fn the_terminal_is_given_back_whatever_ends_the_screen() {
             screen.lines().any(|line| line.ends_with("same-as-before") && !line.contains("echo"))
         });
     }
+}
+
+#[test]
+fn a_task_is_run_looked_at_stopped_and_forgotten_by_keys() {
+    let Some(head) = Head::start(80, 24) else { return };
+    let _worker = head.join("a");
+    head.wait_nodes(1);
+    // A bundle runs without a container engine.
+    head.deploy("ticker", "", "echo the task says hello\nexec sleep 600\n");
+    let image = head.client.function("ticker").expect("it is there").image;
+
+    let terminal = &head.terminal;
+    terminal.press("Tab");
+    terminal.press("Tab");
+    terminal.shows("No tasks yet.");
+    terminal.types("a");
+    terminal.shows("Run a task");
+    terminal.types(&image);
+    terminal.press("Tab");
+    terminal.types("ticks");
+    terminal.press("Tab");
+    terminal.types("./run.sh\n");
+    terminal.shows_where("its row", |screen| {
+        screen.lines().any(|line| line.starts_with("ticks") && line.contains("Running"))
+    });
+    terminal.press("Enter");
+    terminal.shows("Task ticks");
+    terminal.shows("the task says hello");
+    terminal.types("l");
+    terminal.shows("Log of ticks");
+    terminal.press("Escape");
+    terminal.shows("Task ticks");
+    terminal.types("s");
+    terminal.shows("Stop the task 'ticks'");
+    terminal.types("s\n");
+    terminal.shows("– Stopped");
+    terminal.press("Escape");
+    terminal.shows("Tasks (1)");
+    terminal.types("d");
+    terminal.shows("Forget the task 'ticks'");
+    terminal.types("f\n");
+    terminal.shows("No tasks yet.");
+    assert!(head.client.tasks(&Default::default()).expect("tasks").is_empty());
+}
+
+#[test]
+fn a_pipeline_is_run_looked_at_cancelled_and_retried_by_keys() {
+    let Some(head) = Head::start(80, 24) else { return };
+    let _worker = head.join("a");
+    head.wait_nodes(1);
+    head.deploy_greeter();
+    // Ends once it is let.
+    let gate = head.dir.path().join("gate");
+    let wait = format!(
+        "echo it waits for the gate >&2\nwhile [ ! -e {} ]; do sleep 0.05; done\necho let through\n",
+        gate.display()
+    );
+    head.deploy("waiter", r#","isolation":{"files":"open"}"#, &wait);
+    let file = head.dir.path().join("release.json");
+    let modules = r#"{"name":"greet","function":"greeter","inputs":"all"},
+        {"name":"wait","function":"waiter","dependsOn":["greet"]},
+        {"name":"last","function":"greeter","dependsOn":["wait"]}"#;
+    std::fs::write(&file, format!(r#"{{"name":"release","modules":[{modules}]}}"#)).expect("a file");
+
+    let terminal = &head.terminal;
+    terminal.types("P");
+    terminal.shows("No pipelines yet.");
+    terminal.types("a");
+    terminal.shows("Run a pipeline");
+    terminal.types(&format!("{}\n", file.display()));
+    terminal.shows_where("its row", |screen| {
+        screen.lines().any(|line| line.starts_with("release") && line.contains("1/3"))
+    });
+    terminal.press("Enter");
+    terminal.shows("Pipeline release");
+    terminal.shows_where("its tree", |screen| screen.contains("└ wait") && screen.contains("  └ last"));
+    terminal.press("Enter");
+    terminal.shows("good morning all");
+    terminal.press("Escape");
+    terminal.shows_where("its tree", |screen| !screen.contains("good morning all"));
+    terminal.types("jl");
+    terminal.shows("Log of wait");
+    terminal.shows("it waits for the gate");
+    terminal.shows("● following");
+    terminal.press("Escape");
+    terminal.shows("Module wait");
+    terminal.types("c");
+    terminal.shows("Cancel the pipeline 'release'");
+    terminal.types("y\n");
+    terminal.shows("– cancelled");
+    terminal.types("r");
+    terminal.shows("◐ running");
+    terminal.shows("run 2");
+    std::fs::write(&gate, "").expect("a file");
+    terminal.shows("3/3 modules");
+    terminal.shows_where("all of its tree", |screen| {
+        ["greet", "└ wait", "  └ last"]
+            .iter()
+            .all(|name| screen.lines().any(|line| line.starts_with(name) && line.contains("✓ succeeded")))
+    });
+    terminal.types("G");
+    terminal.shows("Module last");
+    terminal.press("Escape");
+    terminal.shows_where("its row", |screen| {
+        screen.lines().any(|line| line.starts_with("release") && line.contains("3/3"))
+    });
 }

@@ -1,7 +1,11 @@
 //! Tokens: who gets in, who does not, and that nothing of a secret stays anywhere.
 
+mod beside;
+mod closing;
+
 use crate::fixture;
-use crate::harness::{Cluster, Role, cares, invoke, own_ip, run, wait_for, wait_for_some};
+use crate::harness::{Cluster, Role, cares, invoke, run, wait_for, wait_for_some};
+use crate::head::Head;
 use crate::wire::{ask, get};
 use cares::client::{Invoke, Later, Orchestrator};
 use cares::types::{FunctionSpec, TokenMade, TokenSpec};
@@ -15,18 +19,11 @@ const ADMIN: &str = "the-operators-own-token-4711";
 /// An orchestrator that was started with a token, and workers with the same.
 fn guarded(workers: usize) -> Cluster {
     let dir = tempfile::tempdir().expect("a folder");
-    let own = format!("{}:0", own_ip());
-    let data = dir.path().join("orchestrator");
-    let args = ["orchestrator", "--http-addr", &own, "--grpc-addr", &own, "--data-dir", text(&data)];
-    let head = Role::start_with(&args, admin);
-    let client = Orchestrator::new(&head.url()).expect("a URL").token(ADMIN);
-    let mut cluster = Cluster { workers: Vec::new(), head, client, dir };
+    let mut cluster = Head::of(dir.path()).guarded(ADMIN).alone(dir);
+    cluster.client = cluster.client.token(ADMIN);
     let file = cluster.dir.path().join("join-token");
     std::fs::write(&file, format!("{ADMIN}\n")).expect("written");
-    for n in 1..=workers {
-        cluster.add_worker(&format!("w{n}"), &["--join-token-file", text(&file)]);
-    }
-    cluster
+    cluster.with_workers(workers, &["--join-token-file", text(&file)])
 }
 
 fn admin(command: &mut Command) {
@@ -39,7 +36,7 @@ fn text(path: &Path) -> &str {
 
 fn make(client: &Orchestrator, name: &str, scopes: &[&str], expires_s: Option<u64>) -> TokenMade {
     let scopes = scopes.iter().map(ToString::to_string).collect();
-    client.create_token(&TokenSpec { name: name.into(), scopes, expires_s }).expect("a token")
+    client.create_token(&TokenSpec { name: name.into(), scopes, expires_s, ..Default::default() }).expect("a token")
 }
 
 fn with(cluster: &Cluster, token: &str) -> Orchestrator {
@@ -73,7 +70,7 @@ fn with_auth_token_everything_but_health_asks_for_it() {
     for open in ["/healthz", "/readyz"] {
         assert_eq!(get(http, open).status, 200);
     }
-    for closed in ["/", "/functions", "/nodes", "/version", "/events", "/tokens", "/nothing"] {
+    for closed in ["/functions", "/nodes", "/version", "/events", "/tokens", "/nothing"] {
         let refused = get(http, closed);
         refused.problem(401, "unauthenticated");
         assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"cares\""));
@@ -119,7 +116,8 @@ fn tokens_are_made_used_and_revoked_and_nothing_of_them_is_kept() {
     let http = cluster.head.http();
     assert_eq!(ask(http, "GET", "/nodes", &[("Authorization", "Bearer anything")], b"").status, 200);
     // Whoever closes the door must have a key.
-    let spec = |name: &str, scope: &str| TokenSpec { name: name.into(), scopes: vec![scope.into()], expires_s: None };
+    let spec =
+        |name: &str, scope: &str| TokenSpec { name: name.into(), scopes: vec![scope.into()], ..Default::default() };
     assert_eq!(code(cluster.client.create_token(&spec("ci", "deploy"))), "no_admin_token");
     let brief = TokenSpec { expires_s: Some(60), ..spec("brief", "admin") };
     assert_eq!(code(cluster.client.create_token(&brief)), "no_admin_token");
@@ -439,7 +437,7 @@ fn one_process_with_both_roles_needs_no_second_token() {
 fn the_handlers_own_socket_answers_only_the_front_door() {
     use std::io::{Read, Write};
     let cluster = guarded(0);
-    let socket = cluster.dir.path().join("orchestrator/rest.sock");
+    let socket = cluster.dir.path().join("orchestrator/looks.sock");
     let mut stream = std::os::unix::net::UnixStream::connect(socket).expect("it is there");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
     let head = "GET /tokens HTTP/1.1\r\nHost: x\r\ncares-pass: guessed\r\ncares-by: boss\r\nConnection: close\r\n\r\n";

@@ -3,6 +3,7 @@
 use crate::fixture::{manifest, manifest_with};
 use crate::harness::{Cluster, wait_for};
 use crate::streaming::{bounded, pattern};
+use crate::wire::ReadSome;
 use crate::wire::{Reply, ask, connect, get, head};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -43,7 +44,7 @@ fn heard(stream: &mut TcpStream, bytes: usize) -> Vec<u8> {
 
 /// Waits for the end, however it comes.
 fn assert_ended(stream: &mut TcpStream) {
-    match stream.read(&mut [0; 1_024]) {
+    match stream.read_some(&mut [0; 1_024]) {
         Ok(0) => {}
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
         other => panic!("it has not ended: {other:?}"),
@@ -81,7 +82,7 @@ fn bytes_go_both_ways_at_once_until_both_sides_have_ended() {
     let mut expected = vec![0; MANY];
     pattern(0, &mut expected);
     assert!(heard(&mut stream, MANY) == expected, "other bytes came back");
-    assert_eq!(stream.read(&mut [0]).expect("its end"), 0);
+    assert_eq!(stream.read_some(&mut [0]).expect("its end"), 0);
     sending.join().expect("all sent");
     in_flight(&cluster, "echo", 0);
     bounded(&cluster);
@@ -119,7 +120,7 @@ fn a_websocket_is_opened_used_and_closed() {
             assert!(heard(&mut stream, long.len()) == long);
         }
     }
-    assert_eq!(stream.read(&mut [0]).expect("its end"), 0);
+    assert_eq!(stream.read_some(&mut [0]).expect("its end"), 0);
     drop(stream);
     in_flight(&cluster, "echo", 0);
 }
@@ -163,7 +164,7 @@ fn it_ends_when_either_side_leaves() {
     // The function.
     let (_, mut stream) = switch(to, "/invoke/f/switches-and-leaves", "other");
     assert_eq!(heard(&mut stream, 3), b"bye");
-    assert_eq!(stream.read(&mut [0]).expect("its end"), 0);
+    assert_eq!(stream.read_some(&mut [0]).expect("its end"), 0);
     drop(stream);
     in_flight(&cluster, "f", 0);
     // The node.

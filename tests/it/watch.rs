@@ -1,13 +1,14 @@
 //! Lists that are watched: what changes is told within two seconds, and one who does not read costs next to nothing.
 
 use crate::harness::{Cluster, PATIENCE, cares, raw, wait_for};
+use crate::wire::ReadSome;
 use crate::wire::Reply;
 use cares::client::{Orchestrator, Watch};
 use cares::errors::Error;
 use cares::types::{Change, Function, FunctionSpec, Node};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
@@ -72,7 +73,7 @@ fn stands_still(to: SocketAddr, path: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(to).expect("a connection");
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
     let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).expect("a head") == 1 {
+    while !head.ends_with(b"\r\n\r\n") && stream.read_some(&mut byte).expect("a head") == 1 {
         head.push(byte[0]);
     }
     (stream, String::from_utf8_lossy(&head).into_owned())

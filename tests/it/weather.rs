@@ -1,8 +1,10 @@
 //! A proxy between a worker and its orchestrator that plays a bad network: it holds, delays or cuts what goes through, and
 //! lets it through again.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use crate::wire::ReadSome;
+use std::io::Write;
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -17,6 +19,8 @@ pub enum Sky {
     Still,
     /// All arrives this much later, and each twentieth piece twice as much more, as one that was lost and sent again.
     Slow(Duration),
+    /// It carries so many bytes, of all connections together, and then is still.
+    Stuck(u64),
     /// Connections break, and none can be made.
     Torn,
 }
@@ -33,16 +37,22 @@ struct Air {
     to: SocketAddr,
     sky: Mutex<Sky>,
     changed: Condvar,
+    carried: AtomicU64,
     connections: Mutex<Vec<TcpStream>>,
 }
 
 impl Weather {
     /// Listens on a port of its own and passes on to there.
     pub fn before(to: SocketAddr) -> Weather {
-        let listener = TcpListener::bind((crate::harness::own_ip(), 0)).expect("a port");
+        Weather::at(crate::harness::own_ip(), to)
+    }
+
+    /// The same at this address.
+    pub fn at(ip: IpAddr, to: SocketAddr) -> Weather {
+        let listener = TcpListener::bind((ip, 0)).expect("a port");
         let at = listener.local_addr().expect("its address");
         let (sky, changed) = (Mutex::new(Sky::Clear), Condvar::new());
-        let air = Arc::new(Air { at, to, sky, changed, connections: Mutex::default() });
+        let air = Arc::new(Air { at, to, sky, changed, carried: AtomicU64::new(0), connections: Mutex::default() });
         let accepting = air.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -76,7 +86,8 @@ impl Air {
                 Sky::Clear => return Some(Duration::ZERO),
                 Sky::Slow(by) => return Some(by),
                 Sky::Torn => return None,
-                Sky::Still => sky = self.changed.wait(sky).unwrap(),
+                Sky::Stuck(after) if self.carried.load(Ordering::Relaxed) < after => return Some(Duration::ZERO),
+                Sky::Still | Sky::Stuck(_) => sky = self.changed.wait(sky).unwrap(),
             }
         }
     }
@@ -102,7 +113,7 @@ impl Air {
     fn take(&self, mut from: TcpStream, send: &SyncSender<(Instant, Vec<u8>)>) {
         let mut piece = vec![0; PIECE_BYTES];
         for number in 1.. {
-            let n = from.read(&mut piece).unwrap_or(0);
+            let n = from.read_some(&mut piece).unwrap_or(0);
             let Some(later) = self.arrives() else { return };
             let later = if number % 20 == 0 { later * 3 } else { later };
             // Nothing is the word that it closed: it takes its time too.
@@ -118,6 +129,8 @@ impl Air {
             if self.arrives().is_none() || piece.is_empty() || to.write_all(&piece).is_err() {
                 break;
             }
+            // Here, and not where it was taken: so many bytes do come through, whichever thread is the faster.
+            self.carried.fetch_add(piece.len() as u64, Ordering::Relaxed);
         }
         let _ = to.shutdown(Shutdown::Both); // it may have closed
     }

@@ -121,6 +121,20 @@ pub fn exchange(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
+/// Reads that a signal does not break off, as it may where there is a time limit.
+pub trait ReadSome: Read {
+    fn read_some(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.read(into) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+}
+
+impl<R: Read + ?Sized> ReadSome for R {}
+
 /// A connection that fails what waits too long on it.
 pub fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).expect("a connection");

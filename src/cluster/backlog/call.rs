@@ -1,45 +1,32 @@
 //! An asynchronous call: what is known of it, and what may become of it. Never knows what it carries.
 
 use super::super::Millis;
-use std::fmt;
+use super::super::key::written_key;
+use super::super::step::step;
+use super::super::words::worded;
 use std::sync::Arc;
 
-/// A call's id, unique over restarts of the orchestrator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallKey(pub u64);
-
-impl fmt::Display for CallKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a{:x}", self.0)
-    }
+written_key! {
+    /// A call's id, unique over restarts of the orchestrator.
+    pub struct CallKey, "a{:x}"
 }
 
-impl CallKey {
-    /// The key that is written so; nothing else is.
-    pub fn parse(text: &str) -> Option<Self> {
-        let key = CallKey(u64::from_str_radix(text.strip_prefix('a')?, 16).ok()?);
-        (key.to_string() == text).then_some(key)
+worded! {
+    /// Where a call is.
+    pub enum CallStatus {
+        /// Waits: for its turn, or to be tried again.
+        Queued = "queued",
+        Running = "running",
+        /// The function answered, with a status below 500.
+        Succeeded = "succeeded",
+        /// Given up, as often as it was tried.
+        Failed = "failed",
+        /// Somebody said that it is not wanted any more.
+        Cancelled = "cancelled",
     }
-}
-
-/// Where a call is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CallStatus {
-    /// Waits: for its turn, or to be tried again.
-    Queued,
-    Running,
-    /// The function answered, with a status below 500.
-    Succeeded,
-    /// Given up, as often as it was tried.
-    Failed,
-    /// Somebody said that it is not wanted any more.
-    Cancelled,
 }
 
 impl CallStatus {
-    pub const ALL: [CallStatus; 5] =
-        [CallStatus::Queued, CallStatus::Running, CallStatus::Succeeded, CallStatus::Failed, CallStatus::Cancelled];
-
     /// The one table of what may follow what.
     pub fn may_become(self, next: CallStatus) -> bool {
         use CallStatus::*;
@@ -59,46 +46,23 @@ impl CallStatus {
     pub fn is_final(self) -> bool {
         !matches!(self, CallStatus::Queued | CallStatus::Running)
     }
-
-    /// The word people and programs see.
-    pub fn word(self) -> &'static str {
-        match self {
-            CallStatus::Queued => "queued",
-            CallStatus::Running => "running",
-            CallStatus::Succeeded => "succeeded",
-            CallStatus::Failed => "failed",
-            CallStatus::Cancelled => "cancelled",
-        }
-    }
-
-    /// The status of that word.
-    pub fn of(word: &str) -> Option<Self> {
-        CallStatus::ALL.into_iter().find(|status| status.word() == word)
-    }
 }
 
-/// How far the telling of a call's end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallbackStatus {
-    /// The call has not ended.
-    Waiting,
-    /// To be told, for the first time or again.
-    Pending,
-    Sending,
-    Delivered,
-    /// Given up.
-    Failed,
+worded! {
+    /// How far the telling of a call's end is.
+    pub enum CallbackStatus {
+        /// The call has not ended.
+        Waiting = "waiting",
+        /// To be told, for the first time or again.
+        Pending = "pending",
+        Sending = "sending",
+        Delivered = "delivered",
+        /// Given up.
+        Failed = "failed",
+    }
 }
 
 impl CallbackStatus {
-    pub const ALL: [CallbackStatus; 5] = [
-        CallbackStatus::Waiting,
-        CallbackStatus::Pending,
-        CallbackStatus::Sending,
-        CallbackStatus::Delivered,
-        CallbackStatus::Failed,
-    ];
-
     /// The one table of what may follow what.
     pub fn may_become(self, next: CallbackStatus) -> bool {
         use CallbackStatus::*;
@@ -107,28 +71,14 @@ impl CallbackStatus {
             (Waiting, Pending) | (Pending, Sending) | (Sending, Pending) | (Sending, Delivered) | (Sending, Failed)
         )
     }
-
-    /// The word people and programs see.
-    pub fn word(self) -> &'static str {
-        match self {
-            CallbackStatus::Waiting => "waiting",
-            CallbackStatus::Pending => "pending",
-            CallbackStatus::Sending => "sending",
-            CallbackStatus::Delivered => "delivered",
-            CallbackStatus::Failed => "failed",
-        }
-    }
-
-    /// The status of that word.
-    pub fn of(word: &str) -> Option<Self> {
-        CallbackStatus::ALL.into_iter().find(|status| status.word() == word)
-    }
 }
 
 /// Who wants to be told of a call's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callback {
     pub url: Arc<str>,
+    /// The address that who asked for it came from; `None`: an earlier release did not keep it.
+    pub from: Option<Arc<str>>,
     pub status: CallbackStatus,
     /// Times it was told, or tried to.
     pub attempts: u32,
@@ -138,15 +88,17 @@ pub struct Callback {
 
 impl Callback {
     pub fn to(url: Arc<str>) -> Self {
-        Callback { url, status: CallbackStatus::Waiting, attempts: 0, next_try: 0, last_error: None }
+        Callback { url, from: None, status: CallbackStatus::Waiting, attempts: 0, next_try: 0, last_error: None }
     }
 
     pub(super) fn transition(&mut self, next: CallbackStatus) -> bool {
-        let legal = self.status.may_become(next);
-        if legal {
-            self.status = next;
-        }
-        legal
+        step(&mut self.status, next, CallbackStatus::may_become)
+    }
+}
+
+impl From<&str> for Callback {
+    fn from(url: &str) -> Self {
+        Callback::to(url.into())
     }
 }
 
@@ -167,7 +119,7 @@ pub struct Submission {
     /// Attempts that may end by the function's own fault.
     pub max_attempts: u32,
     pub idempotency: Option<Idempotency>,
-    pub callback: Option<Arc<str>>,
+    pub callback: Option<Callback>,
     /// The time it was due at, when a schedule made it. Milliseconds since the Unix epoch.
     pub scheduled_for: Option<u64>,
 }
@@ -220,17 +172,13 @@ impl Call {
             request_bytes: asked.bytes,
             result_bytes: 0,
             idempotency: asked.idempotency,
-            callback: asked.callback.map(Callback::to),
+            callback: asked.callback,
             scheduled_for: asked.scheduled_for,
         }
     }
 
     pub(super) fn transition(&mut self, next: CallStatus) -> bool {
-        let legal = self.status.may_become(next);
-        if legal {
-            self.status = next;
-        }
-        legal
+        step(&mut self.status, next, CallStatus::may_become)
     }
 
     pub(super) fn bytes(&self) -> u64 {

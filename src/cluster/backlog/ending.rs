@@ -94,6 +94,12 @@ impl Backlog {
         if !call.transition(status) {
             return;
         }
+        match status {
+            CallStatus::Succeeded => self.over[0] += 1,
+            CallStatus::Failed => self.over[1] += 1,
+            CallStatus::Cancelled => self.over[2] += 1,
+            CallStatus::Queued | CallStatus::Running => {}
+        }
         call.ended = Some(now);
         self.bytes -= call.request_bytes;
         self.open_bytes -= call.request_bytes;

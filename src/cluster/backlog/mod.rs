@@ -179,6 +179,8 @@ pub struct Backlog {
     /// Of all calls, and of those that have not ended.
     bytes: u64,
     open_bytes: u64,
+    /// Calls that ended since the start: succeeded, failed, cancelled.
+    over: [u64; 3],
 }
 
 impl Backlog {
@@ -199,6 +201,7 @@ impl Backlog {
             sending: 0,
             bytes: 0,
             open_bytes: 0,
+            over: [0; 3],
         }
     }
 
@@ -337,7 +340,7 @@ impl Backlog {
         out
     }
 
-    /// Whether calls that are due wait for room; nothing tells when there is some.
+    /// Whether calls that are due wait for room, of which the end of another tells, or a change of the cluster.
     pub fn waits_for_room(&self, now: Millis) -> bool {
         !self.lines.in_turn(now).is_empty()
     }
@@ -393,6 +396,15 @@ impl Backlog {
     /// Newest first, from before a key on.
     pub fn newest(&self, before: Option<CallKey>) -> impl Iterator<Item = &Call> {
         self.calls.range(..before.unwrap_or(CallKey(u64::MAX))).rev().map(|(_, call)| call)
+    }
+
+    /// Calls that wait and that run now, then those that ended since the start, by status.
+    pub fn count(&self) -> [(CallStatus, u64); 5] {
+        use CallStatus::{Cancelled, Failed, Queued, Running, Succeeded};
+        let running = self.attempts.len() as u64;
+        let waiting = (self.open.len() as u64).saturating_sub(running);
+        let [succeeded, failed, cancelled] = self.over;
+        [(Queued, waiting), (Running, running), (Succeeded, succeeded), (Failed, failed), (Cancelled, cancelled)]
     }
 
     pub fn call(&self, key: CallKey) -> Option<&Call> {

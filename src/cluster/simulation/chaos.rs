@@ -1,18 +1,21 @@
 //! What people and bad luck do to a cluster.
 
+use super::super::tests::http;
 use super::super::*;
 use super::workers::Order;
 use super::world::{Happening, World};
-use std::collections::BTreeMap;
+use crate::dice::Dice;
 
 impl World {
     pub fn chaos(&mut self) -> Result<(), String> {
         match self.dice.between(0, 99) {
-            0..45 => self.invoke(),
+            0..37 => self.invoke(),
+            37 => self.rare(),
+            38..45 => self.task_chaos(),
             45..50 => (0..self.dice.between(2, 12)).try_for_each(|_| self.invoke()),
             50..54 => self.put(),
             54..57 => self.revise(),
-            57..58 => {
+            57 => {
                 let name = self.function_name().as_str().into();
                 self.core(None, Command::DeleteFunction { name })
             }
@@ -38,7 +41,12 @@ impl World {
         if !known.is_empty() && self.dice.percent(90) {
             function = self.dice.one_of(&known);
         }
-        self.core(None, Command::Invoke { function, attempt: false })
+        let wants = self.dice.percent(8).then(|| {
+            let tags = self.dice.one_of(&[None, Some("a"), Some("b")]).map(|zone| ("zone".into(), zone.into()));
+            let (tags, takes_inputs) = (tags.into_iter().collect(), self.dice.percent(50));
+            Arc::new(Constraints { tags, takes_inputs, ..Constraints::default() })
+        });
+        self.core(None, Command::Invoke { function, origin: Origin::Caller, wants })
     }
 
     fn put(&mut self) -> Result<(), String> {
@@ -52,30 +60,24 @@ impl World {
         }
         let revision = Box::new(Revision {
             function: self.function_name().as_str().into(),
-            number: 0,
-            image: self.dice.one_of(&["bundle:abc", "bundle:abc", "registry/image:1"]).into(),
+            image: match self.dice.between(0, 19) {
+                0 => "".into(),
+                1 => "http://there/".into(),
+                _ => self.dice.one_of(&["bundle:abc", "bundle:abc", "registry/image:1"]).into(),
+            },
+            calls_at_once: self.dice.one_of(&[0, 0, 0, 0, 2, 8]),
             mode: self.dice.one_of(&[Mode::Http, Mode::Http, Mode::Http, Mode::Job, Mode::Auto]),
-            command: Vec::new(),
-            env: BTreeMap::new(),
-            timeout_ms: 30_000,
             memory_bytes: self.dice.one_of(&[0, 1 << 20, 64 << 30]) * u64::from(self.dice.percent(10)),
             cpu: self.dice.one_of(&[0.0, 0.0, 0.0, 1.0, f64::NAN]),
-            isolation: Default::default(),
             concurrency: self.dice.one_of(&[0, 1, 1, 2, 4, 16]),
             min: self.dice.one_of(&[0, 0, 0, 1, 2, 7]),
             ready: self.dice.one_of(&[0, 0, 0, 1, 3]),
             freeze_ms: self.dice.one_of(&[0, 50, 500, 5_000, 60_000]),
-            fresh: false,
             max: self.dice.one_of(&[0, 1, 1, 1, 2, 3, 5]),
             idle_ms: self.dice.one_of(&[0, 200, 2_000, 10_000]),
             constraints,
-            labels: BTreeMap::new(),
             description: format!("put {}", self.put_count),
-            attempts: 3,
-            schedule: None,
-            public: false,
-            created_unix_ms: 0,
-            updated_unix_ms: 0,
+            ..http("")
         });
         let revision = match self.dice.percent(20) {
             true => Box::new(Revision { image: "registry/image:2".into(), mode: Mode::Auto, max: 3, ..*revision }),
@@ -89,19 +91,31 @@ impl World {
     fn revise(&mut self) -> Result<(), String> {
         let known: Vec<Arc<str>> = self.puts.keys().cloned().collect();
         let function = if known.is_empty() { "f0".into() } else { self.dice.one_of(&known) };
-        let bound = |dice: &mut super::dice::Dice| dice.one_of(&[None, Some(0), Some(1), Some(2), Some(4)]);
-        let command = match self.dice.between(0, 2) {
-            0 => {
+        let bound = |dice: &mut Dice| dice.one_of(&[None, Some(0), Some(1), Some(2), Some(4)]);
+        let command = match self.dice.between(0, 5) {
+            // What sleeps is rare, and this wakes it.
+            0..3 if let Some(function) = self.asleep() => {
+                Command::Scale { function, min: Some(self.dice.one_of(&[1, 2])), max: None, ready: None }
+            }
+            5 => Command::SetStopped { function, stopped: self.dice.percent(20) },
+            0 | 1 => {
                 let [min, max, ready] = [(); 3].map(|()| bound(&mut self.dice));
                 Command::Scale { function, min, max, ready }
             }
             _ => {
                 let number = self.dice.between(0, 6);
-                let which = self.dice.one_of(&[Kept::Newest, Kept::Before, Kept::Number(number)]);
-                Command::PutAgain { function, which, unix_ms: 0 }
+                let which = self.dice.one_of(&[Kept::Newest, Kept::AsItIs, Kept::Before, Kept::Number(number)]);
+                Command::PutAgain { function, which, unix_ms: 0, by: String::new() }
             }
         };
         self.core(None, command)
+    }
+
+    /// A function with a frozen instance.
+    fn asleep(&self) -> Option<Arc<str>> {
+        let sleeps =
+            |f: &&Function| self.cluster.instances_by_state(f).iter().any(|(state, n)| *state == "frozen" && *n > 0);
+        self.cluster.functions().find(sleeps).map(|f| f.name.clone())
     }
 
     fn some_node(&mut self) -> NodeKey {
@@ -154,8 +168,11 @@ impl World {
         if !w.up {
             if self.dice.percent(20) {
                 self.workers[worker].spec = self.spec(format!("id{}", 100 + self.step), spec.name); // its disk is new
+                self.workers[worker].tasks.clear();
             } else if self.dice.percent(30) {
-                self.workers[worker].spec = self.spec(spec.id, spec.name);
+                let again = self.spec(spec.id, spec.name); // set up otherwise, but the same program
+                let (http, version, secrets) = (spec.http, spec.version, spec.secrets);
+                self.workers[worker].spec = NodeSpec { http, version, secrets, digest: spec.digest, ..again };
             }
             self.start_worker(worker);
             return Ok(());
@@ -232,10 +249,11 @@ impl World {
     pub fn heal(&mut self) -> Result<(), String> {
         self.note(|| "all is well from here".into());
         self.lose_messages();
-        self.healed = true;
+        (self.healed, self.suspended) = (true, 0);
+        self.disk_tried()?;
         for worker in 0..self.workers.len() {
             let w = &mut self.workers[worker];
-            w.cut = false;
+            (w.cut, w.hides) = (false, false);
             w.spec.name = format!("healed{worker}");
             self.start_worker(worker);
         }

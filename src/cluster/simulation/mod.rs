@@ -1,93 +1,126 @@
 //! Thousands of seeded lives of a cluster: workers that crash, hang, vanish and return, messages lost, doubled and late,
 //! callers that give up, operators at work; every promise is checked after every step.
 //!
-//! `CARES_SIM_SEEDS=n` lives that many; `CARES_SIM_SEED=n` lives one and shows its end.
+//! `CARES_SIM_SEEDS=n` lives that many, from `CARES_SIM_FIRST=n` on; `CARES_SIM_SEED=n` lives one and shows its end,
+//! `CARES_SIM_LINES=n` lines of it.
 
 mod chaos;
-pub(in crate::cluster) mod dice;
+mod disk;
+pub(in crate::cluster) mod lives;
+mod rare;
 mod shell;
+mod tasks;
 mod workers;
 mod world;
 
+use lives::{Seen, from_env, live, live_all, told};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 const SEEDS: u64 = 10_000;
+/// What must happen in them.
+const WORTH_SEEING: &[&str] = &[
+    "lease ran out",
+    "disconnected",
+    "left",
+    "drained",
+    "joined again",
+    "name taken",
+    "stale session",
+    "removed",
+    "adopted",
+    "not adopted",
+    "start failed",
+    "start timeout",
+    "instance crashed",
+    "queued",
+    "queue full",
+    "refused",
+    "refused for good",
+    "no node",
+    "node lost",
+    "deleted while waiting",
+    "stopped while waiting",
+    "function stopped",
+    "gave up",
+    "call after crash",
+    "replaced",
+    "take-over",
+    "frozen",
+    "woken by a call",
+    "woken for the minimum",
+    "evicted",
+    "scaled",
+    "put again",
+    "no such revision",
+    "successor serves",
+    "revision failed",
+    "mode asked",
+    "restart",
+    "restart with less",
+    "disk full",
+    "refused by the disk",
+    "undone",
+    "backup restored",
+    "revoked",
+    "not let in",
+    "not that node",
+    "set back",
+    "found later",
+    "woke late",
+    "elsewhere",
+    "no image",
+    "too many calls",
+    "too many of one",
+    "wants more",
+    "job over http",
+    "job of the first",
+    "job",
+    "http",
+    "task scheduled",
+    "task running",
+    "task stopping",
+    "task completed",
+    "task failed",
+    "task stopped",
+    "task refused",
+    "task pending again",
+    "task started again",
+    "task submitted again",
+    "local task",
+];
 /// How much of a failed life is shown.
 const LAST_LINES: usize = 40;
 
-fn from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+/// Lives one life. Only one that breaks a promise is written down: the same seed lives it again.
+fn life(seed: u64) -> Result<Seen, String> {
+    one(seed, false).or_else(|_| one(seed, true).and(Err("the same seed lives well the second time".into())))
 }
 
-/// Lives one life. The error says what broke and, if asked to, what came before.
-fn live(seed: u64, tell: bool) -> Result<(), String> {
+/// The error says what broke and, if asked to, what came before.
+fn one(seed: u64, tell: bool) -> Result<Seen, String> {
     let mut world = World::new(seed, tell);
-    let end = catch_unwind(AssertUnwindSafe(|| world.live())).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.or_else(|| panic.downcast_ref::<&str>().map(|t| t.to_string())).unwrap_or_else(|| "panic".into()))
-    });
+    let end = catch_unwind(AssertUnwindSafe(|| world.live())).unwrap_or_else(|panic| Err(told(&*panic)));
     end.map_err(|why| {
-        let log = world.last_lines(LAST_LINES).join("\n");
-        format!("seed {seed}, step {}, at {} ms: {why}\n{log}", world.step, world.now)
-    })
-}
-
-/// The first seed that breaks a promise. Only then is its life written down: the same seed lives it again.
-fn first_broken(first: u64, count: u64) -> Option<u64> {
-    let (next, broken) = (AtomicU64::new(first), Mutex::new(None::<u64>));
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + count {
-                        return;
-                    }
-                    if live(seed, false).is_err() {
-                        let mut broken = broken.lock().unwrap();
-                        *broken = Some(broken.map_or(seed, |b| b.min(seed)));
-                        next.store(first + count, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    broken.into_inner().unwrap()
+        let lines = from_env("CARES_SIM_LINES").map_or(LAST_LINES, |lines| lines as usize);
+        let log = world.last_lines(lines).join("\n");
+        format!("step {}, at {} ms: {why}\n{log}", world.step, world.now)
+    })?;
+    Ok(world.seen)
 }
 
 #[test]
 fn promises_hold_in_every_life() {
-    let (first, count) = match from_env("CARES_SIM_SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, from_env("CARES_SIM_SEEDS").unwrap_or(SEEDS)),
-    };
-    if let Some(seed) = first_broken(first, count) {
-        let told = live(seed, true).expect_err("the same seed must fail again");
-        panic!("{told}\nreplay it: CARES_SIM_SEED={seed} cargo test promises_hold_in_every_life");
-    }
+    live(SEEDS, "promises_hold_in_every_life", &[], life);
 }
 
-/// Else the simulation would prove little.
 #[test]
 fn lives_are_eventful() {
-    let mut seen = std::collections::BTreeMap::<&str, u64>::new();
-    for seed in 0..150 {
-        let mut world = World::new(seed, false);
-        world.live().unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        for (what, times) in world.seen {
-            *seen.entry(what).or_default() += times;
-        }
-    }
+    let seen = live_all(0..150, life).unwrap_or_else(|(seed, why)| panic!("seed {seed}: {why}"));
     if std::env::var_os("CARES_SIM_SHOW").is_some() {
         println!("{seen:#?}");
     }
-    for what in world::WORTH_SEEING {
-        assert!(seen.get(what).is_some_and(|times| *times >= 3), "'{what}' hardly ever happens: {seen:#?}");
-    }
+    seen.must_hold(WORTH_SEEING, 3);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Workers as they are: they join, beat, start and stop instances, and at times do none of it.
 
 use super::super::*;
+use super::rare::Snapshot;
+use super::tasks::OwnTask;
 use super::world::{Happening, World};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +35,10 @@ pub(super) enum Order {
         session: u64,
         instance: InstanceKey,
     },
+    /// Its engine is back.
+    Found {
+        session: u64,
+    },
     /// Look at the image.
     Prepare {
         revision: Arc<Revision>,
@@ -47,6 +53,14 @@ pub(super) struct Running {
     pub frozen: bool,
 }
 
+impl Running {
+    /// As its worker tells of it.
+    pub fn reported(&self, instance: InstanceKey) -> Reported {
+        let (function, revision) = (self.revision.function.to_string(), self.revision.number);
+        Reported { instance, function, revision, frozen: self.frozen }
+    }
+}
+
 pub(super) struct Worker {
     pub spec: NodeSpec,
     pub up: bool,
@@ -59,6 +73,15 @@ pub(super) struct Worker {
     pub life: u64,
     pub session: Option<(NodeKey, u64)>,
     pub instances: BTreeMap<InstanceKey, Running>,
+    /// On its disk.
+    pub tasks: BTreeMap<Arc<str>, OwnTask>,
+    /// Of these, such as have changed since they were told.
+    pub untold: BTreeSet<Arc<str>>,
+    /// When the last of what was told arrives.
+    pub told_at: Millis,
+    /// Its engine does not say what it runs.
+    pub hides: bool,
+    pub snapshot: Option<Snapshot>,
 }
 
 impl World {
@@ -74,6 +97,11 @@ impl World {
                 life: 0,
                 session: None,
                 instances: BTreeMap::new(),
+                tasks: BTreeMap::new(),
+                untold: BTreeSet::new(),
+                told_at: 0,
+                hides: false,
+                snapshot: None,
             });
             self.start_worker(number as usize);
         }
@@ -84,7 +112,7 @@ impl World {
     pub fn spec(&mut self, id: String, name: String) -> NodeSpec {
         let engines: &[&str] = self.dice.one_of(&[&["process", "docker"][..], &["process", "docker"], &["process"]]);
         let slots = self.dice.one_of(&[0, 1, 1, 2, 2, 3, 5, 8]);
-        NodeSpec {
+        let spec = NodeSpec {
             id,
             name,
             os: "linux".into(),
@@ -97,7 +125,8 @@ impl World {
             cpus: self.dice.one_of(&[0, 1, 2, 4, 8]),
             memory_bytes: 8 << 30,
             ..NodeSpec::default()
-        }
+        };
+        self.kind(spec)
     }
 
     pub fn start_worker(&mut self, worker: usize) {
@@ -107,6 +136,7 @@ impl World {
         let life = w.life;
         self.at(1, Happening::Join { worker, life });
         self.at(500, Happening::Beat { worker, life });
+        self.resume_tasks(worker);
     }
 
     pub fn kill_worker(&mut self, worker: usize) {
@@ -114,6 +144,7 @@ impl World {
         (w.up, w.session) = (false, None);
         w.life += 1;
         w.instances.clear();
+        self.kill_tasks(worker);
     }
 
     fn delay(&mut self) -> Millis {
@@ -154,21 +185,16 @@ impl World {
             return Ok(());
         }
         self.at(2_000, Happening::Join { worker, life }); // in case there is no answer
-        let w = &mut self.workers[worker];
-        w.instances.retain(|_, i| i.ready);
-        let (spec, mut instances) = (w.spec.clone(), Vec::new());
-        for (key, i) in &w.instances {
-            let (function, revision) = (i.revision.function.to_string(), i.revision.number);
-            instances.push(Reported { instance: *key, function, revision, frozen: i.frozen });
-        }
-        while !self.healed && self.dice.percent(15) {
+        let (mut instances, spec) = (self.told_at_join(worker), self.workers[worker].spec.clone());
+        while !self.healed && self.workers[worker].reach() == Reach::Links && self.dice.percent(15) {
             instances.push(self.lie()); // stale, or never true
         }
-        self.tell_core(worker, Command::Join { spec, instances });
+        let tasks = self.tasks_of(worker);
+        self.tell_core(worker, Command::Join { spec, instances, tasks });
         Ok(())
     }
 
-    fn lie(&mut self) -> Reported {
+    pub fn lie(&mut self) -> Reported {
         let instance = InstanceKey(self.first_key + self.dice.between(0, self.cluster.next_key + 5 - self.first_key));
         let really = self.workers.iter().find_map(|w| w.instances.get(&instance)).map(|i| i.revision.clone());
         match really {
@@ -188,10 +214,12 @@ impl World {
         }
         self.at(1_000, Happening::Beat { worker, life });
         let Some((node, session)) = self.workers[worker].session else { return Ok(()) };
+        self.tell_tasks(worker);
         let (cpu_percent, memory_percent) = (self.metric(), self.metric());
         self.tell_core(worker, Command::Beat { node, session, cpu_percent, memory_percent });
         if self.healed || self.dice.percent(30) {
-            self.tell_core(worker, Command::SetReach { node, session, reach: Reach::Links });
+            let reach = self.workers[worker].reach();
+            self.tell_core(worker, Command::SetReach { node, session, reach });
         }
         Ok(())
     }
@@ -221,7 +249,9 @@ impl World {
             Order::Joined { node, session } => {
                 if w.session.is_none_or(|(_, known)| known < session) {
                     w.session = Some((node, session));
-                    self.tell_core(worker, Command::SetReach { node, session, reach: Reach::Links });
+                    let reach = w.reach();
+                    self.tell_core(worker, Command::SetReach { node, session, reach });
+                    self.look_for_hidden(worker, session);
                 }
             }
             Order::Rejoin { session } => {
@@ -277,6 +307,7 @@ impl World {
                 };
                 self.tell_core(worker, command);
             }
+            Order::Found { session } => self.found(worker, session),
             Order::Drained if w.leaving => {
                 if let Some((node, session)) = w.session {
                     self.kill_worker(worker);

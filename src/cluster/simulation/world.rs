@@ -1,9 +1,12 @@
 //! The world around one cluster: virtual time, what is under way, and what the outside remembers and holds it to.
 
 use super::super::*;
-use super::dice::Dice;
+use super::disk::Disk;
+use super::lives::Seen;
+use super::tasks::{TaskOrder, TaskWorld};
 use super::workers::{Order, Worker};
 use crate::cluster::invariants::{check, ensure};
+use crate::dice::Dice;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -46,6 +49,22 @@ pub(super) enum Happening {
         node: NodeKey,
         revision: Arc<Revision>,
     },
+    /// The shell's word on a task to a worker.
+    TaskOrder {
+        node: NodeKey,
+        session: u64,
+        id: Arc<str>,
+        attempt: u64,
+        order: TaskOrder,
+    },
+    /// A task at a worker goes on.
+    TaskTurn {
+        worker: usize,
+        id: Arc<str>,
+        turn: u64,
+    },
+    /// The shell has found that nothing can be written, and tries again.
+    Disk,
     /// Somebody does something, and something else later.
     Chaos {
         left: u32,
@@ -57,47 +76,8 @@ pub(super) struct Call {
     pub attempt: u32,
     pub at: Option<Assigned>,
     pub refused_by: Vec<NodeKey>,
+    pub wants: Option<Arc<Constraints>>,
 }
-
-pub(super) const WORTH_SEEING: &[&str] = &[
-    "lease ran out",
-    "disconnected",
-    "left",
-    "drained",
-    "joined again",
-    "name taken",
-    "stale session",
-    "removed",
-    "adopted",
-    "not adopted",
-    "start failed",
-    "start timeout",
-    "instance crashed",
-    "queued",
-    "queue full",
-    "refused",
-    "refused for good",
-    "no node",
-    "node lost",
-    "deleted while waiting",
-    "gave up",
-    "call after crash",
-    "replaced",
-    "take-over",
-    "frozen",
-    "woken by a call",
-    "woken for the minimum",
-    "evicted",
-    "scaled",
-    "put again",
-    "no such revision",
-    "successor serves",
-    "revision failed",
-    "mode asked",
-    "restart",
-    "job",
-    "http",
-];
 
 /// What every revision of ours has.
 const DULL: &[&str] = &[
@@ -108,7 +88,7 @@ const DULL: &[&str] = &[
     "fresh: false, ",
     "cpu: 0.0, ",
     ", labels: {}",
-    ", created_unix_ms: 0, updated_unix_ms: 0",
+    ", created_unix_ms: 0, updated_unix_ms: 0, by: \"\"",
     "os: None, arch: None, tools: {}, tags: {} ",
 ];
 
@@ -124,10 +104,15 @@ pub(super) struct World {
     pub sessions: BTreeMap<NodeKey, u64>,
     pub calls: BTreeMap<InvocationKey, Call>,
     pub puts: BTreeMap<Arc<str>, u64>,
-    /// Revisions of which an instance has answered.
-    pub answered: BTreeSet<(Arc<str>, u64)>,
+    /// Revisions of which an instance has answered, by number and when they were born.
+    pub answered: BTreeSet<(Arc<str>, u64, u64)>,
     /// What each function's calls run, and whether that had answered.
-    serving: BTreeMap<(Arc<str>, FunctionKey), (u64, bool)>,
+    pub serving: BTreeMap<(Arc<str>, FunctionKey), (u64, bool)>,
+    pub disk: Disk,
+    pub backup: BTreeMap<Arc<str>, Lasting>,
+    /// Functions become what they were.
+    pub undoing: bool,
+    pub tasks: TaskWorld,
     pub put_count: u64,
     /// How troubled these times are, percent: in quiet ones other things can grow.
     pub troubled: u64,
@@ -137,14 +122,16 @@ pub(super) struct World {
     pub lied_of: BTreeSet<InstanceKey>,
     /// Messages arrive, once and in time; nothing fails any more.
     pub healed: bool,
-    pub seen: BTreeMap<&'static str, u64>,
+    pub seen: Seen,
     ticked: Millis,
     late: Millis,
+    /// The orchestrator does nothing for so long when it is to do something next.
+    pub suspended: Millis,
     /// Ticks at the same time.
     vain: u32,
     last_word: BTreeMap<NodeKey, Millis>,
-    status: BTreeMap<NodeKey, (NodeStatus, u64)>,
-    states: BTreeMap<InstanceKey, (InstanceState, NodeKey)>,
+    pub status: BTreeMap<NodeKey, (NodeStatus, u64)>,
+    pub states: BTreeMap<InstanceKey, (InstanceState, NodeKey)>,
     to_come: BTreeMap<u64, Happening>,
     when: BinaryHeap<Reverse<(Millis, u64)>>,
     log: Option<Vec<String>>,
@@ -155,6 +142,9 @@ impl World {
         let mut dice = Dice(seed);
         let limits = Limits {
             lease_ms: dice.between(2_000, 10_000),
+            http_lease_ms: 14_000,
+            calls: dice.one_of(&[usize::MAX, 30, 8]),
+            calls_per_function: dice.one_of(&[usize::MAX, usize::MAX, 12, 4]),
             queue_per_function: dice.between(1, 20) as usize,
             queue_total: dice.between(3, 40) as usize,
             revisions_kept: dice.between(1, 4) as usize,
@@ -164,6 +154,15 @@ impl World {
             takeover_pause_ms: dice.one_of(&[0, 200, 2_000, 10_000]),
             start_attempts: dice.between(1, 3) as usize,
             memory_high_percent: dice.one_of(&[50.0, 90.0, 99.0]),
+            tasks_live: dice.between(5, 60) as usize,
+            tasks_pending: dice.between(2, 30) as usize,
+            task_bytes: dice.one_of(&[20_000, 1 << 20]),
+            tasks_kept: dice.between(0, 30) as usize,
+            task_logs: dice.between(0, 8) as usize,
+            ended_task_bytes: dice.one_of(&[2_000, 1 << 20]),
+            tasks_per_node: dice.between(1, 20) as usize,
+            tasks_starting: dice.between(1, 4) as usize,
+            task_attempts: dice.between(1, 4) as usize,
         };
         let mut world = World {
             now: 1_000,
@@ -177,14 +176,19 @@ impl World {
             puts: BTreeMap::new(),
             answered: BTreeSet::new(),
             serving: BTreeMap::new(),
+            disk: Disk::default(),
+            backup: BTreeMap::new(),
+            undoing: false,
+            tasks: TaskWorld::default(),
             put_count: 0,
             troubled: dice.one_of(&[5, 20, 50, 100]),
             first_key: 0,
             lied_of: BTreeSet::new(),
             healed: false,
-            seen: BTreeMap::new(),
+            seen: Seen::default(),
             ticked: 0,
             late: 0,
+            suspended: 0,
             vain: 0,
             last_word: BTreeMap::new(),
             status: BTreeMap::new(),
@@ -221,7 +225,8 @@ impl World {
     /// False when the time of trouble is over.
     fn next_happening(&mut self) -> Result<bool, String> {
         let Some(Reverse((at, id))) = self.when.peek().copied() else { return Ok(false) };
-        if let Some(due) = self.cluster.next_deadline().map(|d| d + self.late).filter(|due| *due <= at) {
+        if let Some(due) = self.cluster.next_deadline().map(|d| d + self.late + self.suspended).filter(|due| *due <= at)
+        {
             self.now = self.now.max(due);
             self.tick()?;
             return Ok(true);
@@ -245,6 +250,11 @@ impl World {
             Happening::GivesUp { invocation } => self.gives_up(invocation),
             Happening::StartTimeout { instance } => self.start_timeout(instance),
             Happening::PrepareTimeout { node, revision } => self.prepare_timeout(node, &revision),
+            Happening::TaskOrder { node, session, id, attempt, order } => {
+                self.task_ordered((node, session), (id, attempt), order)
+            }
+            Happening::TaskTurn { worker, id, turn } => self.task_turned(worker, &id, turn),
+            Happening::Disk => self.disk_tried(),
             Happening::Chaos { left: 0 } => Ok(()),
             Happening::Chaos { left } => {
                 let gap = self.dice.one_of(&[0, 5, 50, 300, 1_000]);
@@ -270,26 +280,44 @@ impl World {
                     | Happening::GivesUp { .. }
                     | Happening::StartTimeout { .. }
                     | Happening::PrepareTimeout { .. }
+                    | Happening::TaskTurn { .. }
+                    | Happening::Disk
             )
         });
     }
 
-    /// One command, everything it sets off, and all promises checked.
+    /// One command as the shell lets it through: none that cannot be kept.
     pub fn core(&mut self, from: Option<usize>, command: Command) -> Result<(), String> {
+        if self.disk.full && command.must_last() {
+            self.seen.saw("refused by the disk");
+            return Ok(());
+        }
+        let before = self.before(&command).into_iter().collect();
+        self.carry_out(from, command, before)
+    }
+
+    /// One command, everything it sets off, and all promises checked. `before`: what is to be again if it is not kept.
+    pub fn carry_out(
+        &mut self,
+        from: Option<usize>,
+        command: Command,
+        before: Vec<(Arc<str>, Lasting)>,
+    ) -> Result<(), String> {
         self.step += 1;
         self.note(|| format!("{command:?}"));
-        let before = (self.cluster.instances.len(), self.cluster.invocations.len(), self.cluster.queued);
+        let counts = (self.cluster.instances.len(), self.cluster.invocations.len(), self.cluster.queued);
         let open = self.cluster.functions.len();
         let told = command.clone();
         match self.cluster.apply(self.now, command) {
             Ok(events) => {
+                self.keep(&events, before);
                 self.accepted(from, &told, &events)?;
                 self.events(from, events)?;
             }
             Err(refusal) => {
                 let c = &self.cluster;
                 let after = (c.instances.len(), c.invocations.len(), c.queued);
-                ensure!(before == after && open == c.functions.len(), "refused with {refusal:?} and changed");
+                ensure!(counts == after && open == c.functions.len(), "refused with {refusal:?} and changed");
                 self.note(|| format!("    refused: {refusal:?}"));
                 self.refused(from, &told, refusal)?;
             }
@@ -301,21 +329,30 @@ impl World {
         self.step += 1;
         self.note(|| "tick".into());
         let events = self.cluster.tick(self.now);
+        self.keep(&events, Vec::new());
         self.vain = if self.ticked == self.now { self.vain + 1 } else { 0 };
         ensure!(self.vain < 20, "ticks again and again at the same time");
         self.ticked = self.now;
+        if std::mem::take(&mut self.suspended) > 0 {
+            self.seen.saw("woke late");
+        }
         self.late = if self.healed || self.dice.percent(80) { 0 } else { self.dice.between(0, 300) };
         for event in &events {
             if let Event::NodeLost { node, .. } = event {
-                self.saw("lease ran out");
+                self.seen.saw("lease ran out");
                 let silent = self.now - self.last_word.get(node).copied().unwrap_or(0);
-                ensure!(silent >= self.limits.lease_ms, "{node:?} lost after {silent} ms of silence");
+                let http = self.cluster.node(*node).is_some_and(|n| n.spec.http);
+                ensure!(silent >= self.limits.lease_of(http), "{node:?} lost after {silent} ms of silence");
             }
         }
         self.events(None, events)?;
         for node in self.cluster.nodes().filter(|n| n.status != NodeStatus::Disconnected) {
             let silent = self.now - self.last_word.get(&node.key).copied().unwrap_or(0);
-            ensure!(silent < self.limits.lease_ms, "{:?} is kept after {silent} ms of silence", node.key);
+            ensure!(
+                silent < self.limits.lease_of(node.spec.http),
+                "{:?} is kept after {silent} ms of silence",
+                node.key
+            );
         }
         self.check()
     }
@@ -329,6 +366,7 @@ impl World {
         self.check_steps()?;
         let c = &self.cluster;
         ensure!(c.nodes.len() <= self.limits.max_nodes, "{} nodes", c.nodes.len());
+        ensure!(self.calls.len() <= self.limits.calls, "{} calls are taken", self.calls.len());
         ensure!(self.calls.len() == c.invocations.len(), "{} open, {} known", self.calls.len(), c.invocations.len());
         for (key, call) in &self.calls {
             let held = c.invocations.get(key).map(|i| i.held.map(|h| (h.node, h.instance)));
@@ -340,6 +378,7 @@ impl World {
             let known = c.function(name).map(|f| f.newest().number);
             ensure!(known == Some(*number), "{name} was put as {number} and is {known:?}");
         }
+        self.check_tasks()?;
         self.check_serving()
     }
 
@@ -348,16 +387,21 @@ impl World {
         let mut now = BTreeMap::new();
         for f in self.cluster.functions() {
             let (name, number) = (f.name.clone(), f.current().number);
-            let answered = f.current().mode == Mode::Http && self.answered.contains(&(name.clone(), number));
+            let answered = f.current().mode == Mode::Http && self.has_answered(f.current());
             let id = (name.clone(), f.key);
             if let Some((before, true)) = self.serving.get(&id).copied().filter(|(before, _)| *before != number) {
-                let may = answered || f.current().mode != Mode::Http || f.current().max == 0;
+                let starts = f.current().mode == Mode::Http && f.current().runs() == Runs::OnNodes;
+                let may = answered || !starts || f.current().max == 0;
                 ensure!(may && number > before, "{name} left {before} for {number}, which has never answered");
             }
             now.insert(id, (number, answered));
         }
         self.serving = now;
         Ok(())
+    }
+
+    pub fn has_answered(&self, revision: &Revision) -> bool {
+        self.answered.contains(&(revision.function.clone(), revision.number, revision.born))
     }
 
     /// Nothing may take a step that `may_become` does not know.
@@ -375,51 +419,31 @@ impl World {
             let Some((before, _)) = self.states.get(key).copied().filter(|(_, node)| *node == i.node) else { continue };
             // by a join, that ended all before it
             let adopted = matches!(i.state, InstanceState::Warm | InstanceState::Frozen);
-            let legal = before == i.state || before.may_become(i.state) || adopted;
+            // in one step: a call has woken it, and it is to go after that
+            let woken = before == InstanceState::Frozen && i.state == InstanceState::Draining;
+            let legal = before == i.state || before.may_become(i.state) || adopted || woken;
             ensure!(legal, "{key} went from {before:?} to {:?}", i.state);
         }
         self.states = now;
         Ok(())
     }
 
-    /// The orchestrator ends and starts again: only what was on disk is there.
-    pub fn restart(&mut self) {
-        self.saw("restart");
-        self.note(|| "restart".into());
-        self.first_key += 1_000_000;
-        let mut next = Cluster::new(self.limits.clone(), self.first_key);
-        for node in self.cluster.nodes() {
-            next.restore_node(node.spec.clone(), node.cordoned);
-        }
-        for function in self.cluster.functions() {
-            next.restore_function(function.lasting());
-        }
-        self.cluster = next;
-        self.calls.clear();
-        self.by_node.clear();
-        self.sessions.clear();
-        self.serving.clear();
-        self.status.clear();
-        self.states.clear();
-    }
-
     /// All is well again: nothing waits or runs, minimums are met, and worker and core agree on what there is.
     fn settled(&self) -> Result<(), String> {
         let c = &self.cluster;
         ensure!(c.invocations.is_empty() && c.queued == 0, "{} calls left", c.invocations.len());
-        for node in c.nodes.values() {
-            ensure!(node.running == 0, "{:?} has taken slots", node.key);
-        }
+        ensure!(c.nodes.values().all(|node| node.running == 0), "some node has taken slots");
         for f in c.functions.values() {
             let (live, revision, floor) = (f.tally.live(), f.current(), f.floor());
             let placeable = !revision.is_job() && c.placeable(revision, &[]);
             let least = if placeable { floor } else { 0 };
             ensure!(live >= least && live <= floor, "{} has {live} instances, not {least}", f.name);
-            let (warm, min) = (f.tally.warm, if placeable { revision.min } else { 0 });
+            let (warm, min) = (f.tally.warm, revision.min.min(least));
             ensure!(warm >= min, "{} has {warm} warm instances, not {min}", f.name);
-            let stuck = f.rollout.is_some() && c.placeable(f.newest(), &[]);
+            let stuck = f.rollout.is_some() && !f.stopped && c.placeable(f.newest(), &[]);
             ensure!(!stuck, "{} is for ever between two revisions", f.name);
         }
+        self.tasks_settled()?;
         let known: BTreeSet<_> = c.instances.values().map(|i| (i.key, i.node)).collect();
         for (key, running) in self.workers.iter().filter(|w| w.up && w.session.is_some()).flat_map(|w| &w.instances) {
             let frozen = c.instances.get(key).map(|i| i.state == InstanceState::Frozen);
@@ -432,10 +456,6 @@ impl World {
         }
         ensure!(known == there, "the core knows {known:?}, the workers run {there:?}");
         Ok(())
-    }
-
-    pub fn saw(&mut self, what: &'static str) {
-        *self.seen.entry(what).or_default() += 1;
     }
 
     pub fn note(&mut self, line: impl FnOnce() -> String) {

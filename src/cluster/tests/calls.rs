@@ -165,11 +165,14 @@ fn calls_that_are_over_are_kept_with_how_they_ended() {
     rig.pass_beating(2_000, &[a]);
     rig.apply(Command::Finish { invocation: waits, success: false, took_us: 1_999_500 }); // its caller left
     rig.apply(Command::Finish { invocation: runs, success: true, took_us: 2_000_400 });
-    rig.apply(Command::Invoke { function: "x".into(), attempt: true });
+    rig.apply(Command::Invoke { function: "x".into(), origin: Origin::Later, wants: None });
     rig.pass(60_000); // the node is silent: its lease runs out
     let kept: Vec<Ended> = rig.cluster.function("x").unwrap().recent.newest_first().cloned().collect();
-    let told: Vec<_> = kept.iter().map(|c| (c.attempt, c.node, c.success)).collect();
-    assert_eq!(told, [(true, Some(a.node), false), (false, Some(a.node), true), (false, None, false)]);
+    let told: Vec<_> = kept.iter().map(|c| (c.origin.clone(), c.node, c.success)).collect();
+    assert_eq!(
+        told,
+        [(Origin::Later, Some(a.node), false), (Origin::Caller, Some(a.node), true), (Origin::Caller, None, false)]
+    );
     assert_eq!((kept[1].invocation, kept[2].invocation), (runs, waits));
     assert_eq!((kept[1].took_us, kept[2].took_us), (2_000_400, 1_999_500));
     assert_eq!(kept[0].took_us, 10_000_000, "told by the core's own clock: the lease");

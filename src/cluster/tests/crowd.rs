@@ -33,7 +33,7 @@ fn when_it_goes_on_those_that_came_last_go_and_few_wait_from_then_on() {
     let (mut rig, running) = full();
     let waiting: Vec<InvocationKey> = (0..50).map(|_| rig.invoke("h")).collect();
     rig.pass(100);
-    rig.apply(Command::Invoke { function: "h".into(), attempt: false });
+    rig.apply(Command::Invoke { function: "h".into(), origin: Origin::Caller, wants: None });
     assert!(waiting[..20].iter().all(|call| !rig.over(*call)), "half as many as run");
     assert!(waiting[20..].iter().all(|call| rig.over(*call)));
     assert_eq!(
@@ -51,6 +51,19 @@ fn when_it_goes_on_those_that_came_last_go_and_few_wait_from_then_on() {
         Err(Refusal::QueueFull { limit: 20 }),
         "though the queue was never as full as at first"
     );
+}
+
+#[test]
+fn however_few_run_eight_may_wait() {
+    let mut rig = Rig::new();
+    rig.worker("a", 100);
+    rig.put(Revision { concurrency: 1, max: 1, ..http("h") });
+    rig.warm("h");
+    invoke(&mut rig, "h", 1 + 20);
+    rig.pass(100);
+    rig.apply(Command::Invoke { function: "h".into(), origin: Origin::Caller, wants: None });
+    assert_eq!(rig.cluster.function("h").unwrap().queue.len(), 8);
+    assert_eq!(rig.try_invoke("h"), Err(Refusal::QueueFull { limit: 8 }));
 }
 
 #[test]

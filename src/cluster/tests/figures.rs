@@ -13,7 +13,7 @@ fn call_ns(nodes: usize, functions: usize, make: fn(&str) -> Revision) -> f64 {
     let joined: Vec<(NodeKey, u64)> = (0..nodes)
         .map(|n| {
             let spec = spec(&format!("n{n}"), 256);
-            let events = cluster.apply(0, Command::Join { spec, instances: Vec::new() }).unwrap();
+            let events = cluster.apply(0, Command::Join { spec, instances: Vec::new(), tasks: Vec::new() }).unwrap();
             let Some(Event::NodeJoined { node, session, .. }) = events.first() else { panic!("{events:?}") };
             let (node, session) = (*node, *session);
             cluster.apply(0, Command::SetReach { node, session, reach: Reach::Links }).unwrap();
@@ -30,7 +30,7 @@ fn call_ns(nodes: usize, functions: usize, make: fn(&str) -> Revision) -> f64 {
     for name in &names {
         let revision = Box::new(Revision { concurrency: 80, max: 20, ..make(name) });
         let call = |cluster: &mut Cluster| {
-            cluster.apply(0, Command::Invoke { function: name.clone(), attempt: false }).unwrap()
+            cluster.apply(0, Command::Invoke { function: name.clone(), origin: Origin::Caller, wants: None }).unwrap()
         };
         cluster.apply(0, Command::PutFunction { revision, put: Put::Create }).unwrap();
         for event in call(&mut cluster) {
@@ -48,7 +48,7 @@ fn call_ns(nodes: usize, functions: usize, make: fn(&str) -> Revision) -> f64 {
         if n % 10 == 0 {
             beat(&mut cluster, n / 10);
         }
-        let events = cluster.apply(0, Command::Invoke { function, attempt: false }).unwrap();
+        let events = cluster.apply(0, Command::Invoke { function, origin: Origin::Caller, wants: None }).unwrap();
         under_way.extend(events.iter().find_map(|e| match e {
             Event::InvocationAssigned(assigned) => Some(assigned.invocation),
             _ => None,
@@ -76,5 +76,105 @@ fn placements() {
             }
             println!("PLACEMENT {kind} {nodes} {functions} {:.0}", call_ns(nodes, functions, make));
         }
+    }
+}
+
+/// Microseconds for one task, from its submission to its place.
+fn task_us(nodes: usize, tasks: usize, scheduler: Scheduler) -> f64 {
+    let limits = Limits { tasks_starting: tasks, ..Limits::default() };
+    let mut cluster = Cluster::new(limits, 0);
+    for n in 0..nodes {
+        let spec = spec(&format!("n{n}"), 256);
+        let join = Command::Join { spec, instances: Vec::new(), tasks: Vec::new() };
+        let Some(Event::NodeJoined { node, session, .. }) = cluster.apply(0, join).unwrap().first().cloned() else {
+            panic!("not joined")
+        };
+        cluster.apply(0, Command::SetReach { node, session, reach: Reach::Links }).unwrap();
+    }
+    let begun = Instant::now();
+    for n in 0..tasks {
+        let task = TaskSpec {
+            name: format!("t{n}"),
+            image: "bundle:abc".into(),
+            memory_bytes: 512 << 20, // as many as fit, and then some wait
+            cpu: 0.1,
+            scheduler,
+            ..TaskSpec::default()
+        };
+        cluster.apply(0, Command::SubmitTask { spec: Box::new(task) }).unwrap();
+    }
+    begun.elapsed().as_nanos() as f64 / tasks as f64 / 1_000.0
+}
+
+#[test]
+#[ignore = "prints figures; for release mode"]
+fn task_placements() {
+    for scheduler in Scheduler::ALL {
+        for (nodes, tasks) in [(10, 200), (1_000, 10_000), (1_000, 20_000)] {
+            println!("TASKS {} {nodes} {tasks} {:.1} µs", scheduler.word(), task_us(nodes, tasks, scheduler));
+        }
+    }
+}
+
+/// What is counted of a call: in its function and in the sum.
+#[test]
+#[ignore = "prints figures; for release mode"]
+fn counting() {
+    const TIMES: u64 = 10_000_000;
+    let mut meters = [Meter::default(); 2];
+    let cpu_ns = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime); // other programs run too
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    };
+    let begun = cpu_ns();
+    for n in 0..TIMES {
+        let took_us = std::hint::black_box(n * 7_919 % 100_000);
+        std::hint::black_box(&mut meters).iter_mut().for_each(|meter| meter.ended(n % 10 > 0, took_us));
+    }
+    println!("COUNTING {:.1} ns a call", (cpu_ns() - begun) as f64 / TIMES as f64);
+}
+
+/// Milliseconds for a node to join while so many jobs wait that each ask for something else, which the last node alone
+/// has, and for a call to end then.
+fn asking_ms(nodes: usize, calls: usize) -> (f64, f64) {
+    let mut cluster = Cluster::new(Limits::default(), 0);
+    let join = |cluster: &mut Cluster, spec| {
+        let joined = cluster.apply(0, Command::Join { spec, instances: Vec::new(), tasks: Vec::new() }).unwrap();
+        let Some(Event::NodeJoined { node, session, .. }) = joined.first().cloned() else { panic!("not joined") };
+        cluster.apply(0, Command::SetReach { node, session, reach: Reach::Links }).unwrap();
+    };
+    for n in 0..nodes {
+        let tags = (0..calls).filter(|_| n + 1 == nodes).map(|n| (format!("wish{n}"), String::new())).collect();
+        join(&mut cluster, NodeSpec { tags, ..spec(&format!("n{n}"), 1) });
+    }
+    cluster.apply(0, Command::PutFunction { revision: Box::new(job("j")), put: Put::Create }).unwrap();
+    let call = |wants| Command::Invoke { function: "j".into(), origin: Origin::Caller, wants };
+    let mut running = Vec::new();
+    for _ in 0..nodes {
+        let assigned = cluster.apply(0, call(None)).unwrap();
+        running.extend(assigned.iter().find_map(|e| match e {
+            Event::InvocationAssigned(assigned) => Some(assigned.invocation),
+            _ => None,
+        }));
+    }
+    for n in 0..calls {
+        let tags = BTreeMap::from([(format!("wish{n}"), String::new())]);
+        cluster.apply(0, call(Some(Arc::new(Constraints { tags, ..Constraints::default() })))).unwrap();
+    }
+    assert_eq!((running.len(), cluster.queued), (nodes, calls));
+    let begun = Instant::now();
+    join(&mut cluster, NodeSpec { slots: 0, ..spec("late", 1) });
+    let joined = begun.elapsed();
+    let begun = Instant::now();
+    cluster.apply(0, Command::Finish { invocation: running[0], success: true, took_us: 0 }).unwrap();
+    (joined.as_secs_f64() * 1e3, begun.elapsed().as_secs_f64() * 1e3)
+}
+
+#[test]
+#[ignore = "prints figures; for release mode"]
+fn asking_for_more() {
+    for (nodes, calls) in [(10, 100), (10, 1_000), (100, 1_000), (1_000, 1_000)] {
+        let (joined, ended) = asking_ms(nodes, calls);
+        println!("ASKING {nodes} nodes, {calls} calls: {joined:.2} ms a join, {ended:.2} ms an end");
     }
 }

@@ -113,6 +113,12 @@ fn one_reported_frozen_is_taken_over_frozen() {
     let (instance, _) = rig.warm("h");
     rig.apply(disconnect(a));
     let found = Reported { instance, function: "h".into(), revision: 1, frozen: true };
-    rig.join(super::spec("a", 8), vec![found]).unwrap();
+    let a = rig.join(super::spec("a", 8), vec![found]).unwrap();
     assert_eq!(state(&rig, instance), Some(InstanceState::Frozen));
+    // A call may have woken it since that report was written; there is no way to say so before there is a link.
+    let mut link = |reach| {
+        rig.reach(a, reach);
+        rig.events.iter().filter(|e| matches!(e, Event::InstanceFrozen { .. })).count()
+    };
+    assert_eq!((link(Reach::None), link(Reach::Links), link(Reach::Links)), (0, 1, 0));
 }

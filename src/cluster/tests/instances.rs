@@ -181,3 +181,20 @@ fn a_minimum_moves_off_a_drained_node_and_returns_with_a_new_one() {
     rig.apply(uncordon(a));
     assert_eq!(rig.instances("h")[0].1, a.node);
 }
+
+#[test]
+fn one_that_was_told_to_have_ended_does_not_come_back_while_calls_of_it_have_yet_to_end() {
+    let mut rig = Rig::new();
+    let a = rig.worker("a", 8);
+    rig.put(Revision { concurrency: 2, ..http("h") });
+    let (instance, node) = rig.warm("h");
+    let calls = [rig.invoke("h"), rig.invoke("h")];
+    rig.ended(instance, "late");
+    let found = || vec![Reported { instance, function: "h".into(), revision: 1, frozen: false }];
+    let unwanted = |e: &Event| matches!(e, Event::InstancesUnwanted { instances, .. } if instances == &[instance]);
+    rig.apply(Command::Report { node, session: a.session, instances: found() });
+    assert_eq!((rig.told(unwanted), rig.cluster.instance(instance).is_some()), (1, false));
+    calls.into_iter().for_each(|call| rig.finish(call));
+    rig.apply(Command::Report { node, session: a.session, instances: found() });
+    assert!(rig.cluster.instance(instance).is_some(), "none of its calls is left to be miscounted");
+}

@@ -91,9 +91,14 @@ fn a_returning_node_keeps_instances_that_are_of_use() {
         report(InstanceKey(2), "gone", 1),
         report(InstanceKey(3), "h", 7), // a revision that never was
     ];
-    rig.apply(Command::Join { spec: spec("a", 4), instances: reported });
-    let stopped = rig.told(|e| matches!(e, Event::InstanceStopping { instance, .. } if *instance != kept));
-    assert_eq!((stopped, rig.told(|e| matches!(e, Event::InstanceStopping { .. }))), (3, 3));
+    rig.apply(Command::Join { spec: spec("a", 4), instances: reported, tasks: Vec::new() });
+    let unwanted = rig.events.iter().filter_map(|e| match e {
+        Event::InstancesUnwanted { instances, .. } => Some(instances.clone()),
+        _ => None,
+    });
+    let unwanted: Vec<_> = unwanted.collect();
+    assert_eq!(unwanted, [[1, 2, 3].map(InstanceKey)]);
+    assert_eq!(rig.told(|e| matches!(e, Event::InstanceStopping { .. })), 0);
     assert_eq!(rig.instances("h"), [(kept, a.node, InstanceState::Warm)]);
 }
 
@@ -107,7 +112,7 @@ fn an_instance_of_a_deleted_namesake_is_not_kept() {
     rig.apply(Command::DeleteFunction { name: "h".into() });
     rig.put(http("h")); // other code, and its revision is 1 again
     let reported = vec![Reported { instance: stale, function: "h".into(), revision: 1, frozen: false }];
-    rig.apply(Command::Join { spec: spec("a", 4), instances: reported });
+    rig.apply(Command::Join { spec: spec("a", 4), instances: reported, tasks: Vec::new() });
     assert!(rig.instances("h").is_empty());
 }
 
@@ -127,6 +132,42 @@ fn a_restarted_orchestrator_takes_its_nodes_instances_back() {
         .unwrap();
     assert_eq!(rig.instances("h"), [(kept, a.node, InstanceState::Warm)]);
     assert!(rig.cluster.node(a.node).unwrap().cordoned, "outlives a restart");
+}
+
+#[test]
+fn what_a_restarted_orchestrator_never_had_is_not_taken_for_what_has_its_number_now() {
+    for deleted in [true, false] {
+        let mut rig = Rig::new();
+        let a = rig.worker("a", 4);
+        rig.put(http("h"));
+        let before = rig.cluster.function("h").unwrap().lasting();
+        rig.put(Revision { image: "bundle:def".into(), ..http("h") });
+        let (stale, _) = rig.warm("h");
+        let number = rig.cluster.instance(stale).unwrap().revision.number;
+        rig.apply(disconnect(a));
+        let kept = match deleted {
+            // both are on disk: that it was deleted, and its namesake, which has come as far
+            true => {
+                rig.apply(Command::DeleteFunction { name: "h".into() });
+                rig.put(http("h"));
+                rig.put(Revision { image: "bundle:ghi".into(), ..http("h") });
+                rig.cluster.function("h").unwrap().lasting()
+            }
+            false => before, // it ended before the second revision was on disk
+        };
+        let mut next = Cluster::new(Limits::default(), 1 << 32);
+        next.restore_node(spec("a", 4), false);
+        next.restore_function(kept);
+        rig.cluster = next;
+        if !deleted {
+            rig.put(Revision { image: "bundle:ghi".into(), ..http("h") });
+        }
+        assert_eq!(rig.cluster.function("h").unwrap().newest().number, number);
+        let found = Reported { instance: stale, function: "h".into(), revision: number, frozen: false };
+        rig.apply(Command::Join { spec: spec("a", 4), instances: vec![found], tasks: Vec::new() });
+        assert_eq!(rig.told(|e| matches!(e, Event::InstancesUnwanted { .. })), 1, "deleted: {deleted}");
+        assert!(rig.instances("h").is_empty());
+    }
 }
 
 #[test]
@@ -224,4 +265,75 @@ fn limits_on_nodes_and_functions() {
     assert_eq!(rig.try_apply(put(Put::Any, "k")), Err(Refusal::TooManyFunctions { limit: 1 }));
     assert_eq!(rig.try_apply(put(Put::Create, "j")), Err(Refusal::FunctionNameTaken));
     assert_eq!(rig.try_apply(put(Put::Replace, "k")), Err(Refusal::UnknownFunction));
+}
+
+#[test]
+fn a_revoked_node_is_gone_and_stays_out() {
+    let mut rig = Rig::new();
+    let a = rig.worker("a", 4);
+    rig.apply(Command::Revoke { node: a.node });
+    let events = std::mem::take(&mut rig.events);
+    assert!(events.iter().any(|e| matches!(e, Event::NodeRevoked { node } if *node == a.node)), "{events:?}");
+    assert!(events.iter().any(|e| matches!(e, Event::NodeLost { .. })), "{events:?}");
+    let again = Command::Join { spec: spec("a", 4), instances: Vec::new(), tasks: Vec::new() };
+    assert_eq!(rig.try_apply(again), Err(Refusal::NodeRevoked));
+    rig.apply(Command::Revoke { node: a.node });
+    assert!(rig.events.is_empty(), "{:?}", rig.events);
+    rig.apply(Command::RemoveNode { node: a.node });
+}
+
+#[test]
+fn what_of_its_disk_is_used_is_what_the_node_said_last_in_this_session() {
+    let mut rig = Rig::new();
+    let a = rig.worker("a", 4);
+    let told = |bytes, at: Joined| Command::SetDiskUsed { node: at.node, session: at.session, bytes };
+    let used = |rig: &Rig| rig.cluster.node(a.node).map(|node| node.disk_used);
+    assert_eq!(used(&rig), Some(0));
+    rig.apply(told(7, a));
+    rig.apply(told(9, a));
+    assert_eq!(used(&rig), Some(9));
+    let again = rig.join(spec("a", 4), Vec::new()).unwrap();
+    assert!(matches!(rig.try_apply(told(7, a)), Err(Refusal::StaleSession)));
+    rig.apply(told(5, again));
+    assert_eq!(used(&rig), Some(5));
+}
+
+#[test]
+fn pulls_are_what_the_node_said_last_in_this_session() {
+    let mut rig = Rig::new();
+    let a = rig.worker("a", 4);
+    let pull = Pull { image: "x".into(), layers: 3, layers_done: 1, bytes: 9, bytes_done: 2 };
+    let told = |pulls: &[&Pull], at: Joined| Command::SetPulls {
+        node: at.node,
+        session: at.session,
+        pulls: pulls.iter().map(|pull| (*pull).clone()).collect(),
+    };
+    let pulled = |rig: &Rig| rig.cluster.node(a.node).and_then(|node| node.pull_of("x").cloned());
+    rig.apply(told(&[&pull], a));
+    assert_eq!(pulled(&rig), Some(pull.clone()));
+    rig.apply(told(&[], a));
+    assert_eq!(pulled(&rig), None);
+    rig.apply(told(&[&pull], a));
+    let again = rig.join(spec("a", 4), Vec::new()).unwrap();
+    assert_eq!(pulled(&rig), None, "the worker says it anew");
+    assert!(matches!(rig.try_apply(told(&[&pull], a)), Err(Refusal::StaleSession)));
+    rig.apply(told(&[&pull], again));
+    rig.apply(Command::Disconnect { node: again.node, session: again.session, why: "gone".into() });
+    assert_eq!(pulled(&rig), None, "nobody knows how it goes on");
+}
+
+#[test]
+fn a_node_that_says_it_has_instances_and_is_of_a_kind_that_has_none_gets_no_calls_for_them() {
+    for reach in [Reach::FirstGeneration, Reach::Http, Reach::Links] {
+        let mut rig = Rig::new();
+        let a = rig.worker("a", 4);
+        rig.put(http("h"));
+        let (instance, _) = rig.warm("h");
+        rig.apply(disconnect(a));
+        let found = Reported { instance, function: "h".into(), revision: 1, frozen: false };
+        let a = rig.join(spec("a", 4), vec![found]).unwrap();
+        rig.reach(a, reach);
+        let kept = reach == Reach::Links;
+        assert_eq!((rig.instances("h").len(), rig.try_invoke("h").is_ok()), (usize::from(kept), kept), "{reach:?}");
+    }
 }

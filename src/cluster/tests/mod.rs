@@ -6,8 +6,11 @@ mod figures;
 mod idle;
 mod instances;
 mod membership;
+mod meter;
 mod placement;
 mod revisions;
+mod stopped;
+mod tasks;
 
 use super::invariants::check;
 use super::*;
@@ -71,7 +74,7 @@ impl Rig {
     }
 
     fn join(&mut self, spec: NodeSpec, instances: Vec<Reported>) -> Result<Joined, Refusal> {
-        self.try_apply(Command::Join { spec, instances })?;
+        self.try_apply(Command::Join { spec, instances, tasks: Vec::new() })?;
         let joined = self.events.iter().find_map(|e| match e {
             Event::NodeJoined { node, session, .. } => Some(Joined { node: *node, session: *session }),
             _ => None,
@@ -109,7 +112,7 @@ impl Rig {
 
     fn try_invoke(&mut self, name: &str) -> Result<InvocationKey, Refusal> {
         let newest = self.cluster.invocations.keys().next_back().copied();
-        self.try_apply(Command::Invoke { function: name.into(), attempt: false })?;
+        self.try_apply(Command::Invoke { function: name.into(), origin: Origin::Caller, wants: None })?;
         Ok(self.cluster.invocations.keys().next_back().copied().filter(|k| newest != Some(*k)).unwrap())
     }
 
@@ -195,13 +198,15 @@ fn spec(name: &str, slots: u32) -> NodeSpec {
 }
 
 /// A function of one call at a time on at most one instance.
-fn http(name: &str) -> Revision {
+pub fn http(name: &str) -> Revision {
     Revision {
         function: name.into(),
         number: 0,
+        born: 0,
         image: "bundle:abc".into(),
         mode: Mode::Http,
         command: Vec::new(),
+        secrets: Default::default(),
         env: BTreeMap::new(),
         timeout_ms: 30_000,
         memory_bytes: 0,
@@ -220,8 +225,11 @@ fn http(name: &str) -> Revision {
         attempts: 3,
         schedule: None,
         public: false,
+        rate_per_s: 0,
+        calls_at_once: 0,
         created_unix_ms: 0,
         updated_unix_ms: 0,
+        by: String::new(),
     }
 }
 

@@ -23,7 +23,7 @@ fn an_image_waits_for_nobody_without_an_engine_and_goes_where_one_appears() {
     let node = rig.worker("a", 4);
     rig.put(Revision { image: "hello-world".into(), mode: Mode::Auto, ..job("j") });
     let function: Arc<str> = "j".into();
-    let refused = rig.try_apply(Command::Invoke { function: function.clone(), attempt: false });
+    let refused = rig.try_apply(Command::Invoke { function: function.clone(), origin: Origin::Caller, wants: None });
     assert!(matches!(refused, Err(Refusal::NoNode { why }) if why.contains("container engine")));
     let engines = ["process", "docker"].map(String::from).into();
     let Joined { node, session } = node;
@@ -211,4 +211,118 @@ fn a_worker_of_the_first_cares_gets_images_that_run_by_their_name_alone() {
     rig.reach(new, Reach::Links);
     let call = rig.invoke("env");
     assert_eq!(rig.at(call), Some(new.node));
+}
+
+#[test]
+fn a_worker_that_joined_over_http_gets_images_that_run_as_jobs_with_an_environment() {
+    let mut rig = Rig::new();
+    let engines = BTreeSet::from(["docker".to_string()]);
+    let joined =
+        rig.join(NodeSpec { engines, http: true, version: String::new(), ..spec("py", 2) }, Vec::new()).unwrap();
+    rig.reach(joined, Reach::Http);
+    let image = |name: &str| Revision { image: "some/module".into(), command: Vec::new(), ..job(name) };
+    rig.put(image("plain"));
+    rig.put(Revision { env: [("A".to_string(), "1".to_string())].into(), ..image("env") });
+    let calls = [rig.invoke("plain"), rig.invoke("env")];
+    assert!(calls.iter().all(|call| rig.at(*call) == Some(joined.node)));
+    let third = rig.invoke("plain");
+    assert_eq!(rig.at(third), None, "it runs no more at once than it said it can");
+    for (name, revision) in [
+        ("http", Revision { mode: Mode::Http, ..image("http") }),
+        ("command", Revision { command: vec!["true".into()], ..image("command") }),
+        ("bundle", job("bundle")),
+    ] {
+        rig.put(revision);
+        assert!(matches!(rig.try_invoke(name), Err(Refusal::NoNode { .. })), "{name}");
+    }
+    let is_lost = |events: &[Event]| events.iter().any(|e| matches!(e, Event::NodeLost { .. }));
+    assert!(!is_lost(&rig.pass(13_000)), "it beats every 5 s: two may be lost");
+    assert!(is_lost(&rig.pass(1_500)), "and no more");
+}
+
+#[test]
+fn a_call_with_inputs_of_its_own_goes_only_where_they_are_given() {
+    let mut rig = Rig::new();
+    let old = rig.worker("old", 4);
+    rig.put(job("j"));
+    let wants = Some(Arc::new(Constraints { takes_inputs: true, ..Default::default() }));
+    let module = Command::Invoke { function: "j".into(), origin: Origin::Later, wants };
+    let refused = rig.try_apply(module.clone());
+    assert!(matches!(refused, Err(Refusal::NoNode { why }) if why.contains("a module's inputs")));
+    let spec = rig.cluster.node(old.node).expect("it").spec.clone();
+    let new = NodeSpec { id: "n-new".into(), name: "new".into(), secrets: true, ..spec };
+    let new = rig.join(new, Vec::new()).unwrap();
+    rig.reach(new, Reach::Links);
+    let before = rig.cluster.node(new.node).expect("it").running;
+    (0..4).for_each(|_| rig.apply(module.clone()));
+    assert_eq!(rig.cluster.node(new.node).expect("it").running, before + 4);
+    assert_eq!(rig.cluster.node(old.node).expect("it").running, 0);
+}
+
+#[test]
+fn a_function_with_secrets_goes_only_where_they_are_given() {
+    let mut rig = Rig::new();
+    let old = rig.worker("old", 4);
+    let env = [("PASS".to_string(), "db-pass".to_string())].into();
+    rig.put(Revision { secrets: Secrets { env, ..Default::default() }, ..job("j") });
+    rig.put(job("plain"));
+    let refused = rig.try_apply(Command::Invoke { function: "j".into(), origin: Origin::Caller, wants: None });
+    assert!(
+        matches!(refused, Err(Refusal::NoNode { why }) if why.contains("secrets") && why.contains("older version"))
+    );
+    let spec = rig.cluster.node(old.node).expect("it").spec.clone();
+    let new = rig
+        .join(NodeSpec { id: "n-new".into(), name: "new".into(), secrets: true, ..spec.clone() }, Vec::new())
+        .unwrap();
+    rig.reach(new, Reach::Links);
+    for _ in 0..4 {
+        let call = rig.invoke("j");
+        assert_eq!(rig.at(call), Some(new.node));
+    }
+    let plain = rig.invoke("plain");
+    assert_eq!(rig.at(plain), Some(old.node), "the other is as good for all else");
+    // The same node comes back with another program.
+    rig.join(NodeSpec { id: "n-new".into(), name: "new".into(), secrets: false, ..spec }, Vec::new()).unwrap();
+    assert!(rig.try_apply(Command::Invoke { function: "j".into(), origin: Origin::Caller, wants: None }).is_err());
+}
+
+#[test]
+fn a_waiting_call_that_asks_for_more_is_told_once_it_waits_in_vain_wherever_it_stands() {
+    let wants = || Some(Arc::new(Constraints { tags: [("zone".into(), "b".into())].into(), ..Default::default() }));
+    let asking = || Command::Invoke { function: "j".into(), origin: Origin::Later, wants: wants() };
+    let full = || {
+        let mut rig = Rig::new();
+        let spec = NodeSpec { tags: [("zone".into(), "b".into())].into(), job_slots: 1, ..super::spec("b", 2) };
+        let b = rig.join(spec, Vec::new()).unwrap();
+        rig.reach(b, Reach::Links);
+        rig.put(job("j"));
+        let (running, plain) = (rig.invoke("j"), rig.invoke("j"));
+        rig.apply(asking());
+        let asks = rig.cluster.invocations.keys().next_back().copied().unwrap();
+        assert_eq!((rig.at(plain), rig.at(asks)), (None, None));
+        (rig, b, running, plain, asks)
+    };
+    let (mut rig, b, _, plain, asks) = full();
+    let a = rig.worker("a", 1); // the plain one runs there
+    assert_eq!(rig.at(plain), Some(a.node));
+    let second = rig.invoke("j");
+    rig.apply(cordon(b));
+    assert!(matches!(rig.failures()[..], [Failure::NoNode { .. }]) && rig.over(asks) && !rig.over(second));
+    // Another revision serves HTTP: its instances are where they are.
+    let serve_http = |rig: &mut Rig| {
+        rig.put(http("j"));
+        let first = rig.starting("j")[0];
+        rig.ready(first);
+    };
+    let (mut rig, _, running, plain, asks) = full();
+    serve_http(&mut rig);
+    assert!(rig.over(asks) && !rig.over(plain) && !rig.over(running));
+    // The same of one that runs, and that its node refuses after all.
+    let (mut rig, _, running, plain, asks) = full();
+    rig.finish(running);
+    rig.finish(plain);
+    assert!(rig.at(asks).is_some());
+    serve_http(&mut rig);
+    rig.refuse(asks);
+    assert!(rig.over(asks));
 }

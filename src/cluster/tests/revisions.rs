@@ -13,7 +13,7 @@ fn of_revision(rig: &Rig, number: u64) -> Vec<InstanceKey> {
 }
 
 fn put_again(rig: &mut Rig, which: Kept) -> Result<(), Refusal> {
-    rig.try_apply(Command::PutAgain { function: "h".into(), which, unix_ms: 5 })
+    rig.try_apply(Command::PutAgain { function: "h".into(), which, unix_ms: 5, by: String::new() })
 }
 
 /// A function with a warm instance, one call that runs and one that waits; and then a new revision.
@@ -271,4 +271,33 @@ fn bounds_that_could_not_be_kept_are_what_they_were_and_no_instance_goes() {
     undo(&mut rig, "h", before.clone());
     assert_eq!(rig.cluster.function("h").unwrap().lasting(), before);
     assert!(rig.instances("h").iter().any(|i| i.0 == instance && i.2 == InstanceState::Warm));
+}
+
+#[test]
+fn a_maximum_that_could_not_be_kept_is_what_it_was_for_those_that_it_let_in_too() {
+    let mut rig = Rig::new();
+    rig.worker("a", 8);
+    rig.put(http("h"));
+    let before = rig.cluster.function("h").unwrap().lasting();
+    rig.apply(Command::Scale { function: "h".into(), min: Some(3), max: Some(3), ready: None });
+    let first = rig.starting("h")[0];
+    rig.ready(first);
+    assert_eq!(rig.instances("h").len(), 3);
+    undo(&mut rig, "h", before);
+    assert_eq!(rig.instances("h"), [(first, rig.instances("h")[0].1, InstanceState::Warm)]);
+}
+
+#[test]
+fn what_has_answered_since_is_no_less_proven_for_what_could_not_be_kept() {
+    let mut rig = Rig::new();
+    rig.worker("a", 8);
+    rig.put(http("h"));
+    let before = rig.cluster.function("h").unwrap().lasting();
+    assert_eq!(before.serving, None);
+    rig.apply(Command::Scale { function: "h".into(), min: None, max: Some(3), ready: None });
+    rig.warm("h");
+    undo(&mut rig, "h", before);
+    rig.put(Revision { image: "bundle:other".into(), ..http("h") });
+    let f = rig.cluster.function("h").unwrap();
+    assert_eq!((f.current().number, f.rolling_out()), (1, true), "it serves until the new one has answered");
 }

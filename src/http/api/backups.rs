@@ -1,6 +1,7 @@
 //! `/backup` and `/restore`: all that the cluster keeps, out as one file and in again.
 
 use crate::body::Body;
+use crate::http::openapi::{Answer, Content, Operation};
 use crate::http::problem::Problem;
 use crate::http::route::{Reply, Streamed};
 use crate::orchestrator::Orchestrator;
@@ -9,6 +10,18 @@ use crate::orchestrator::bundles::Rejected;
 use hyper::Response;
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use std::sync::Arc;
+
+/// What the document says of this.
+pub const MAKE: Operation = Operation {
+    id: "makeBackup",
+    tag: "cluster",
+    summary: "All that the cluster keeps, as one tar",
+    answers: &[Answer::of(200, "The tar; the last file in it is a checksum.")
+        .with(&[Content::Bytes("application/x-tar")])
+        .headers(&["Content-Disposition"])],
+    errors: &["backup_busy", "store_failed"],
+    ..Operation::NONE
+};
 
 /// `GET /backup`
 pub async fn make(app: Arc<Orchestrator>, _: Streamed) -> Result<Response<Body>, Problem> {
@@ -26,12 +39,29 @@ pub async fn make(app: Arc<Orchestrator>, _: Streamed) -> Result<Response<Body>,
     Ok(response)
 }
 
+/// What the document says of this.
+pub const RESTORE: Operation = Operation {
+    id: "restoreBackup",
+    tag: "cluster",
+    summary: "Functions become those of a backup, all or nothing",
+    body: &[Content::Bytes("application/x-tar")],
+    answers: &[Answer::of(200, "All of it is on disk.").with(&[Content::json::<crate::types::Restored>()])],
+    errors: &[
+        "backup_busy",
+        "invalid_backup",
+        "invalid_bundle",
+        "wrong_secret_key",
+        "too_large",
+        "body_timeout",
+        "store_failed",
+    ],
+    ..Operation::NONE
+};
+
 /// `POST /restore`
 pub async fn restore(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
-    let restored = backups::restore(app, asked.request.into_body(), asked.by.as_deref()).await.map_err(failed)?;
-    let mut response = Response::new(Body::full(Reply::json(200, &restored).body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    let restored = backups::restore(app, asked.request.into_body(), &asked.by).await.map_err(failed)?;
+    Ok(Reply::json(200, &restored).into())
 }
 
 fn failed(failed: Failed) -> Problem {
@@ -43,6 +73,10 @@ fn failed(failed: Failed) -> Problem {
         Failed::Upload(Rejected::TooLarge { limit }) => Problem::too_large("a backup", limit),
         Failed::Upload(rejected) => super::functions::rejected(rejected),
         Failed::Backup(error) => Problem::new(400, "invalid_backup", format!("{error}. Nothing was changed")),
+        Failed::Secrets(error) => {
+            let detail = format!("the backup holds secrets of another key: {error}. Nothing was changed");
+            Problem::new(409, "wrong_secret_key", detail)
+        }
         Failed::Store(error) => error.into(),
     }
 }

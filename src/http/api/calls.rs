@@ -1,38 +1,56 @@
 //! `/calls`: what became of asynchronous calls, their results, and cancelling them.
 
+use super::page::{self, Page};
 use super::recent;
+use super::submit::OWN_KEYS;
 use crate::body::Body;
 use crate::clock;
 use crate::cluster::backlog::{Call, CallKey, CallStatus, CallbackStatus, Refusal};
 use crate::http::headers::X_CALL_ID;
+use crate::http::openapi::{Answer, Content, Kind, LIMIT, Operation, Parameter};
 use crate::http::problem::Problem;
-use crate::http::route::{self, Reply, Streamed, value};
+use crate::http::route::{self, Reply, Streamed, flag, value};
 use crate::orchestrator::Orchestrator;
 use crate::types;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::Response;
+use hyper::header::HeaderValue;
 use std::sync::Arc;
+
+/// What the document says of this.
+pub const LIST: Operation = Operation {
+    id: "listCalls",
+    tag: "calls",
+    summary: "Calls of late and asynchronous ones that are kept, newest first",
+    parameters: &[
+        LIMIT,
+        Parameter::query("after", Kind::Text, "Rows behind this asynchronous call; only with `async=true`."),
+        Parameter::query("function", Kind::Text, "Of this function."),
+        Parameter::query("node", Kind::Text, "Of the node of this id or name."),
+        Parameter::query(
+            "status",
+            Kind::OneOf(&["queued", "running", "succeeded", "failed", "cancelled"]),
+            "Of this status.",
+        ),
+        Parameter::query("async", Kind::Flag, "Only asynchronous ones, or only the others."),
+    ],
+    answers: &[Answer::of(200, "A page of them.").with(&[Content::json::<Vec<types::CallRecord>>()])],
+    errors: &["function_not_found", "node_not_found"],
+    ..Operation::NONE
+};
 
 /// `GET /calls`, newest first: `?async=`, `?status=`, `?function=`, `?node=`
 pub fn list(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
-    let limit = super::limit(call)?;
-    let invalid = |why: String| Problem::new(400, "invalid_field", why);
-    let status = value(&call.query, "status");
-    if let Some(word) = status.filter(|word| CallStatus::of(word).is_none()) {
-        let words = CallStatus::ALL.map(CallStatus::word).join(", ");
-        return Err(invalid(format!("status: '{}' is none of {words}", word.escape_debug())));
-    }
+    let limit = page::limit(call)?;
+    let status = page::one_of(&call.query, "status", CallStatus::ALL, CallStatus::word)?.map(CallStatus::word);
     let function = value(&call.query, "function");
-    let asynchronous = match value(&call.query, "async") {
-        None => None,
-        Some("true") => Some(true),
-        Some("false") => Some(false),
-        Some(_) => return Err(invalid("async: must be true or false".into())),
-    };
+    let asynchronous = flag(&call.query, "async")?;
     let after = match value(&call.query, "after").map(CallKey::parse) {
         None => None,
         Some(Some(key)) if asynchronous == Some(true) => Some(key),
-        Some(_) => return Err(invalid("after: must be the id of an asynchronous call, with async=true".into())),
+        Some(_) => {
+            let detail = "after: must be the id of an asynchronous call, with async=true";
+            return Err(Problem::new(400, "invalid_field", detail));
+        }
     };
     let node = match value(&call.query, "node") {
         None => None,
@@ -50,12 +68,13 @@ pub fn list(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
             && function.is_none_or(|f| f == &*c.function)
             && node.as_ref().is_none_or(|(_, id)| c.node.as_deref() == Some(id))
     };
-    let mut link = None;
+    let mut next = None;
     if asynchronous != Some(false) {
         let mut calls = app.queue.newest(after, limit + 1, wanted);
         let more = calls.len() > limit;
         calls.truncate(limit);
-        link = calls.last().filter(|_| more && asynchronous == Some(true)).map(|last| last.key.to_string());
+        let last = calls.last().filter(|_| more && asynchronous == Some(true));
+        next = last.map(|last| page::next_link(call, &last.key.to_string()));
         if found.is_some() || !calls.is_empty() {
             found.get_or_insert_default().extend(calls.iter().map(record));
         }
@@ -63,9 +82,7 @@ pub fn list(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
     let mut found = found.ok_or_else(|| Problem::no_function(function.unwrap_or_default()))?;
     found.sort_by(|a, b| b.started_at.cmp(&a.started_at)); // stable: what is of one moment keeps its order
     found.truncate(limit);
-    let mut reply = Reply::json(200, &found);
-    reply.headers.extend(link.map(|last| ("Link", super::next_link(call, &last))));
-    Ok(reply)
+    Ok(Page { rows: found, next }.reply())
 }
 
 /// A call as the list shows it: from its submission on.
@@ -81,20 +98,41 @@ fn record(call: &Call) -> types::CallRecord {
         asynchronous: true,
         attempts: call.attempts,
         last_error: call.last_error.clone(),
+        module: None,
     }
 }
+
+/// What the document says of this.
+pub const GET: Operation = Operation {
+    id: "getCall",
+    tag: "calls",
+    summary: "One asynchronous call",
+    answers: &[Answer::of(200, "The call.").with(&[Content::json::<types::Call>()])],
+    errors: &["call_not_found"],
+    ..Operation::NONE
+};
 
 /// `GET /calls/ID`
 pub fn get(app: &Orchestrator, call: &route::Call) -> Result<Reply, Problem> {
     Ok(Reply::json(200, &view(app, &known(app, call.param(0))?)))
 }
 
+/// What the document says of this.
+pub const CANCEL: Operation = Operation {
+    id: "cancelCall",
+    tag: "calls",
+    summary: "Cancels an asynchronous call",
+    answers: &[Answer::of(200, "The call, cancelled.").with(&[Content::json::<types::Call>()])],
+    errors: &["call_not_found", "call_ended"],
+    ..Operation::NONE
+};
+
 /// `DELETE /calls/ID`
 pub async fn cancel(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
     let id = asked.params.into_iter().next().unwrap_or_default();
     let key = known(&app, &id)?.key;
     match app.queue.cancel(&app, key).await {
-        Ok(()) => Ok(json(200, &view(&app, &known(&app, &id)?))),
+        Ok(()) => Ok(Reply::json(200, &view(&app, &known(&app, &id)?)).into()),
         Err(Refusal::Ended { status }) => {
             let detail = format!("call {id} has {}: there is nothing to cancel", status.word());
             Err(Problem::new(409, "call_ended", detail))
@@ -103,13 +141,15 @@ pub async fn cancel(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     }
 }
 
-/// JSON of a streamed route.
-pub fn json(status: u16, value: &impl serde::Serialize) -> Response<Body> {
-    let mut response = Response::new(Body::full(Reply::json(status, value).body));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
+/// What the document says of this.
+pub const RESULT: Operation = Operation {
+    id: "getResult",
+    tag: "calls",
+    summary: "What the function answered: its status, headers and body",
+    answers: &[Answer::of(Answer::ANY, "The function's answer.")],
+    errors: &["call_not_found", "call_not_ended", "call_cancelled", "call_failed"],
+    ..Operation::NONE
+};
 
 /// `GET /calls/ID/result`
 pub async fn result(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<Body>, Problem> {
@@ -126,7 +166,11 @@ pub async fn result(app: Arc<Orchestrator>, asked: Streamed) -> Result<Response<
     let found = found.map_err(|why| Problem::new(500, "internal", format!("the result of call {id}: {why}")))?;
     let Some(mut answer) = found else {
         let why = call.last_error.unwrap_or_default();
-        return Err(Problem::new(502, "call_failed", format!("call {id} ended without an answer: {why}")));
+        return Err(Problem::new(
+            502,
+            "call_failed",
+            format!("call {id} ended without an answer: {why}; GET /calls/{id} has its story"),
+        ));
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(X_CALL_ID, id); // the function's own word for it means nothing here
@@ -152,7 +196,7 @@ pub fn view(app: &Orchestrator, call: &Call) -> types::Call {
         next_try_at: (c.status == CallbackStatus::Pending).then(|| clock::rfc3339(c.next_try)),
         last_error: c.last_error.clone(),
     });
-    let own_key = |key: &str| !key.starts_with("cares:");
+    let own_key = |key: &str| !key.starts_with(OWN_KEYS);
     types::Call {
         id: call.key.to_string(),
         function: call.function.to_string(),

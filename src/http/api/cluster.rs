@@ -1,67 +1,45 @@
 //! `/cluster`: which cluster this is, and how a machine joins it.
 
 use crate::clock;
+use crate::http::openapi::{Answer, Content, Operation};
 use crate::http::problem::Problem;
 use crate::http::route::Reply;
 use crate::orchestrator::Orchestrator;
+use crate::tls::Validity;
 use crate::types::Cluster;
 use crate::version::VERSION;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+/// What the document says of this.
+pub const GET: Operation = Operation {
+    id: "getCluster",
+    tag: "cluster",
+    summary: "Which cluster this is, and how a machine joins it",
+    answers: &[Answer::of(200, "The cluster.").with(&[Content::json::<Cluster>()])],
+    ..Operation::NONE
+};
 
 /// `GET /cluster`
 pub fn get(app: &Orchestrator) -> Result<Reply, Problem> {
-    let cluster = Cluster {
+    Ok(Reply::json(200, &view(app)))
+}
+
+/// The cluster, as all that tell of it do.
+pub fn view(app: &Orchestrator) -> Cluster {
+    Cluster {
         id: app.cluster_id.clone(),
         http_addr: app.http.to_string(),
         grpc_addr: app.grpc.to_string(),
-        join_command: match app.tokens.gate().closed() {
-            true => format!("cares worker {} --join-token-file FILE", typed(app.grpc)),
-            false => format!("cares worker {}", typed(app.grpc)),
-        },
+        join_command: app.join_command(),
         version: VERSION.into(),
         started_at: clock::rfc3339(app.started_unix_ms),
-    };
-    Ok(Reply::json(200, &cluster))
-}
-
-/// An address as another machine can be told it: for "all of this machine's" the one that the world is reached from, or
-/// else the machine's name. Asked each time, as laptops move.
-fn typed(listening: SocketAddr) -> String {
-    if !listening.ip().is_unspecified() {
-        return listening.to_string();
-    }
-    let port = listening.port();
-    match outward(listening.is_ipv6()) {
-        Some(ip) => SocketAddr::new(ip, port).to_string(),
-        None => format!("{}:{port}", sysinfo::System::host_name().unwrap_or_else(|_| "localhost".into())),
+        https: app.pair.is_some(),
+        https_until: app.pair.as_ref().and_then(|pair| pair.validity()).map(until),
+        nodes_until: Some(until(app.identities.port.validity())),
+        registry: app.registry.place().map(str::to_string),
+        registry_plain: app.registry.place().is_some() && app.registry.is_plain(),
     }
 }
 
-/// Nothing is sent: connecting a datagram socket only looks up the route.
-fn outward(also_v6: bool) -> Option<IpAddr> {
-    let route = |from: IpAddr, to: IpAddr| {
-        let socket = UdpSocket::bind((from, 0)).ok()?;
-        socket.connect((to, 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
-    };
-    // Addresses for documentation: they are nobody's.
-    let v4 = || route(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
-    let v6 = || route(Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into());
-    v4().or_else(|| v6().filter(|_| also_v6))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_to_be_typed_names_one_machine() {
-        assert_eq!(typed("127.0.0.1:50051".parse().expect("an address")), "127.0.0.1:50051");
-        assert_eq!(typed("[::1]:7".parse().expect("an address")), "[::1]:7");
-        for all in ["0.0.0.0:50051", "[::]:50051"] {
-            let told = typed(all.parse().expect("an address"));
-            let (host, port) = told.rsplit_once(':').expect("a port");
-            assert!(port == "50051" && !host.is_empty() && host != "0.0.0.0" && host != "[::]", "{told}");
-        }
-    }
+fn until(validity: Validity) -> String {
+    clock::rfc3339(validity.expires_unix_ms())
 }

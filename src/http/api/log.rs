@@ -3,6 +3,7 @@
 use super::logs::Wanted;
 use crate::body::Body;
 use crate::clock;
+use crate::http::openapi::{Answer, Content, FOLLOW, FORMAT, Operation, TAIL_OF_A_LOG};
 use crate::http::problem::Problem;
 use crate::http::route::Streamed;
 use crate::logging;
@@ -14,6 +15,16 @@ use std::time::Duration;
 
 /// Silence after which an empty line is sent, so that proxies keep the stream.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// What the document says of this.
+pub const OWN: Operation = Operation {
+    id: "getOwnLog",
+    tag: "program",
+    summary: "What the program itself told",
+    parameters: &[TAIL_OF_A_LOG, FOLLOW, FORMAT],
+    answers: &[Answer::of(200, "Lines.").with(&[Content::Text, Content::lines::<LogRecord>()])],
+    ..Operation::NONE
+};
 
 /// `GET /log?tail=N&follow=true&format=text|json`
 pub async fn own(asked: Streamed) -> Result<Response<Body>, Problem> {

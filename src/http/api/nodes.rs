@@ -1,8 +1,10 @@
-//! `/nodes`: look, cordon, uncordon, drain, remove.
+//! `/nodes`: look, cordon, uncordon, drain, revoke, remove.
 
+use super::page::{Page, Piece, ROWS};
 use crate::body::Body;
 use crate::clock;
 use crate::cluster::{Command, Node, NodeKey, NodeStatus, Refusal};
+use crate::http::openapi::{AFTER, Answer, Content, LIMIT, Operation};
 use crate::http::problem::Problem;
 use crate::http::route::{Call, Reply, Streamed};
 use crate::http::watch::Feed;
@@ -11,15 +13,23 @@ use crate::types;
 use hyper::Response;
 use std::sync::Arc;
 
+/// What the document says of this.
+pub const LIST: Operation = Operation {
+    id: "listNodes",
+    tag: "nodes",
+    summary: "All nodes, by id",
+    parameters: &[LIMIT, AFTER],
+    answers: &[Answer::of(200, "A page of them.").with(&[Content::json::<Vec<types::Node>>()])],
+    ..Operation::NONE
+};
+
 /// `GET /nodes`
 pub fn list(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
-    let (page, next) = app.state.read(|cluster| {
-        let (page, next) = super::page(call, cluster.nodes_behind(""), |n| n.spec.id.clone())?;
-        Ok::<_, Problem>((page.into_iter().map(view).collect::<Vec<_>>(), next))
-    })?;
-    let mut reply = Reply::json(200, &page);
-    reply.headers.extend(next.map(|link| ("Link", link)));
-    Ok(reply)
+    let id = |node: &types::Node| node.id.clone();
+    let page = Page::of_cluster(call, ROWS, &app.state, id, |cluster, behind, most| {
+        Piece::of(cluster.nodes_behind(behind), most, |n| &n.spec.id, |node| Some(view(node)))
+    });
+    Ok(page?.reply())
 }
 
 /// `GET /nodes?watch=true`
@@ -32,10 +42,30 @@ pub fn feed() -> Arc<Feed<types::Node>> {
     Feed::new(|cluster, behind, most| cluster.nodes_behind(behind).take(most).map(view).collect(), |node| &node.id)
 }
 
+/// What the document says of this.
+pub const GET: Operation = Operation {
+    id: "getNode",
+    tag: "nodes",
+    summary: "One node, by id or name",
+    answers: &[Answer::of(200, "The node.").with(&[Content::json::<types::Node>()])],
+    errors: &["node_not_found"],
+    ..Operation::NONE
+};
+
 /// `GET /nodes/ID`, by id or name
 pub fn get(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     shown(app, call.param(0))
 }
+
+/// What the document says of this.
+pub const REMOVE: Operation = Operation {
+    id: "removeNode",
+    tag: "nodes",
+    summary: "Forgets a node that is disconnected",
+    answers: &[Answer::of(204, "It is gone.")],
+    errors: &["node_not_found", "node_connected", "store_failed"],
+    ..Operation::NONE
+};
 
 /// `DELETE /nodes/ID`
 pub fn remove(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
@@ -43,11 +73,31 @@ pub fn remove(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     Ok(Reply::nothing())
 }
 
+/// What the document says of this.
+pub const CORDON: Operation = Operation {
+    id: "cordonNode",
+    tag: "nodes",
+    summary: "It gets nothing new; what runs goes on",
+    answers: &[Answer::of(200, "The node.").with(&[Content::json::<types::Node>()])],
+    errors: &["node_not_found", "node_disconnected", "store_failed"],
+    ..Operation::NONE
+};
+
 /// `POST /nodes/ID/cordon`
 pub fn cordon(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     command(app, call, |node| Command::Cordon { node })?;
     shown(app, call.param(0))
 }
+
+/// What the document says of this.
+pub const UNCORDON: Operation = Operation {
+    id: "uncordonNode",
+    tag: "nodes",
+    summary: "It gets work again",
+    answers: &[Answer::of(200, "The node.").with(&[Content::json::<types::Node>()])],
+    errors: &["node_not_found", "node_disconnected", "store_failed"],
+    ..Operation::NONE
+};
 
 /// `POST /nodes/ID/uncordon`
 pub fn uncordon(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
@@ -55,10 +105,47 @@ pub fn uncordon(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     shown(app, call.param(0))
 }
 
+/// What the document says of this.
+pub const DRAIN: Operation = Operation {
+    id: "drainNode",
+    tag: "nodes",
+    summary: "It gets nothing new and finishes what it has",
+    answers: &[Answer::of(200, "The node.").with(&[Content::json::<types::Node>()])],
+    errors: &["node_not_found", "node_disconnected", "store_failed"],
+    ..Operation::NONE
+};
+
 /// `POST /nodes/ID/drain`
 pub fn drain(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
     command(app, call, |node| Command::Drain { node })?;
     shown(app, call.param(0))
+}
+
+/// What the document says of this.
+pub const REVOKE: Operation = Operation {
+    id: "revokeNode",
+    tag: "nodes",
+    summary: "Ends its connections and what runs there, and does not let it in again",
+    answers: &[Answer::of(200, "The node.").with(&[Content::json::<types::Node>()])],
+    errors: &["node_not_found", "store_failed"],
+    ..Operation::NONE
+};
+
+/// `POST /nodes/ID/revoke`: on disk, and its connections ended, when it is answered
+pub fn revoke(app: &Orchestrator, call: &Call) -> Result<Reply, Problem> {
+    let id = call.param(0);
+    let (node, session, name) = app
+        .state
+        .read(|c| c.find_node(id).map(|n| (n.key, n.session, n.spec.id.clone())))
+        .ok_or_else(|| Problem::no_node_named(id))?;
+    let applied = app.state.apply_by(Command::Revoke { node }, call.by()).map_err(|_| Problem::no_node_named(id))?;
+    if app.state.read(|c| c.node(node).is_some_and(|n| n.revoked)) {
+        app.identities.cut(&name, clock::unix_ms());
+        app.links.close(node, session);
+        app.members.forget(node, session);
+    }
+    crate::rt::block_on(applied.kept())?;
+    shown(app, id)
 }
 
 fn command(app: &Orchestrator, call: &Call, command: impl Fn(NodeKey) -> Command) -> Result<(), Problem> {
@@ -89,7 +176,7 @@ fn view(node: &Node) -> types::Node {
     types::Node {
         id: spec.id.clone(),
         name: spec.name.clone(),
-        status: node.status.word().into(),
+        status: if node.revoked { "revoked" } else { node.status.word() }.into(),
         cordoned: node.cordoned,
         address: spec.address.clone(),
         hostname: spec.hostname.clone(),

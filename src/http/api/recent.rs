@@ -1,16 +1,14 @@
-//! The calls of late that were answered at once, not the attempts of others. What is kept of each function is bounded: these are its last 64.
+//! The calls of late that were answered at once, and those made for modules of pipelines; not the attempts of asynchronous
+//! ones. What is kept of each function is bounded: these are its last 64.
 
 use crate::clock;
-use crate::cluster::{Ended, Function, NodeKey};
+use crate::cluster::{Ended, Function, NodeKey, Origin};
 use crate::http::route::{Call, value};
 use crate::orchestrator::Orchestrator;
 use crate::types::CallRecord;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Functions looked at under the cluster's lock at once.
-const PAGE: usize = 512;
 
 /// Those of `?function=` and of a node, newest first over all functions; `None` when there is no such function.
 pub fn newest(
@@ -23,22 +21,14 @@ pub fn newest(
     let mut newest = Newest { limit, calls: BTreeMap::new() };
     let word = |ended: &Ended| if ended.success { "succeeded" } else { "failed" };
     let wanted = |ended: &Ended| {
-        !ended.attempt
+        ended.origin != Origin::Later
             && node.is_none_or(|node| ended.node == Some(node))
             && status.is_none_or(|status| status == word(ended))
     };
     if let Some(name) = value(&call.query, "function") {
         app.state.read(|c| c.function(name).map(|f| newest.take(f, wanted)))?;
     } else {
-        let mut behind: Arc<str> = "".into();
-        loop {
-            let (looked_at, last) = app.state.read(|c| {
-                let page = c.functions_behind(&behind).take(PAGE).inspect(|f| newest.take(f, wanted));
-                page.fold((0, None), |(count, _), f| (count + 1, Some(f.name.clone())))
-            });
-            let Some(last) = last.filter(|_| looked_at == PAGE) else { break };
-            behind = last;
-        }
+        app.state.each_function(|f| newest.take(f, wanted));
     }
     let ids = app.state.read(|c| {
         let keys = newest.calls.values().filter_map(|(_, ended)| ended.node);
@@ -56,6 +46,10 @@ pub fn newest(
             asynchronous: false,
             attempts: 1,
             last_error: None,
+            module: match &ended.origin {
+                Origin::Module(module) => Some(module.to_string()),
+                Origin::Caller | Origin::Later => None,
+            },
         }
     };
     Some(newest.calls.values().map(record).collect())

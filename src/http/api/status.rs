@@ -2,8 +2,10 @@
 
 use crate::body::Body;
 use crate::clock;
+use crate::http::openapi::{Answer, Content, Kind, Operation, Parameter};
 use crate::http::problem::Problem;
-use crate::http::route::{Streamed, value};
+use crate::http::route::{Streamed, flag};
+use crate::types::Member;
 use crate::worker::Worker;
 use bytes::Bytes;
 use hyper::Response;
@@ -14,12 +16,22 @@ use std::time::Duration;
 /// Between two readings for whoever watches; a change of membership is told at once.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// What the document says of this.
+pub const MEMBER: Operation = Operation {
+    id: "getStatus",
+    tag: "program",
+    summary: "A worker as it sees itself",
+    parameters: &[Parameter::query("watch", Kind::Flag, "Go on, as server-sent events.")],
+    answers: &[Answer::of(200, "Once, or with `watch=true` once a second and at each change.")
+        .with(&[Content::json::<Member>(), Content::events::<Member>()])],
+    ..Operation::NONE
+};
+
 /// `GET /status`, `GET /status?watch=true`
 pub async fn member(worker: Arc<Worker>, asked: Streamed) -> Result<Response<Body>, Problem> {
-    let (kind, body) = match value(&asked.query, "watch") {
-        None | Some("false") => ("application/json", Body::full(json(&worker) + "\n")),
-        Some("true") => ("text/event-stream", watched(worker)),
-        Some(_) => return Err(Problem::new(400, "invalid_field", "watch: must be true or false")),
+    let (kind, body) = match flag(&asked.query, "watch")? {
+        None | Some(false) => ("application/json", Body::full(json(&worker) + "\n")),
+        Some(true) => ("text/event-stream", watched(worker)),
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -11,6 +11,10 @@ const NAMED: usize = 5;
 /// Tells the log what becomes of a call.
 pub struct Story {
     name: String,
+    /// For programs: its call, its function, and its node once it has one.
+    call: String,
+    function: String,
+    node: String,
     /// Best first.
     candidates: Vec<Candidate>,
     pub status: u16,
@@ -23,10 +27,11 @@ pub fn candidates(app: &Orchestrator, function: &str) -> Vec<Candidate> {
 
 impl Story {
     pub fn begin(candidates: Vec<Candidate>, invocation: InvocationKey, function: &str, head: &Parts) -> Self {
-        let name = format!("Call {invocation} of '{function}'");
+        let (call, name) = (invocation.to_string(), format!("Call {invocation} of '{function}'"));
         let plural = if candidates.len() == 1 { "" } else { "s" };
-        log::info!("{name}: received {} {}, {} candidate{plural}", head.method, head.uri.path(), candidates.len());
-        Story { name, candidates, status: 0 }
+        log::info!(call = call, function = function; "{name}: received {} {}, {} candidate{plural}", head.method,
+            head.uri.path(), candidates.len());
+        Story { name, call, function: function.into(), node: String::new(), candidates, status: 0 }
     }
 
     pub fn assigned(&mut self, app: &Orchestrator, to: &Assigned) {
@@ -40,7 +45,8 @@ impl Story {
                 format!("lowest score of: {}", named.collect::<Vec<_>>().join(", "))
             }
         };
-        log::info!("{}: node '{node}' chosen (score {score:.1}; {why}), dispatched", self.name);
+        log::info!(call = self.call, function = self.function, node = node; "{}: node '{node}' chosen (score {score:.1}; {why}), dispatched", self.name);
+        self.node = node;
     }
 
     pub fn end(&self, success: Option<bool>, took: Duration) {
@@ -50,6 +56,7 @@ impl Story {
             None => "ended without an answer",
         };
         let status = if self.status == 0 { String::new() } else { format!(" with status {}", self.status) };
-        log::info!("{}: {outcome}{status} after {:.1} ms", self.name, took.as_secs_f64() * 1e3);
+        log::info!(call = self.call, function = self.function, node = self.node, success = success.unwrap_or(false),
+            status = self.status; "{}: {outcome}{status} after {:.1} ms", self.name, took.as_secs_f64() * 1e3);
     }
 }

@@ -1,8 +1,10 @@
 //! One who watches a list: sends what it has not been sent yet, the newest of each row. Holds one piece, and which look's row
 //! was sent; never rows.
 
-use super::{Feed, PAUSE, Place};
+use super::{Feed, PAUSE};
 use crate::clock;
+use crate::http::places::Place;
+use crate::http::sse;
 use bytes::Bytes;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -10,10 +12,8 @@ use std::future::poll_fn;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Silence after which a line is sent, so that proxies keep the stream and a reader that left is noticed.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 /// One piece of the answer: about so many bytes, and rows looked at.
 const PIECE_BYTES: usize = 64 * 1024;
 const PIECE_ROWS: usize = 4_096;
@@ -49,7 +49,7 @@ impl<T: Serialize + Send + 'static> Watcher<T> {
 
     /// The next piece; waits until there is one.
     pub async fn piece(&mut self) -> Bytes {
-        let end = clock::now() + KEEPALIVE;
+        let end = clock::now() + sse::KEEPALIVE;
         loop {
             if let Pass::Waiting { seen, synced } = self.pass {
                 let ready = async {
@@ -58,7 +58,7 @@ impl<T: Serialize + Send + 'static> Watcher<T> {
                     seen
                 };
                 let Some(seen) = clock::timeout_at(end, ready).await else {
-                    return Bytes::from_static(b": still here\n\n");
+                    return sse::STILL_HERE;
                 };
                 self.not_before = clock::now() + PAUSE;
                 self.pass = Pass::Sending { seen, synced, behind: "".into() };
@@ -103,11 +103,11 @@ impl<T: Serialize + Send + 'static> Watcher<T> {
         let gone: Vec<Arc<str>> = gone.cloned().collect();
         drop(rows);
         if !synced {
-            text.extend_from_slice(b"event: synced\ndata: {}\n\n");
+            text.extend_from_slice(sse::SYNCED);
         }
         for key in &gone {
             self.sent.remove(key);
-            text.extend_from_slice(format!("event: gone\ndata: {}\n\n", serde_json::json!({ "id": **key })).as_bytes());
+            sse::gone(&mut text, key);
         }
         match &mut self.pass {
             Pass::Sending { synced, .. } if gone.len() == GONE_AT_ONCE => *synced = true, // there may be more

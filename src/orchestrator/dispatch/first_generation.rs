@@ -1,15 +1,17 @@
 //! Workers of the first CARES, called at the address they joined with: they run an image by its name and answer with its
 //! output. The old protocol carries no body, no command and no environment.
 
+use super::{NoOutput, WHY_BYTES, cut};
 use crate::clock;
 use crate::cluster::{Node, NodeKey, Reach, Revision};
+use crate::lock::lock;
 use crate::net::{Cutter, Socket};
 use crate::orchestrator::state::State;
 use crate::rpc::Channel;
 use crate::wire::proto::{self, cluster_service_client::ClusterServiceClient};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tonic::Code;
 use tonic::codegen::Service;
@@ -18,19 +20,6 @@ use tonic::codegen::Service;
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// An answer comes in one piece and is held whole: enough for text, and a thousand at once still fit in memory.
 const OUTPUT_BYTES: usize = 4 << 20;
-/// What a worker says about a failure.
-const WHY_BYTES: usize = 64 * 1024;
-
-/// Why a run has no output.
-pub enum NoOutput {
-    /// It never left: may be tried elsewhere.
-    NotSent(String),
-    /// It may have been started.
-    Broken(String),
-    /// The function failed.
-    Failed(String),
-}
-
 /// The connections to them, one a node.
 #[derive(Default)]
 pub struct FirstGeneration {
@@ -50,12 +39,12 @@ impl FirstGeneration {
         let there = |n: &Node| n.reach == Reach::FirstGeneration;
         let found = state.read(|c| c.node(node).filter(|n| there(n)).map(|n| (n.spec.address.clone(), n.session)));
         let Some((address, session)) = found else {
-            return Err(NoOutput::NotSent("its node is not connected".into()));
+            return Err(NoOutput::NotNow("its node is not connected".into()));
         };
-        let kept = self.connection(node, session, &address).await.map_err(NoOutput::NotSent)?;
+        let kept = self.connection(node, session, &address).await.map_err(NoOutput::NotNow)?;
         if !state.read(|c| c.node(node).is_some_and(|n| there(n) && n.session == session)) {
             self.close(node, session); // it went while the connection was made
-            return Err(NoOutput::NotSent("its node went away".into()));
+            return Err(NoOutput::NotNow("its node went away".into()));
         }
         let mut client = ClusterServiceClient::new(kept.channel.clone()).max_decoding_message_size(OUTPUT_BYTES);
         let request = proto::FunctionRequest {
@@ -69,7 +58,7 @@ impl FirstGeneration {
         match result.success {
             true => Ok(result.output),
             false if result.error.is_empty() => Err(NoOutput::Failed("its node gave no reason".into())),
-            false => Err(NoOutput::Failed(cut(result.error))),
+            false => Err(NoOutput::Failed(cut(result.error, WHY_BYTES))),
         }
     }
 
@@ -119,7 +108,7 @@ impl Kept {
 
 /// What a call's end by gRPC alone means.
 fn told(address: &str, status: &tonic::Status) -> NoOutput {
-    let why = cut(status.message().to_string());
+    let why = cut(status.message().to_string(), WHY_BYTES);
     match status.code() {
         Code::Unimplemented => NoOutput::NotSent(format!("what listens at its address, {address}, runs no functions")),
         Code::Unavailable => NoOutput::Broken(format!("its connection broke: {why}")),
@@ -130,14 +119,4 @@ fn told(address: &str, status: &tonic::Status) -> NoOutput {
 /// The first CARES' addresses were URLs or bare.
 fn authority(address: &str) -> &str {
     address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/')
-}
-
-fn cut(mut text: String) -> String {
-    let boundary = (0..=WHY_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text.truncate(boundary.unwrap_or(0));
-    text
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

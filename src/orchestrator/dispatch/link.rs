@@ -1,29 +1,31 @@
 //! Links: HTTP/2 connections that a worker dialled and serves. This side is the client on them.
 
+use super::super::changes::Changes;
+use super::WHY_BYTES;
 use crate::body::{self, Body};
 use crate::cluster::{InstanceKey, Mode, NodeKey, Revision};
 use crate::lanes::{self, Task};
 use crate::link::{Caller, Unanswered, call_over};
-use crate::net::Socket;
+use crate::lock::{self, lock};
+use crate::net::{Moving, Socket};
 use crate::wire::{self, Outcome, proto};
 use hyper::http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use hyper::{Method, Request, Response};
 use prost::Message;
 use std::collections::HashMap;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, RwLock};
 
 /// Links one node may hold: far more than any number of threads it would need them for.
 const LINKS_PER_NODE: usize = 64;
-/// A worker's word on why something failed.
-const WHY_BYTES: usize = 64 * 1024;
 
 /// The links of all nodes.
 #[derive(Default)]
 pub struct Links {
     nodes: RwLock<HashMap<NodeKey, Arc<NodeLinks>>>,
     tickets: Mutex<HashMap<String, NodeKey>>,
+    /// Told when a link has come or gone, and the cluster knows of it.
+    pub changes: Arc<Changes>,
 }
 
 /// A function's name and a revision's number.
@@ -67,6 +69,26 @@ struct Berth {
 pub struct Session {
     pub node: NodeKey,
     pub session: u64,
+}
+
+/// Why an order was not carried out.
+#[derive(Debug)]
+pub enum Unmet {
+    /// The node says why it would not.
+    Refused(String),
+    /// It has no such task, or knows no tasks at all.
+    Unknown(String),
+    /// It may have heard, or not.
+    Unheard(String),
+}
+
+impl Unmet {
+    /// What was said.
+    pub fn why(self) -> String {
+        match self {
+            Unmet::Refused(why) | Unmet::Unknown(why) | Unmet::Unheard(why) => why,
+        }
+    }
 }
 
 /// What became of the number of a node's links.
@@ -115,10 +137,12 @@ impl Links {
         drop(ended);
     }
 
-    /// Takes a connection over whose first bytes were the preface. `changed` is told of the first and the last link.
+    /// Takes a connection over whose first bytes were the preface, if it `may` be the node's whose ticket it has.
+    /// `changed` is told of the first and the last link.
     pub async fn accept(
         self: &Arc<Self>,
         mut socket: Socket,
+        may: impl Fn(NodeKey) -> Result<(), String>,
         changed: impl Fn(Changed) + Send + Sync + 'static,
     ) -> Result<(), String> {
         let mut preface = [0; wire::LINK_PREFACE.len()];
@@ -131,12 +155,13 @@ impl Links {
             .and_then(|ticket| Some((*lock(&self.tickets).get(ticket)?, ticket)))
             .and_then(|(node, ticket)| self.of(node).filter(|l| l.ticket == ticket).map(|l| (node, l)));
         let Some((node, links)) = links else { return Err("no such ticket".into()) };
+        may(node)?;
         if lock(&links.links).len() >= LINKS_PER_NODE {
             return Err(format!("a node may open {LINKS_PER_NODE} links"));
         }
-        let stream = socket.into_inner().ok_or("its socket cannot be handed over")?;
+        let socket = socket.into_moving().ok_or("its socket cannot be handed over")?;
         let berth = Berth::take(&links.berths);
-        lanes::on(berth.lane, links.serve(node, stream, berth, changed)).await
+        lanes::on(berth.lane, links.serve(node, socket, berth, changed, self.changes.clone())).await
     }
 
     /// Sends a request on one of the node's links; an answer's body streams.
@@ -152,8 +177,14 @@ impl Links {
     }
 
     /// Has an instance started; returns when it answers on its port. `Err` says why it does not.
-    pub async fn start(&self, to: Session, instance: InstanceKey, revision: &Revision) -> Result<(), String> {
-        let body = Body::full(to_proto(revision).encode_to_vec());
+    pub async fn start(
+        &self,
+        to: Session,
+        instance: InstanceKey,
+        revision: &Revision,
+        secrets: Option<proto::Secrets>,
+    ) -> Result<(), String> {
+        let body = Body::full(proto::Revision { secrets, ..to_proto(revision) }.encode_to_vec());
         self.in_session(to)?;
         self.control(to.node, Method::POST, &format!("/instances/{instance}/start"), body).await.map(drop)
     }
@@ -177,8 +208,8 @@ impl Links {
     }
 
     /// Sees that the worker knows a revision, so that jobs of it may be sent; for an image, how it is run.
-    pub async fn prepare(&self, node: NodeKey, revision: &Arc<Revision>) -> Result<Option<Mode>, String> {
-        let links = self.of(node).ok_or("its node is not connected")?;
+    pub async fn prepare(&self, node: NodeKey, revision: &Arc<Revision>) -> Result<Option<Mode>, Unmet> {
+        let links = self.of(node).ok_or_else(|| Unmet::Unheard("its node is not connected".into()))?;
         let key = (revision.function.clone(), revision.number);
         if let Some(Known { sent, mode }) = lock(&links.known).get(&key)
             && (Arc::ptr_eq(sent, revision) || **sent == **revision)
@@ -186,7 +217,7 @@ impl Links {
             return Ok(*mode);
         }
         let body = Body::full(to_proto(revision).encode_to_vec());
-        let answer = self.control(node, Method::POST, "/revisions", body).await?;
+        let answer = self.asked(node, Method::POST, "/revisions", body).await?;
         let mode = match answer.headers().get(wire::HEADER_MODE).and_then(|v| v.to_str().ok()) {
             Some(wire::MODE_HTTP) => Some(Mode::Http),
             Some(wire::MODE_JOB) => Some(Mode::Job),
@@ -211,8 +242,14 @@ impl Links {
         })
     }
 
+    /// An image's archive, streamed.
+    pub async fn save_image(&self, node: NodeKey, request: &proto::ImageRequest) -> Result<Body, String> {
+        let body = Body::full(request.encode_to_vec());
+        Ok(self.control(node, Method::POST, "/images/save", body).await?.into_body())
+    }
+
     /// An order for an earlier session must not reach a later one: a stop would end what that one adopted.
-    fn in_session(&self, to: Session) -> Result<(), String> {
+    pub(super) fn in_session(&self, to: Session) -> Result<(), String> {
         match self.of(to.node).filter(|links| links.session == to.session) {
             Some(_) => Ok(()),
             None => Err("its node is not connected".into()),
@@ -220,22 +257,27 @@ impl Links {
     }
 
     async fn control(&self, node: NodeKey, method: Method, path: &str, body: Body) -> Result<Response<Body>, String> {
-        let answer = match self.send(node, control_request(method, path, body)?).await {
+        self.asked(node, method, path, body).await.map_err(Unmet::why)
+    }
+
+    async fn asked(&self, node: NodeKey, method: Method, path: &str, body: Body) -> Result<Response<Body>, Unmet> {
+        let request = control_request(method, path, body).map_err(Unmet::Refused)?;
+        let answer = match self.send(node, request).await {
             Ok(answer) => answer,
-            Err(Unanswered::NotSent(_, why) | Unanswered::Broken(why)) => return Err(why),
+            Err(Unanswered::NotSent(_, why) | Unanswered::Broken(why)) => return Err(Unmet::Unheard(why)),
         };
         if answer.status().is_success() {
             return Ok(answer);
         }
-        Err(why(answer).await)
+        Err(Unmet::Refused(why(answer).await))
     }
 
     fn of(&self, node: NodeKey) -> Option<Arc<NodeLinks>> {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+        lock::read(&self.nodes).get(&node).cloned()
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<NodeKey, Arc<NodeLinks>>> {
-        self.nodes.write().unwrap_or_else(PoisonError::into_inner)
+        lock::write(&self.nodes)
     }
 }
 
@@ -244,17 +286,18 @@ impl NodeLinks {
     async fn serve(
         self: Arc<Self>,
         node: NodeKey,
-        stream: TcpStream,
+        socket: Moving,
         berth: Berth,
         changed: impl Fn(Changed) + Send + Sync + 'static,
+        changes: Arc<Changes>,
     ) -> Result<(), String> {
-        let socket = Socket::over(stream).map_err(|e| e.to_string())?;
+        let socket = Socket::of_moving(socket).map_err(|e| e.to_string())?;
         let (caller, connection) = call_over(socket).await.map_err(|e| e.to_string())?;
         let id = self.next.fetch_add(1, Ordering::Relaxed) as u64;
         let session = self.session;
         let weak = Arc::downgrade(&self);
         let changed = Arc::new(changed);
-        let told = changed.clone();
+        let (told, tell) = (changed.clone(), changes.clone());
         let connection = lanes::on(berth.lane, async move {
             let why = connection.await;
             log::debug!("a link ended: {why}");
@@ -267,6 +310,7 @@ impl NodeLinks {
             if gone.is_some() && left == 0 {
                 told(Changed { node, session, linked: false });
             }
+            tell.tell();
         });
         let first = {
             let mut all = lock(&self.links);
@@ -276,6 +320,7 @@ impl NodeLinks {
         if first {
             changed(Changed { node, session, linked: true });
         }
+        changes.tell();
         Ok(())
     }
 
@@ -337,7 +382,7 @@ pub fn uri(authority: &'static str, path: PathAndQuery) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-fn control_request(method: Method, path: &str, body: Body) -> Result<Request<Body>, String> {
+pub(super) fn control_request(method: Method, path: &str, body: Body) -> Result<Request<Body>, String> {
     let path = path.parse().map_err(|_| "no valid path")?;
     let mut request = Request::new(body);
     *request.method_mut() = method;
@@ -345,7 +390,8 @@ fn control_request(method: Method, path: &str, body: Body) -> Result<Request<Bod
     Ok(request)
 }
 
-fn to_proto(revision: &Revision) -> proto::Revision {
+/// As a worker is told of it.
+pub fn to_proto(revision: &Revision) -> proto::Revision {
     proto::Revision {
         function: revision.function.to_string(),
         number: revision.number,
@@ -362,9 +408,7 @@ fn to_proto(revision: &Revision) -> proto::Revision {
         pids: revision.isolation.pids,
         tmp_bytes: revision.isolation.tmp_bytes,
         fresh: revision.fresh,
+        born: revision.born,
+        secrets: None,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

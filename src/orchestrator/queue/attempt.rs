@@ -1,12 +1,12 @@
 //! One attempt of an asynchronous call: the way every call goes, and its answer taken in. Must never begin before it is
 //! on disk that it did.
 
-use super::bodies::{NotTaken, Taken, Which};
+use super::bodies::{Bodies, NotTaken, Taken, Which};
 use super::records::{self, Headers, Outcome, Stored};
 use super::{BODY_BYTES, Ended};
 use crate::body::Body;
 use crate::cluster::backlog::{AttemptEnd, CallKey};
-use crate::http::invoke::{self, NotAnswered};
+use crate::http::invoke::{self, Attempt, NotAnswered};
 use crate::http::problem::{CONTENT_TYPE, Problem};
 use crate::orchestrator::Orchestrator;
 use crate::orchestrator::store::Written;
@@ -44,13 +44,17 @@ async fn attempted(app: &Arc<Orchestrator>, key: CallKey) -> Ended {
         Err(Unread::Now(why)) => return Ended { end: AttemptEnd::NotStarted { why }, outcome: None },
         Err(Unread::Lost(why)) => return failed(format!("its request cannot be read: {why}"), false),
     };
-    match invoke::attempt(app, &call.function, head, body, key).await {
-        Ok(answer) => answered(app, answer).await,
-        Err(NotAnswered { problem, started }) => not_answered(problem, started),
+    let (queue, placed) = (app.clone(), key);
+    let placed = Box::new(move |node| queue.queue.placed(placed, node));
+    let of = Attempt { id: key.to_string(), placed, module: None };
+    match invoke::attempt(app, &call.function, head, body, of).await {
+        Ok(answer) => answered(&app.queue.bodies, answer).await,
+        Err(why) => not_answered(why),
     }
 }
 
-fn failed(why: String, again: bool) -> Ended {
+/// Ended for that reason, which is what is left of it.
+pub fn failed(why: String, again: bool) -> Ended {
     ended_with(Problem::new(502, "call_failed", why), again)
 }
 
@@ -99,9 +103,10 @@ async fn revived(app: &Arc<Orchestrator>, key: CallKey, attempt: u32, record: &[
     Ok((head, body))
 }
 
-async fn answered(app: &Arc<Orchestrator>, answer: Response<Body>) -> Ended {
+/// An answer, taken in.
+pub async fn answered(bodies: &Bodies, answer: Response<Body>) -> Ended {
     let (head, body) = answer.into_parts();
-    let taken = match app.queue.bodies.take(body, STALL, &mut Sha256::new()).await {
+    let taken = match bodies.take(body, STALL, &mut Sha256::new()).await {
         Ok(taken) => taken,
         Err(NotTaken::TooLarge) => {
             return failed(format!("its answer is larger than {BODY_BYTES} bytes, which is all that is kept"), false);
@@ -126,13 +131,14 @@ async fn answered(app: &Arc<Orchestrator>, answer: Response<Body>) -> Ended {
 }
 
 /// What a call without an answer means for the next attempt.
-fn not_answered(problem: Problem, started: bool) -> Ended {
+pub fn not_answered(NotAnswered { problem, started, passing }: NotAnswered) -> Ended {
     match (problem.code, started) {
         ("node_lost" | "stopping", true) => {
             Ended { end: AttemptEnd::Interrupted { why: problem.detail }, outcome: None }
         }
         ("function_not_found" | "invalid_request", _) => ended_with(problem, false),
-        (_, true) | ("function_not_started", false) => ended_with(problem, true),
+        (_, true) => ended_with(problem, true),
+        ("function_not_started", false) if !passing => ended_with(problem, true),
         (_, false) => Ended { end: AttemptEnd::NotStarted { why: problem.detail }, outcome: None },
     }
 }
@@ -151,10 +157,14 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::codes::CODES;
 
     #[test]
     fn what_did_not_start_costs_nothing_and_what_failed_is_tried_again() {
-        let end = |code, started| not_answered(Problem::new(500, code, "why"), started).end;
+        let status = |code| CODES.iter().find(|known| known.code == code).unwrap().status;
+        let not_answered =
+            |code, started, passing| NotAnswered { problem: Problem::new(status(code), code, "why"), started, passing };
+        let end = |code, started| super::not_answered(not_answered(code, started, false)).end;
         for code in ["no_node", "queue_full", "node_lost", "stopping", "function_timeout"] {
             assert!(matches!(end(code, false), AttemptEnd::NotStarted { .. }), "{code}");
         }
@@ -165,6 +175,11 @@ mod tests {
         {
             assert!(matches!(end(code, started), AttemptEnd::Failed { again: true, .. }), "{code}");
         }
+        let not_now = not_answered("function_not_started", false, true);
+        assert!(
+            matches!(super::not_answered(not_now).end, AttemptEnd::NotStarted { .. }),
+            "it was not reached, or full"
+        );
         for started in [true, false] {
             assert!(matches!(end("function_not_found", started), AttemptEnd::Failed { again: false, .. }));
         }

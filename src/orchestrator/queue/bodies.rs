@@ -1,17 +1,16 @@
-//! Bodies of asynchronous calls: small ones inside the store's records, large ones in files beside it. Takes them in as
+//! Bodies of asynchronous calls, and results of pipelines' modules: small ones inside the store's records, large ones in files beside it. Takes them in as
 //! they come and gives them as they are taken; holds at most a small one in memory.
 
 use super::records::{self, Stored};
 use crate::body::{Body, BoxError};
-use crate::cluster::backlog::CallKey;
 use crate::{clock, ids, rt};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as HttpBody;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,13 +18,21 @@ use std::time::Duration;
 pub const INLINE_BYTES: usize = 16 * 1024;
 /// A request's and a result's body.
 pub const BODY_BYTES: u64 = 16 << 20;
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Which of a call's two bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     Request,
     Result,
+}
+
+impl Which {
+    fn word(self) -> &'static str {
+        match self {
+            Which::Request => "request",
+            Which::Result => "result",
+        }
+    }
 }
 
 /// Why a body could not be taken in.
@@ -58,14 +65,15 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// Uses `dir`; what no call there is needs any more is removed. `wanted`: which calls still need their request.
-    pub fn open(dir: PathBuf, wanted: &BTreeMap<CallKey, bool>) -> io::Result<Self> {
+    /// Uses `dir`; what nobody wants any more is removed.
+    pub fn open(dir: PathBuf, wanted: impl Fn(&str, Which) -> bool) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.split_once('.'));
-            let known = name.and_then(|(id, kind)| Some((wanted.get(&CallKey::parse(id)?)?, kind)));
-            if !matches!(known, Some((true, "request")) | Some((false, "result"))) {
+            let which = |kind| [Which::Request, Which::Result].into_iter().find(|which| which.word() == kind);
+            let known = name.and_then(|(id, kind)| Some((id, which(kind)?)));
+            if !known.is_some_and(|(id, which)| wanted(id, which)) {
                 fs::remove_file(&path)?;
             }
         }
@@ -126,10 +134,10 @@ impl Bodies {
         NotTaken::Disk(format!("cannot write in {}: {error}", self.dir.display()))
     }
 
-    /// Gives a large body its call's name, so that it lasts.
-    pub async fn keep(&self, taken: &mut Taken, call: CallKey, which: Which) -> Result<(), String> {
+    /// Gives a large body a lasting name, so that it lasts.
+    pub async fn keep(&self, taken: &mut Taken, id: impl Display, which: Which) -> Result<(), String> {
         let Some(part) = taken.part.clone() else { return Ok(()) };
-        let (to, dir) = (self.path(call, which), self.dir.clone());
+        let (to, dir) = (self.path(id, which), self.dir.clone());
         let moved = rt::unblock(move || fs::rename(part, to).and_then(|()| File::open(dir)?.sync_all()));
         moved.await.map_err(|e| format!("cannot write in {}: {e}", self.dir.display()))?;
         taken.part = None;
@@ -137,12 +145,12 @@ impl Bodies {
     }
 
     /// A body as it is sent on. `Err`: it is not there, or not as it was.
-    pub async fn give(&self, stored: &Stored, call: CallKey, which: Which) -> Result<Body, String> {
+    pub async fn give(&self, stored: &Stored, id: impl Display, which: Which) -> Result<Body, String> {
         let expected = match stored {
             Stored::Inline(text) => return Ok(Body::full(records::bytes_of(text)?)),
             Stored::File(bytes) => *bytes,
         };
-        let path = self.path(call, which);
+        let path = self.path(id, which);
         let named = path.clone();
         let opened = rt::unblock(move || {
             let file = File::open(&path)?;
@@ -152,35 +160,17 @@ impl Bodies {
             }
         });
         let file = opened.await.map_err(|e| format!("cannot read {}: {e}", named.display()))?;
-        Ok(Body::unfold(file, |mut file| async move {
-            let read = rt::unblock(move || {
-                let mut chunk = vec![0; CHUNK_BYTES];
-                let read = file.read(&mut chunk);
-                (read, chunk, file)
-            });
-            match read.await {
-                (Ok(0), ..) => None,
-                (Ok(n), mut chunk, file) => {
-                    chunk.truncate(n);
-                    Some((Ok(Bytes::from(chunk)), file))
-                }
-                (Err(error), _, file) => Some((Err(error.into()), file)),
-            }
-        }))
+        Ok(Body::file(file))
     }
 
     /// Removes a call's file, if it has one.
-    pub fn remove(&self, call: CallKey, which: Which) {
-        let path = self.path(call, which);
+    pub fn remove(&self, id: impl Display, which: Which) {
+        let path = self.path(id, which);
         rt::spawn(rt::unblock(move || fs::remove_file(path))); // else the next start does
     }
 
-    fn path(&self, call: CallKey, which: Which) -> PathBuf {
-        let kind = match which {
-            Which::Request => "request",
-            Which::Result => "result",
-        };
-        Path::new(&self.dir).join(format!("{call}.{kind}"))
+    fn path(&self, id: impl Display, which: Which) -> PathBuf {
+        Path::new(&self.dir).join(format!("{id}.{}", which.word()))
     }
 }
 
@@ -191,5 +181,38 @@ impl Taken {
 
     pub fn inline(bytes: &[u8]) -> Self {
         Taken { stored: Stored::inline(bytes), part: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(60);
+
+    /// Comes in pieces, without saying how much there is.
+    fn of_unknown_length(bytes: u64) -> Body {
+        Body::unfold(bytes, |left| async move {
+            let piece = left.min(1 << 20);
+            (left > 0).then(|| (Ok(Bytes::from(vec![0; piece as usize])), left - piece))
+        })
+    }
+
+    #[test]
+    fn a_body_or_a_result_has_so_many_bytes_and_one_that_is_refused_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let bodies = Bodies::open(dir.path().join("calls"), |_, _| false).unwrap();
+        let take = |body| rt::block_on(bodies.take(body, STALL, &mut Sha256::new()));
+        let whole = take(of_unknown_length(BODY_BYTES)).expect("it is taken");
+        assert!(matches!(whole.stored(), Stored::File(BODY_BYTES)));
+        drop(whole);
+        assert!(matches!(take(of_unknown_length(BODY_BYTES + 1)), Err(NotTaken::TooLarge)));
+        let said = Body::full(vec![0; BODY_BYTES as usize + 1]);
+        assert!(matches!(take(said), Err(NotTaken::TooLarge)));
+        let end = clock::now() + STALL;
+        while fs::read_dir(dir.path().join("calls")).unwrap().count() > 0 {
+            assert!(clock::now() < end, "what was refused is still there");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

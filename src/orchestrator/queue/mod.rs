@@ -1,12 +1,14 @@
 //! Asynchronous calls: the backlog behind its own lock, so that synchronous calls never wait for it, and what follows
 //! from its events: records written, attempts run, ends told. An end is shown only once it is on disk.
 
-mod attempt;
-mod bodies;
+pub mod attempt;
+pub mod bodies;
 mod callback;
-mod records;
+pub mod records;
 
 use super::Orchestrator;
+use super::changes::Changes;
+use super::durable;
 use super::store::{CallWrite, LaterWrite, Part, Store, StoreError, Write, Written};
 use crate::body::Body;
 use crate::clock;
@@ -14,25 +16,20 @@ use crate::cluster::Cluster;
 use crate::cluster::backlog::{
     AttemptEnd, Backlog, Call, CallKey, CallStatus, Command, Event, Pool, Refusal, Room, Submission,
 };
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Scoped, Sender};
 use bodies::{Bodies, Which};
-use futures_channel::oneshot;
 use futures_lite::future;
 use hyper::Response;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use bodies::{BODY_BYTES, NotTaken, Taken};
 pub use callback::check_url;
 pub use records::{Headers, Request, json as records_json};
 
-/// After a write failed, or while calls wait for room of which nobody tells.
-const AGAIN: Duration = Duration::from_secs(1);
-/// Between two looks at something that is on its way to the disk.
-const SOON: Duration = Duration::from_millis(5);
 /// Attempts at once over all nodes: each may hold a small body.
 const AT_ONCE: u32 = 1_000;
 
@@ -50,6 +47,8 @@ pub struct Queue {
     store: Arc<Store>,
     bodies: Bodies,
     wake: Sender<()>,
+    /// Told when a call or its end has come to the disk, and when one is dropped.
+    on_disk: Changes,
     /// How long an ended call is kept.
     pub retention_ms: u64,
 }
@@ -76,9 +75,9 @@ impl From<NotTaken> for Rejected {
 }
 
 /// How an attempt ended, and what it left.
-struct Ended {
-    end: AttemptEnd,
-    outcome: Option<(records::Outcome, Option<Taken>)>,
+pub struct Ended {
+    pub end: AttemptEnd,
+    pub outcome: Option<(records::Outcome, Option<Taken>)>,
 }
 
 impl Queue {
@@ -99,10 +98,16 @@ impl Queue {
             wanted.insert(call.key, !call.status.is_final());
             changed.extend(backlog.restore(now, call));
         }
-        let bodies = Bodies::open(dir.join("calls"), &wanted).map_err(|e| format!("the folder of calls: {e}"))?;
+        let wanted = |id: &str, which| {
+            let open = CallKey::parse(id).and_then(|key| wanted.get(&key));
+            open.is_some_and(|open: &bool| *open == (which == Which::Request))
+        };
+        let bodies = Bodies::open(dir.join("calls"), wanted).map_err(|e| format!("the folder of calls: {e}"))?;
         let (wake, woken) = rt::bounded(1);
         let inner = Behind { backlog, running: HashMap::new(), unsaved: HashMap::new() };
-        Ok((Queue { inner: Mutex::new(inner), store, bodies, wake, retention_ms }, Starting { woken, changed }))
+        let inner = Mutex::new(inner);
+        let queue = Queue { inner, store, bodies, wake, on_disk: Changes::default(), retention_ms };
+        Ok((queue, Starting { woken, changed }))
     }
 
     /// Whether a call of this function would be taken now.
@@ -158,6 +163,7 @@ impl Queue {
             log::debug!("call {key} ended while it was being kept");
         }
         let _ = self.wake.try_send(()); // full: it has been told already
+        self.on_disk.tell();
         if kept.is_err() {
             self.erase(key); // it may be on disk all the same
         }
@@ -166,13 +172,9 @@ impl Queue {
 
     /// A call that was asked for before may not be on disk yet, and may not get there.
     async fn known(&self, key: CallKey) -> Result<CallKey, Rejected> {
-        loop {
-            match self.lock().backlog.is_kept(key) {
-                Some(true) => return Ok(key),
-                Some(false) => {}
-                None => return Err(Rejected::Refused(Refusal::UnknownCall)),
-            }
-            clock::after(SOON).await;
+        match durable::on_disk(&self.on_disk, || self.lock().backlog.is_kept(key)).await {
+            true => Ok(key),
+            false => Err(Rejected::Refused(Refusal::UnknownCall)),
         }
     }
 
@@ -184,14 +186,7 @@ impl Queue {
             self.follow(app, &mut inner, events, None)
         };
         let _ = self.wake.try_send(());
-        let (tell, told) = oneshot::channel();
-        rt::spawn(async move {
-            for save in saving {
-                save.await;
-            }
-            let _ = tell.send(()); // the caller may have left
-        });
-        let _ = told.await; // dropped only when all ends
+        durable::all(saving).await;
         Ok(())
     }
 
@@ -199,6 +194,11 @@ impl Queue {
     pub fn call(&self, key: CallKey) -> Option<Call> {
         let inner = self.lock();
         inner.backlog.call(key).map(|call| shown(&inner, call))
+    }
+
+    /// Calls that wait and that run now, then those that ended since the start, by status.
+    pub fn count(&self) -> [(&'static str, u64); 5] {
+        self.lock().backlog.count().map(|(status, count)| (status.word(), count))
     }
 
     /// Newest first, from before a key on, those that are wanted, at most so many.
@@ -209,16 +209,18 @@ impl Queue {
         calls.map(|call| shown(&inner, call)).filter(|call| wanted(call)).take(most).collect()
     }
 
+    /// Waits until a call's end is on disk, or it is no longer known.
+    async fn ended(&self, key: CallKey) {
+        durable::on_disk(&self.on_disk, || self.call(key).map(|call| call.status.is_final())).await;
+    }
+
     /// What an ended call ended with; `None` when nothing was left.
     pub async fn result(&self, key: CallKey) -> Result<Option<Response<Body>>, String> {
         let record = self.store.result(&key.to_string()).await.map_err(|e| e.to_string())?;
         let Some(record) = record else { return Ok(None) };
         let outcome: records::Outcome = serde_json::from_slice(&record).map_err(|e| e.to_string())?;
         let body = self.bodies.give(&outcome.body, key, Which::Result).await?;
-        let mut response = Response::new(body);
-        *response.status_mut() = hyper::StatusCode::from_u16(outcome.status).map_err(|e| e.to_string())?;
-        *response.headers_mut() = outcome.headers.to_map();
-        Ok(Some(response))
+        durable::answer(outcome, body).map(Some)
     }
 
     /// Where its attempt goes. Kept with what is kept of it next.
@@ -227,7 +229,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Behind> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Queues a call's record as it is now; with the lock held, so that a later state never comes before an earlier one.
@@ -311,6 +313,7 @@ impl Queue {
         for event in events {
             if let Event::Dropped { call } = event {
                 self.erase(*call);
+                self.on_disk.tell();
             }
         }
     }
@@ -319,16 +322,7 @@ impl Queue {
     fn erase(&self, call: CallKey) {
         self.bodies.remove(call, Which::Request);
         self.bodies.remove(call, Which::Result);
-        let store = self.store.clone();
-        let gone = move || store.write(Write::Later(LaterWrite::CallGone(call.to_string())), Vec::new());
-        let (first, store) = (gone(), self.store.clone()); // in its place among other writes
-        rt::spawn(async move {
-            let mut written = first;
-            while store.kept(written).await.is_err() && store.trouble().is_some() {
-                clock::after(AGAIN).await;
-                written = gone();
-            }
-        });
+        durable::erase(&self.store, move || LaterWrite::CallGone(call.to_string()));
     }
 
     /// Writes a call's record until it is on disk.
@@ -340,20 +334,15 @@ impl Queue {
         request: Part,
         result: Part,
     ) -> future::Boxed<()> {
-        let mut written = self.write(inner, key, request.clone(), result.clone());
+        let written = self.write(inner, key, request.clone(), result.clone());
         let app = app.clone();
         Box::pin(async move {
             let queue = &app.queue;
-            while let Some(waiting) = written.take() {
-                match queue.store.kept(waiting).await {
-                    Ok(()) => break,
-                    Err(error) => log::warn!("call {key}: {error}; tried again"),
-                }
-                clock::after(AGAIN).await;
-                written = queue.write(&queue.lock(), key, request.clone(), result.clone());
-            }
+            let again = || queue.write(&queue.lock(), key, request.clone(), result.clone());
+            durable::kept(&queue.store, "call", key, written, again).await;
             if matches!(request, Part::Gone) {
                 queue.lock().unsaved.remove(&key);
+                queue.on_disk.tell();
                 queue.bodies.remove(key, Which::Request);
             }
         })
@@ -377,25 +366,19 @@ pub async fn run(app: Arc<Orchestrator>, starting: Starting) {
     };
     saving.into_iter().for_each(rt::spawn);
     loop {
-        let (now, wait) = {
+        let changes = &app.state.changes; // of nodes and functions; of the queue itself `woken` tells
+        let (since, now, next, waits) = {
             let mut inner = app.queue.lock();
+            let since = changes.arm();
             let now = clock::steady_unix_ms();
             let mut events = inner.backlog.tick(now);
             let room = Rooms::of(&app);
             events.extend(inner.backlog.start_due(now, |function| room.of_function(function)));
             let saving = app.queue.follow(&app, &mut inner, events, None);
             saving.into_iter().for_each(rt::spawn);
-            let blocked = inner.backlog.waits_for_room(now).then(|| now + AGAIN.as_millis() as u64);
-            (now, inner.backlog.next_deadline(now).into_iter().chain(blocked).min())
+            (since, now, inner.backlog.next_deadline(now), inner.backlog.waits_for_room(now))
         };
-        let sleep = async {
-            match wait {
-                Some(at) => clock::after(Duration::from_millis(at.saturating_sub(now).max(1))).await,
-                None => future::pending().await,
-            }
-            true
-        };
-        if !future::or(sleep, async { woken.recv().await.is_ok() }).await {
+        if !durable::sleep(&woken, now, next, waits.then_some((changes, since))).await {
             return;
         }
     }

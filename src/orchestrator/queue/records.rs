@@ -32,6 +32,8 @@ struct CallRecord {
 #[derive(Serialize, Deserialize)]
 struct CallbackRecord {
     url: String,
+    #[serde(default)]
+    from: Option<String>,
     status: String,
     attempts: u32,
     next_try: u64,
@@ -42,6 +44,7 @@ struct CallbackRecord {
 pub fn encode(call: &Call) -> Vec<u8> {
     let callback = call.callback.as_ref().map(|c| CallbackRecord {
         url: c.url.to_string(),
+        from: c.from.as_deref().map(str::to_string),
         status: c.status.word().into(),
         attempts: c.attempts,
         next_try: c.next_try,
@@ -74,8 +77,15 @@ pub fn decode(id: &str, record: &[u8]) -> Result<Call, String> {
     let record: CallRecord = serde_json::from_slice(record).map_err(|e| unread(&e))?;
     let callback = record.callback.map(|c| {
         let status = CallbackStatus::of(&c.status).ok_or_else(|| unread(&"its callback's status"))?;
-        let CallbackRecord { url, attempts, next_try, last_error, .. } = c;
-        Ok::<_, String>(Callback { url: url.into(), status, attempts, next_try, last_error })
+        let CallbackRecord { url, from, attempts, next_try, last_error, .. } = c;
+        Ok::<_, String>(Callback {
+            url: url.into(),
+            from: from.map(Into::into),
+            status,
+            attempts,
+            next_try,
+            last_error,
+        })
     });
     let status = CallStatus::of(&record.status).ok_or_else(|| unread(&"its status"))?;
     if record.ended.is_some() != status.is_final() {
@@ -202,7 +212,12 @@ mod tests {
             request_bytes: 0,
             result_bytes: 5,
             idempotency: Some(Idempotency { key: "k".into(), digest: "d".into() }),
-            callback: Some(Callback { attempts: 2, next_try: 9, ..Callback::to("http://x/".into()) }),
+            callback: Some(Callback {
+                from: Some("10.0.0.1".into()),
+                attempts: 2,
+                next_try: 9,
+                ..Callback::to("http://x/".into())
+            }),
             scheduled_for: Some(7),
         };
         assert_eq!(decode("aabc", &encode(&call)), Ok(call.clone()));

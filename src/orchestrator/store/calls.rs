@@ -22,6 +22,16 @@ pub enum Part {
     Gone,
 }
 
+/// What changes of a pipeline's records; all of it or nothing.
+#[derive(Clone, Debug)]
+pub struct PipelineWrite {
+    pub id: String,
+    /// `None`: as it is.
+    pub record: Option<Vec<u8>>,
+    /// By number, each with its result.
+    pub modules: Vec<(usize, Vec<u8>, Part)>,
+}
+
 /// A change of these records.
 #[derive(Debug)]
 pub enum LaterWrite {
@@ -29,6 +39,9 @@ pub enum LaterWrite {
     Call(CallWrite),
     /// Nothing of the call is kept any more.
     CallGone(String),
+    Pipeline(PipelineWrite),
+    /// Nothing of the pipeline, which had so many modules, is kept any more.
+    PipelineGone(String, usize),
     /// How far a function's schedule has been seen to, by the function's name.
     Schedule(String, Vec<u8>),
     ScheduleGone(String),
@@ -39,6 +52,14 @@ pub enum LaterWrite {
 pub struct Later {
     pub calls: Vec<(String, Vec<u8>)>,
     pub schedules: Vec<(String, Vec<u8>)>,
+    pub pipelines: Vec<(String, Vec<u8>)>,
+    /// By `ID/NUMBER`.
+    pub modules: Vec<(String, Vec<u8>)>,
+}
+
+/// The key of a module's records.
+pub fn module_key(id: &str, index: usize) -> String {
+    format!("{id}/{index}")
 }
 
 pub(super) fn put(transaction: &WriteTransaction, write: &LaterWrite) -> Result<(), redb::Error> {
@@ -51,6 +72,27 @@ pub(super) fn put(transaction: &WriteTransaction, write: &LaterWrite) -> Result<
         LaterWrite::CallGone(id) => {
             for table in [schema::CALLS, schema::REQUESTS, schema::RESULTS] {
                 transaction.open_table(table)?.remove(&**id)?;
+            }
+        }
+        LaterWrite::Pipeline(PipelineWrite { id, record, modules }) => {
+            if let Some(record) = record {
+                transaction.open_table(schema::PIPELINES)?.insert(&**id, &**record)?;
+            }
+            let mut rows = transaction.open_table(schema::MODULES)?;
+            for (index, record, result) in modules {
+                let key = module_key(id, *index);
+                rows.insert(&*key, &**record)?;
+                put_part(transaction, schema::MODULE_RESULTS, &key, result)?;
+            }
+        }
+        LaterWrite::PipelineGone(id, modules) => {
+            transaction.open_table(schema::PIPELINES)?.remove(&**id)?;
+            let mut rows = transaction.open_table(schema::MODULES)?;
+            let mut results = transaction.open_table(schema::MODULE_RESULTS)?;
+            for index in 0..*modules {
+                let key = module_key(id, index);
+                rows.remove(&*key)?;
+                results.remove(&*key)?;
             }
         }
         LaterWrite::Schedule(name, record) => {
@@ -79,7 +121,12 @@ pub(super) fn read_all(transaction: &ReadTransaction) -> Result<Later, Unfit> {
         }
         Ok::<_, Unfit>(rows)
     };
-    Ok(Later { calls: rows(schema::CALLS)?, schedules: rows(schema::SCHEDULES)? })
+    Ok(Later {
+        calls: rows(schema::CALLS)?,
+        schedules: rows(schema::SCHEDULES)?,
+        pipelines: rows(schema::PIPELINES)?,
+        modules: rows(schema::MODULES)?,
+    })
 }
 
 impl Store {
@@ -91,6 +138,11 @@ impl Store {
     /// And its result.
     pub async fn result(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.snapshot().await?.one(schema::RESULTS, id).await
+    }
+
+    /// The result of a pipeline's module.
+    pub async fn module_result(&self, id: &str, index: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot().await?.one(schema::MODULE_RESULTS, &module_key(id, index)).await
     }
 }
 

@@ -1,10 +1,11 @@
 //! A database that may be opened, repaired and migrated without a byte of it being changed: what is written stays in
 //! memory.
 
+use crate::lock::lock;
 use redb::StorageBackend;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// What is remembered at once of what was written.
 const PAGE: u64 = 4096;
@@ -55,11 +56,11 @@ fn pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, std::ops::Range<
 
 impl StorageBackend for Overlay {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.written.lock().unwrap_or_else(PoisonError::into_inner).len)
+        Ok(lock(&self.written).len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = lock(&self.written);
         if offset.saturating_add(out.len() as u64) > written.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -70,7 +71,7 @@ impl StorageBackend for Overlay {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = lock(&self.written);
         written.len = len;
         written.below = written.below.min(len);
         written.pages.retain(|number, _| number * PAGE < len);
@@ -85,7 +86,7 @@ impl StorageBackend for Overlay {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = lock(&self.written);
         for (number, in_page, here) in pages(offset, data.len()) {
             let mut page = self.page(&written, number)?;
             page[in_page].copy_from_slice(&data[here]);

@@ -3,12 +3,14 @@
 
 use super::schema::Unfit;
 use super::{Before, EVENTS_KEPT, Owner, Snapshot, StoreError, Subject, Write};
+use crate::cluster::Histogram;
+use crate::lock::lock;
 use crate::types::Event;
 use futures_channel::oneshot;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 /// A write on its way.
 pub struct Queued {
@@ -36,7 +38,19 @@ pub enum Job {
 pub struct Shared {
     path: PathBuf,
     queue: Mutex<Queue>,
+    meter: Mutex<Meter>,
     owner: OnceLock<Weak<dyn Owner>>,
+}
+
+/// What was written so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Meter {
+    /// Commits that are on disk, fsync included.
+    pub commits: Histogram,
+    /// Writes in them.
+    pub writes: u64,
+    /// Commits that failed.
+    pub failures: u64,
 }
 
 struct Queue {
@@ -72,7 +86,13 @@ fn subjects(queued: &Queued) -> Vec<Subject> {
         Write::NodeGone(id) => subjects.push(Subject::Node(id.clone())),
         Write::Bundle(..) | Write::BundleGone(_) => {} // a record more than needed does no harm
         Write::Later(_) => {}                          // its owner hears of it, and tries again
-        Write::Token(..) | Write::TokenGone(_) => {}   // in memory only once they are on disk
+        Write::Build(..) | Write::BuildGone(_) => {}   // one whose end is not kept has failed at the next start
+        Write::Task(task) => subjects.push(Subject::Task(task.id.clone())),
+        Write::TaskGone(id) => subjects.push(Subject::Task(id.clone())),
+        Write::Nothing => {}
+        Write::Token(..) | Write::TokenGone(_) => {} // in memory only once they are on disk
+        Write::Identity(..) | Write::IdentityGone(_) | Write::Revoked(..) => {} // refused, it counts until the end
+        Write::Secret(..) | Write::SecretGone(_) | Write::Secrets(_) => {} // so are these
         Write::Restore(kept) => subjects.extend(kept.nodes.iter().map(|(spec, _)| Subject::Node(spec.id.clone()))),
     }
     subjects
@@ -87,11 +107,16 @@ impl Shared {
             changed: BTreeSet::new(),
             events: Vec::new(),
         };
-        Shared { path, queue: Mutex::new(queue), owner: OnceLock::new() }
+        Shared { path, queue: Mutex::new(queue), meter: Mutex::default(), owner: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.queue)
+    }
+
+    /// What was written so far.
+    pub fn meter(&self) -> MutexGuard<'_, Meter> {
+        lock(&self.meter)
     }
 
     pub fn belongs_to(&self, owner: Weak<dyn Owner>) {

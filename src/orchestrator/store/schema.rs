@@ -19,16 +19,25 @@ pub const CALLS: Records = Records::new("calls");
 pub const REQUESTS: Records = Records::new("requests");
 pub const RESULTS: Records = Records::new("results");
 pub const SCHEDULES: Records = Records::new("schedules");
+/// Of each pipeline; of its modules and their results, by `ID/NUMBER`.
+pub const PIPELINES: Records = Records::new("pipelines");
+pub const MODULES: Records = Records::new("pipeline_modules");
+pub const MODULE_RESULTS: Records = Records::new("pipeline_results");
 pub const TOKENS: Records = Records::new("tokens");
+pub const IDENTITIES: Records = Records::new("identities");
+pub const SECRETS: Records = Records::new("secrets");
+pub const TASKS: Records = Records::new("tasks");
+/// By their numbers, as text.
+pub const BUILDS: Records = Records::new("builds");
 
 /// By id, which increases.
 pub const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 
 /// Those a backup holds.
-pub const RECORDS: [Records; 3] = [FUNCTIONS, NODES, BUNDLES];
+pub const RECORDS: [Records; 5] = [FUNCTIONS, NODES, BUNDLES, SECRETS, BUILDS];
 
 /// Of the tables above and the records in them.
-pub const VERSION: u64 = 5;
+pub const VERSION: u64 = 10;
 
 /// Makes one version of the one before it.
 pub type Step = fn(&WriteTransaction) -> Result<(), redb::Error>;
@@ -39,6 +48,11 @@ const STEPS: [Step; VERSION as usize - 1] = [
     |_| Ok(()), // 3: which revision serves, `ready`, `freeze_s`: what was not kept has its default
     |_| Ok(()), // 4: calls and schedules, none at first
     |_| Ok(()), // 5: tokens, none at first
+    |_| Ok(()), // 6: identities of nodes, none at first
+    |_| Ok(()), // 7: secrets, none at first
+    |_| Ok(()), // 8: tasks, none at first
+    |_| Ok(()), // 9: pipelines, none at first
+    |_| Ok(()), // 10: builds, none at first
 ];
 
 /// Why a database is not, or cannot be made, this version's store.
@@ -198,7 +212,9 @@ pub fn migrate(transaction: &WriteTransaction, found: u64, steps: &[Step]) -> Re
 fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(META)?;
     transaction.open_table(EVENTS)?;
-    for table in RECORDS.into_iter().chain([CALLS, REQUESTS, RESULTS, SCHEDULES, TOKENS]) {
+    let of_pipelines = [PIPELINES, MODULES, MODULE_RESULTS];
+    let others = [CALLS, REQUESTS, RESULTS, SCHEDULES, TOKENS, IDENTITIES, TASKS];
+    for table in RECORDS.into_iter().chain(others).chain(of_pipelines) {
         transaction.open_table(table)?;
     }
     Ok(())

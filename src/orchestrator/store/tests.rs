@@ -34,7 +34,18 @@ fn said(kept: &Kept) -> Said {
         (function.revisions[0].function.to_string(), descriptions.collect())
     });
     let nodes = kept.nodes.iter().map(|(spec, cordoned)| (format!("node {}", spec.id), vec![cordoned.to_string()]));
-    functions.chain(nodes).collect()
+    let secrets = kept.secrets.iter().map(|(name, secret)| format!("{name} {}", secret.sealed)).collect::<Vec<_>>();
+    let secrets = Some(("secrets".to_string(), secrets)).filter(|(_, all)| !all.is_empty());
+    functions.chain(nodes).chain(secrets).collect()
+}
+
+/// Some secrets, sealed with a key of that name.
+fn secrets(key: &str) -> Vec<(String, Secret)> {
+    let one = |name: &str| {
+        let sealed = format!("{name} sealed with {key}");
+        (name.into(), Secret { version: 1, created_unix_ms: 0, updated_unix_ms: 0, updated_by: None, sealed })
+    };
+    ["s1", "s2", "s3"].map(one).into()
 }
 
 fn node(id: &str) -> NodeSpec {

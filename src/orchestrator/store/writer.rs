@@ -84,8 +84,9 @@ impl Writer {
         if group.is_empty() && events.is_empty() {
             return;
         }
+        let writes = group.iter().map(|queued| &queued.write);
         let result = match &self.database {
-            Some(database) => commit(database, group.iter().map(|queued| &queued.write), &events, false),
+            Some(database) => counted(&self.shared, group.len(), || commit(database, writes, &events, false)),
             None => Err(Unfit::Database(redb::Error::PreviousIo)), // queued before it was known
         };
         match result {
@@ -121,7 +122,7 @@ impl Writer {
             let writes = self.shared.as_they_are_now(&changed);
             let events = self.shared.take_events();
             let Some(database) = &self.database else { return };
-            if let Err(why) = commit(database, writes.iter(), &events, true) {
+            if let Err(why) = counted(&self.shared, writes.len(), || commit(database, writes.iter(), &events, true)) {
                 self.shared.give_events_back(events);
                 log::debug!("{}", self.shared.error(&why));
                 self.shared.give_changed_back(changed);
@@ -140,6 +141,21 @@ impl Writer {
         let transaction = database.begin_read().map_err(|e| self.shared.error(&Unfit::from(e)))?;
         Ok(Snapshot { transaction, shared: self.shared.clone() })
     }
+}
+
+/// Notes how long a commit took, or that it failed.
+fn counted(shared: &Shared, writes: usize, commit: impl FnOnce() -> Result<(), Unfit>) -> Result<(), Unfit> {
+    let begun = clock::now();
+    let result = commit();
+    let mut meter = shared.meter();
+    match &result {
+        Ok(()) => {
+            meter.commits.add(begun.elapsed().as_micros() as u64);
+            meter.writes += writes as u64;
+        }
+        Err(_) => meter.failures += 1,
+    }
+    result
 }
 
 /// `even_if_nothing`: whether the disk takes it is to be found out.

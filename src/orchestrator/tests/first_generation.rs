@@ -1,7 +1,7 @@
 //! A worker of the first CARES, played by the test: it knows the first fields alone, and serves ExecuteFunction.
 
 use crate::client::{self, Invoke};
-use crate::config::{Env, OrchestratorConfig};
+use crate::clock;
 use crate::net::Socket;
 use crate::orchestrator::{self, Running};
 use crate::rpc::{self, Channel};
@@ -10,7 +10,6 @@ use crate::types::{FunctionSpec, Mode, Node};
 use crate::wire::proto::cluster_service_client::ClusterServiceClient;
 use crate::wire::proto::cluster_service_server::{ClusterService, ClusterServiceServer};
 use crate::wire::proto::{self, FunctionRequest, FunctionResult, NodeInfo, NodeMetrics};
-use crate::{cli, clock};
 use async_io::Async;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -31,10 +30,7 @@ struct Bench {
 impl Bench {
     fn start() -> Bench {
         let dir = TempDir::new().unwrap();
-        let any = Some("127.0.0.1:0".to_string());
-        let data_dir = Some(dir.path().display().to_string());
-        let flags = cli::Orchestrator { http_addr: any.clone(), grpc_addr: any, data_dir, ..Default::default() };
-        let running = orchestrator::start(&OrchestratorConfig::new(&flags, &Env(&|_| None)).unwrap()).unwrap();
+        let running = orchestrator::start(&super::config(dir.path())).unwrap();
         let client = client::Orchestrator::new(&format!("http://{}", running.http)).unwrap();
         Bench { grpc: running.grpc.to_string(), client, running: Some(running), _dir: dir }
     }
@@ -111,6 +107,24 @@ impl ClusterService for Runs {
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    type FetchImageStream = Nothing<proto::BundleChunk>;
+
+    async fn fetch_image(&self, _: Request<proto::ImageRequest>) -> Result<Response<Self::FetchImageStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn registry_login(&self, _: Request<proto::RegistryQuery>) -> Result<Response<proto::RegistryAuth>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn find_function(&self, _: Request<proto::FunctionQuery>) -> Result<Response<proto::Revision>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn enroll(&self, _: Request<proto::EnrollRequest>) -> Result<Response<proto::EnrollReply>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 /// Serves it; answers where, and stops when the sender closes.
@@ -126,7 +140,14 @@ fn serve(runs: Runs) -> (String, Sender<()>) {
                 let stopped = async move {
                     let _ = stopped.recv().await; // closed
                 };
-                let _ = rpc::serve(Socket::over(stream.into_inner().unwrap()).unwrap(), service, stopped).await;
+                let _ = rpc::serve(
+                    Socket::over(stream.into_inner().unwrap()).unwrap(),
+                    service,
+                    |_| Ok(()),
+                    || true,
+                    stopped,
+                )
+                .await;
             });
         }
     });

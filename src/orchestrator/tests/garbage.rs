@@ -22,7 +22,7 @@ fn upload(bench: &Bench, name: &str, text: &str) -> String {
     std::fs::write(source.path().join("function.json"), r#"{"mode":"job","command":["cat"]}"#).unwrap();
     std::fs::write(source.path().join("text"), text).unwrap();
     let mut zip = Cursor::new(Vec::new());
-    bundle::pack(source.path(), &mut zip).unwrap();
+    bundle::pack(source.path(), &crate::ignore::Ignore::default(), &mut zip).unwrap();
     let bytes = zip.into_inner();
     let stored = bench.client.upload_bundle(name, &mut &bytes[..], bytes.len() as u64).unwrap();
     stored.image.strip_prefix("bundle:").unwrap().to_string()

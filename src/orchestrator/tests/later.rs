@@ -2,13 +2,12 @@
 //! cancelled.
 
 use crate::client::{self, Body, Calls, Invoke, Later};
+use crate::clock;
 use crate::cluster::backlog::Limits;
-use crate::config::{Env, OrchestratorConfig};
 use crate::errors::Error;
 use crate::garbage::Rules;
 use crate::orchestrator::{self, Running};
 use crate::types::{Call, FunctionSpec};
-use crate::{cli, clock};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -28,13 +27,9 @@ impl Bench {
     }
 
     pub fn start_with(dir: &Path, change: impl FnOnce(&mut Limits), rules: Rules) -> Bench {
-        let any = Some("127.0.0.1:0".to_string());
-        let data_dir = Some(dir.display().to_string());
-        let flags = cli::Orchestrator { http_addr: any.clone(), grpc_addr: any, data_dir, ..Default::default() };
-        let config = OrchestratorConfig::new(&flags, &Env(&|_| None)).unwrap();
         let mut limits = Limits::default();
         change(&mut limits);
-        let running = orchestrator::start_with(&config, limits, rules).unwrap();
+        let running = orchestrator::start_with(&super::config(dir), limits, rules).unwrap();
         let client = client::Orchestrator::new(&format!("http://{}", running.http)).unwrap();
         for name in ["f", "g"] {
             let spec = FunctionSpec { name: name.into(), image: "hello-world".into(), ..Default::default() };

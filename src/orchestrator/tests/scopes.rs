@@ -1,14 +1,16 @@
 //! Who may ask an orchestrator what: every route with every scope, and workers.
 
 use crate::auth::{Secret, hash};
-use crate::config::{Env, OrchestratorConfig};
+use crate::cluster::Command;
 use crate::http::scope_tests;
 use crate::net::Socket;
 use crate::orchestrator::{self, Orchestrator, Running};
 use crate::rpc::Channel;
 use crate::wire::proto::cluster_service_client::ClusterServiceClient;
-use crate::wire::proto::{BundleRequest, NodeInfo, NodeMetrics};
-use crate::{cli, rt, wire};
+use crate::wire::proto::{
+    BundleRequest, EnrollRequest, FunctionQuery, ImageRequest, NodeInfo, NodeMetrics, RegistryQuery,
+};
+use crate::{rt, wire};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -16,10 +18,7 @@ use tonic::{Code, Request};
 
 fn start() -> (Running, TempDir) {
     let dir = TempDir::new().unwrap();
-    let any = Some("127.0.0.1:0".to_string());
-    let data_dir = Some(dir.path().display().to_string());
-    let flags = cli::Orchestrator { http_addr: any.clone(), grpc_addr: any, data_dir, ..Default::default() };
-    (orchestrator::start(&OrchestratorConfig::new(&flags, &Env(&|_| None)).unwrap()).unwrap(), dir)
+    (orchestrator::start(&super::config(dir.path())).unwrap(), dir)
 }
 
 #[test]
@@ -48,7 +47,7 @@ fn every_call_of_a_worker_asks_for_its_scope() {
     let (running, _dir) = start();
     let gate = running.app.tokens.gate();
     for scope in ["admin", "deploy", "invoke", "read", "worker"] {
-        let who = crate::auth::Who { name: scope.into(), scopes: vec![scope.parse().unwrap()], expires_unix_ms: None };
+        let who = crate::auth::Who::new(scope, vec![scope.parse().unwrap()], None);
         gate.add((hash(scope.as_bytes()), Arc::new(who)));
     }
     for (token, code) in [
@@ -98,6 +97,49 @@ fn no_worker_speaks_for_another() {
         assert_eq!(beat(&ack.link_ticket).await, Ok(()));
         let kept = running.app.state.read(|c| c.find_node("a").map(|n| n.spec.digest.clone())).unwrap();
         assert_eq!(kept, hash(b"its own"));
+    });
+    running.stop();
+}
+
+#[test]
+fn who_joined_before_the_door_was_closed_asks_on_over_that_connection_alone() {
+    let (running, _dir) = start();
+    let mut inside = client(&running, "");
+    let (mut beside, mut idle) = (client(&running, ""), client(&running, ""));
+    rt::block_on(async {
+        let ack = inside.join_cluster(joining("a", "s")).await.unwrap().into_inner();
+        assert!(ack.success, "{ack:?}");
+        assert!(idle.join_cluster(joining("a", "guessed")).await.is_ok_and(|ack| !ack.into_inner().success));
+        let gate = running.app.tokens.gate();
+        gate.add((hash(b"boss"), Arc::new(crate::auth::Who::new("boss", vec!["admin".parse().unwrap()], None))));
+        let asked = async |client: &mut ClusterServiceClient<Channel>| {
+            let bundle = client.fetch_bundle(BundleRequest { digest: "none".into() }).await.err();
+            let function = client.find_function(FunctionQuery { function: "none".into() }).await.err();
+            let query = RegistryQuery { node_id: "a".into(), registry: "none".into() };
+            let login = client.registry_login(query).await.err();
+            let wanted = ImageRequest { node_id: "a".into(), image: "cares/none:1".into(), has: Vec::new() };
+            let image = client.fetch_image(wanted).await.err();
+            let refused = [bundle, function, login, image].map(|s| s.expect("none of these is there").code());
+            let outside = refused[0] == Code::Unauthenticated;
+            assert!(refused.iter().all(|code| (*code == Code::Unauthenticated) == outside), "{refused:?}");
+            !outside
+        };
+        assert!(asked(&mut inside).await);
+        for outside in [&mut beside, &mut idle] {
+            assert!(!asked(outside).await);
+        }
+        // It stays what it is: no other node, no new session, no certificate.
+        for id in ["a", "b"] {
+            let joined = inside.join_cluster(joining(id, "s")).await.err().map(|s| s.code());
+            assert_eq!(joined, Some(Code::Unauthenticated));
+        }
+        let enrolled = inside.enroll(EnrollRequest { node_id: "a".into(), ..Default::default() }).await;
+        assert_eq!(enrolled.err().map(|s| s.code()), Some(Code::Unauthenticated));
+        // And no longer than its session.
+        let node = running.app.state.read(|c| c.find_node("a").map(|n| n.key)).unwrap();
+        let why = "a test".into();
+        running.app.state.apply(Command::Disconnect { node, session: ack.session, why }).unwrap();
+        assert!(!asked(&mut inside).await);
     });
     running.stop();
 }

@@ -2,8 +2,8 @@
 
 use super::field::Field;
 use super::form::{Form, Item};
-use super::frame;
-use crate::tui::session::Session;
+use super::sending::{self, Sending, Wrong};
+use crate::tui::session::{Session, Wanted};
 use crate::types::{FunctionSpec, Mode};
 use cursive::Cursive;
 use std::collections::BTreeMap;
@@ -25,21 +25,8 @@ const IMAGE_LIMIT: usize = 1_000;
 const ENV_LIMIT: usize = 20_000;
 const NUMBER_LIMIT: usize = 20;
 
-/// Under which name its draft is kept.
-const DRAFT: &str = "add";
-
 /// Opens it over what is shown.
 pub fn open(siv: &mut Cursive, session: &Session) {
-    let id = frame::id("add");
-    let mut form = form(session, &id);
-    if let Some(draft) = session.memory().draft(DRAFT) {
-        form.restore(&draft);
-        form.say("As you left it. Ctrl-U empties a field.");
-    }
-    frame::open(siv, &id, form);
-}
-
-fn form(session: &Session, id: &str) -> Form {
     let number = || Field::line(NUMBER_LIMIT);
     let items = vec![
         Item::Field(NAME, Field::line(NAME_LIMIT)),
@@ -54,59 +41,31 @@ fn form(session: &Session, id: &str) -> Form {
         Item::Field(MAX, number()),
         Item::Button("Register"),
     ];
-    let (submit, close) = ((session.clone(), id.to_string()), (session.clone(), id.to_string()));
-    Form::new("Add a function", "register", items)
-        .on_submit(move |siv| register(siv, &submit.0, &submit.1))
-        .on_close(move |siv| leave(siv, &close.0, &close.1))
+    sending::open(siv, session, "add", ("Add a function", "register", ""), items, register);
 }
 
-/// Closes the form; what was typed is there again when it is opened next.
-fn leave(siv: &mut Cursive, session: &Session, id: &str) {
-    let draft = siv.call_on_name(id, |form: &mut Form| form.touched().then(|| form.draft())).flatten();
-    match draft {
-        Some(draft) => session.memory().keep(DRAFT, draft),
-        None => session.memory().forget(DRAFT),
-    }
-    frame::close(siv, id);
-}
-
-fn register(siv: &mut Cursive, session: &Session, id: &str) {
-    let spec = siv.call_on_name(id, |form: &mut Form| match spec(form) {
-        Ok(spec) => {
-            form.busy("Registering…");
-            Some(spec)
-        }
-        Err((label, why)) => {
-            form.focus(label);
-            form.failed(why);
-            None
-        }
-    });
-    let Some(spec) = spec.flatten() else { return };
-    let (after, form, name) = (session.clone(), id.to_string(), spec.name.clone());
+fn register(siv: &mut Cursive, session: &Session, form: &Sending) {
+    let Some(spec) = form.take(siv, "Registering…", spec) else { return };
+    let (after, sent, name) = (session.clone(), form.clone(), spec.name.clone());
     let started = session.act(
         format!("Registering {name}"),
         move |client| client.register(&spec),
-        move |siv, answer| match answer {
-            Ok(registered) => {
-                after.note("info", format!("Successfully registered '{}'", registered.name));
-                after.update(|model| model.wanted = Some(registered.name));
-                after.memory().forget(DRAFT);
-                frame::close(siv, &form);
+        move |siv, answer| {
+            match &answer {
+                Ok(registered) => {
+                    after.note("info", format!("Successfully registered '{}'", registered.name));
+                    after.update(|model| model.wanted = Some(Wanted::Function(registered.name.clone())));
+                }
+                Err(error) => after.note("warn", format!("'{name}' was not registered: {error}")),
             }
-            Err(error) => {
-                after.note("warn", format!("'{name}' was not registered: {error}"));
-                siv.call_on_name(&form, |form: &mut Form| form.failed(error.to_string()));
-            }
+            sent.answered(siv, answer);
         },
     );
-    if !started {
-        siv.call_on_name(id, |form: &mut Form| form.failed("Too much is on its way already. Try again soon."));
-    }
+    form.started(siv, started);
 }
 
 /// What is to be sent; else the item that cannot be, and why. Whether it is right is the server's to say.
-fn spec(form: &Form) -> Result<FunctionSpec, (&'static str, String)> {
+fn spec(form: &Form) -> Result<FunctionSpec, Wrong> {
     let required = |label: &'static str| match form.value(label).trim() {
         "" => Err((label, format!("{label} is empty."))),
         text => Ok(text.to_string()),
@@ -130,7 +89,7 @@ fn spec(form: &Form) -> Result<FunctionSpec, (&'static str, String)> {
     })
 }
 
-fn number<T: FromStr>(form: &Form, label: &'static str) -> Result<Option<T>, (&'static str, String)> {
+fn number<T: FromStr>(form: &Form, label: &'static str) -> Result<Option<T>, Wrong> {
     match form.value(label).trim() {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| (label, format!("{label}: '{text}' is not such a number."))),
@@ -138,7 +97,7 @@ fn number<T: FromStr>(form: &Form, label: &'static str) -> Result<Option<T>, (&'
 }
 
 /// JSON has no word for infinity.
-fn seconds(form: &Form) -> Result<Option<f64>, (&'static str, String)> {
+fn seconds(form: &Form) -> Result<Option<f64>, Wrong> {
     match number(form, TIMEOUT)? {
         Some(odd) if !f64::is_finite(odd) => Err((TIMEOUT, format!("{TIMEOUT}: '{odd}' is not such a number."))),
         seconds => Ok(seconds),
@@ -146,7 +105,7 @@ fn seconds(form: &Form) -> Result<Option<f64>, (&'static str, String)> {
 }
 
 /// `KEY=VALUE`, one a line or with commas between; a comma that no `KEY=` follows belongs to the value.
-fn pairs(text: &str) -> Result<Option<BTreeMap<String, String>>, String> {
+pub fn pairs(text: &str) -> Result<Option<BTreeMap<String, String>>, String> {
     let mut pairs = BTreeMap::new();
     for line in text.lines() {
         let mut last: Option<String> = None;
@@ -181,10 +140,7 @@ mod tests {
     use cursive::event::{Event, Key};
 
     fn opened(columns: usize, rows: usize, url: &str) -> (Puppet, Session) {
-        let mut puppet = Puppet::over_a_dashboard(columns, rows);
-        let session = puppet.session(url);
-        open(&mut puppet.runner, &session);
-        (puppet, session)
+        Puppet::opened(columns, rows, url, open)
     }
 
     fn log(session: &Session) -> String {
@@ -243,6 +199,7 @@ mod tests {
         puppet.shows("Function Name is empty.");
         puppet.types("a\n");
         puppet.shows("Docker Image URL is empty.");
+        puppet.shows("▸ Docker Image URL");
         puppet.types("b");
         puppet.shows("b ___");
         assert!(session.model().busy.is_empty());

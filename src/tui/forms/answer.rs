@@ -6,12 +6,13 @@ use super::sheet::{Row, Sheet};
 use crate::client::{Answer, Body, Invoke, Orchestrator, guess_type, problem_in};
 use crate::clock;
 use crate::errors::Error;
+use crate::lock::lock;
 use crate::tui::session::Session;
 use crate::tui::theme::Tone;
 use cursive::Cursive;
 use std::io::{ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What is read and shown of a body; the rest is left.
@@ -43,7 +44,8 @@ struct Arrived {
     headers: Vec<(String, String)>,
     call_id: Option<String>,
     bytes: Vec<u8>,
-    took_ms: u64,
+    /// `None`: it was there already.
+    took_ms: Option<u64>,
     end: End,
 }
 
@@ -72,7 +74,7 @@ struct Shared {
 
 impl Shared {
     fn change(&self, session: &Session, change: impl FnOnce(&mut Arrived)) {
-        change(&mut self.arrived.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.arrived));
         self.version.fetch_add(1, Ordering::Release);
         session.ui.redraw();
     }
@@ -93,8 +95,7 @@ pub fn open(siv: &mut Cursive, session: &Session, call: Call) {
     let (looking, mut seen, name) = (Looking(shared.clone()), None, call.function.clone());
     let source = move || {
         let version = looking.0.version.load(Ordering::Acquire);
-        (seen.replace(version) != Some(version))
-            .then(|| rows(&name, &looking.0.arrived.lock().unwrap_or_else(PoisonError::into_inner)))
+        (seen.replace(version) != Some(version)).then(|| rows(&name, &lock(&looking.0.arrived)))
     };
     let (again, edit, what) = (session.clone(), session.clone(), call.clone());
     let function = call.function.clone();
@@ -150,7 +151,7 @@ fn run(client: &Orchestrator, session: &Session, shared: &Shared, call: Call, ti
     let Answer { status, headers, call_id, mut reader } = answer;
     shared.change(session, |arrived| {
         *arrived = Arrived { status, headers, call_id, end: End::Receiving, ..Default::default() };
-        arrived.took_ms = clock::now_ms().saturating_sub(start);
+        arrived.took_ms = Some(clock::now_ms().saturating_sub(start));
     });
     let mut buffer = vec![0; 16 << 10];
     let mut first = true;
@@ -165,7 +166,7 @@ fn run(client: &Orchestrator, session: &Session, shared: &Shared, call: Call, ti
         shared.change(session, |arrived| {
             let room = SHOWN_BYTES - arrived.bytes.len();
             arrived.bytes.extend_from_slice(&buffer[..count.min(room)]);
-            arrived.took_ms = clock::now_ms().saturating_sub(start);
+            arrived.took_ms = Some(clock::now_ms().saturating_sub(start));
             over |= count > room;
             match end {
                 Some(end) => arrived.end = end,
@@ -182,6 +183,19 @@ fn run(client: &Orchestrator, session: &Session, shared: &Shared, call: Call, ti
     }
 }
 
+/// An answer that was kept, read as far as it is shown.
+pub fn kept(answer: Answer) -> Vec<Row> {
+    let Answer { status, headers, call_id, reader } = answer;
+    let mut bytes = Vec::new();
+    let end = match reader.take(SHOWN_BYTES as u64 + 1).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() > SHOWN_BYTES => End::Cut,
+        Ok(_) => End::Complete,
+        Err(error) => End::Broke(error.to_string()),
+    };
+    bytes.truncate(SHOWN_BYTES);
+    rows("", &Arrived { status, headers, call_id, bytes, took_ms: None, end })
+}
+
 fn rows(function: &str, arrived: &Arrived) -> Vec<Row> {
     match &arrived.end {
         End::Waiting => {
@@ -194,8 +208,9 @@ fn rows(function: &str, arrived: &Arrived) -> Vec<Row> {
     }
     let phrase = phrase(arrived.status);
     let call = arrived.call_id.as_ref().map(|id| format!(" · call {id}")).unwrap_or_default();
+    let took = arrived.took_ms.map(|ms| format!(" · {ms} ms")).unwrap_or_default();
     let tone = if arrived.status < 400 { Tone::Good } else { Tone::Bad };
-    let mut rows = vec![(tone, format!("{}{phrase} · {} ms{call}", arrived.status, arrived.took_ms))];
+    let mut rows = vec![(tone, format!("{}{phrase}{took}{call}", arrived.status))];
     let named = |name: &str| {
         let known = ["content-type", "location", "retry-after", "allow"].contains(&name);
         known || (name.starts_with("x-") && name != "x-call-id")
@@ -274,10 +289,7 @@ mod tests {
     }
 
     fn shown(columns: usize, rows: usize, url: &str) -> Puppet {
-        let mut puppet = Puppet::over_a_dashboard(columns, rows);
-        let session = puppet.session(url);
-        open(&mut puppet.runner, &session, call("hello"));
-        puppet
+        Puppet::opened(columns, rows, url, |siv, session| open(siv, session, call("hello"))).0
     }
 
     #[test]
@@ -298,8 +310,7 @@ mod tests {
         let (url, _server) = canned::serve(vec![canned::with("200 OK", "", &lines)]);
         let mut puppet = shown(40, 10, &url);
         puppet.shows("line 3");
-        puppet.types("G");
-        puppet.shows("64 KiB are shown");
+        puppet.types_until("G", "64 KiB are shown"); // the end moves while it comes
         println!("{}", puppet.text());
         puppet.types("gj");
         puppet.shows("line 0");

@@ -44,7 +44,7 @@ pub fn delete_function_now(_siv: &mut Cursive, session: &Session, function: &str
 /// Whether to forget a node.
 pub fn remove_node(siv: &mut Cursive, session: &Session, node: &Node) {
     let name = &node.name;
-    if node.status != "disconnected" {
+    if !matches!(node.status.as_str(), "disconnected" | "revoked") {
         let rows = vec![
             plain(format!("'{name}' is connected, and only a node that is not can be removed.")),
             plain(""),
@@ -99,7 +99,7 @@ pub fn turn_node(session: &Session, node: &str, turn: Turn) {
 /// Whether to cordon, drain or uncordon a node.
 pub fn cordon(siv: &mut Cursive, session: &Session, node: &Node) {
     let draining = node.status == "draining";
-    let there = node.status != "disconnected";
+    let there = !matches!(node.status.as_str(), "disconnected" | "revoked");
     let closed = node.cordoned || draining;
     let state = match (draining, node.cordoned) {
         (true, _) => "is draining",
@@ -154,7 +154,7 @@ pub fn failure(siv: &mut Cursive, title: &str, why: &str) {
 }
 
 /// Asks for a change; the log tells how it went, and a box when it failed.
-fn change<T: Send + 'static>(
+pub fn change<T: Send + 'static>(
     session: &Session,
     doing: String,
     done: String,
@@ -170,7 +170,8 @@ fn change<T: Send + 'static>(
     });
 }
 
-fn plain(text: impl Into<String>) -> Row {
+/// A line of a question.
+pub fn plain(text: impl Into<String>) -> Row {
     (Tone::Plain, text.into())
 }
 
@@ -181,14 +182,10 @@ mod tests {
     use crate::tui::puppet::{self, Puppet};
 
     fn asked(columns: usize, rows: usize, url: &str, ask: impl FnOnce(&mut Cursive, &Session)) -> (Puppet, Session) {
-        let mut puppet = Puppet::over_a_dashboard(columns, rows);
-        let session = puppet.session(url);
-        session.update(|model| {
-            let function = puppet::function("hello");
-            model.functions.insert("hello".into(), function);
-        });
-        ask(&mut puppet.runner, &session);
-        (puppet, session)
+        Puppet::opened(columns, rows, url, |siv, session| {
+            session.update(|model| drop(model.functions.insert("hello".into(), puppet::function("hello"))));
+            ask(siv, session);
+        })
     }
 
     /// Asks of a server that must not be asked: its one answer stays unread.

@@ -2,6 +2,7 @@
 //! call answered: it may be of any size and kind.
 
 use super::ask;
+use super::rows;
 use super::verbs::{self, Outcome};
 use crate::cli::{self, CallsVerb};
 use crate::client::{Body, Calls, Invoke, Later, Orchestrator, guess_type};
@@ -22,13 +23,13 @@ pub fn run(session: &Session, verb: CallsVerb) -> Outcome {
                 [c.id.clone(), c.function.clone(), c.status.clone(), c.attempts.to_string(), c.started_at.clone()]
             };
             let job = move |client: &Orchestrator| client.find_calls(&which);
-            verbs::answer_to(session, "Calls", job, move |found| verbs::list(&found, format, head, row));
+            verbs::answer_to(session, "Calls", job, move |found| rows::list(&found, format, head, row));
         }
         CallsVerb::Get(flags) => {
             let format = flags.client().output.unwrap_or_default();
             let id = flags.id.clone();
             let job = move |client: &Orchestrator| client.call(&id);
-            verbs::answer_to(session, &flags.id, job, move |found| verbs::one(&found, &found.id, format));
+            verbs::answer_to(session, &flags.id, job, move |found| rows::one(&found, &found.id, format));
         }
         CallsVerb::Result(flags) => {
             let id = &flags.id;

@@ -167,17 +167,16 @@ mod tests {
     use crate::tui::puppet::{self, Puppet};
 
     fn opened(columns: usize, rows: usize, url: &str) -> (Puppet, Session) {
-        let mut puppet = Puppet::over_a_dashboard(columns, rows);
-        let session = puppet.session(url);
-        session.update(|model| {
-            for name in ["hello", "help-desk"] {
-                model.functions.insert(name.into(), puppet::function(name));
-            }
-            let node = puppet::node("lab-1", "active", false);
-            model.nodes.insert(node.id.clone(), node);
-        });
-        open(&mut puppet.runner, &session);
-        (puppet, session)
+        Puppet::opened(columns, rows, url, |siv, session| {
+            session.update(|model| {
+                for name in ["hello", "help-desk"] {
+                    model.functions.insert(name.into(), puppet::function(name));
+                }
+                let node = puppet::node("lab-1", "active", false);
+                model.nodes.insert(node.id.clone(), node);
+            });
+            open(siv, session);
+        })
     }
 
     fn log(session: &Session) -> String {

@@ -79,10 +79,7 @@ mod tests {
     use cursive::event::{Event, Key};
 
     fn opened(columns: usize, rows: usize, url: &str) -> (Puppet, Session) {
-        let mut puppet = Puppet::over_a_dashboard(columns, rows);
-        let session = puppet.session(url);
-        open(&mut puppet.runner, &session, "hello");
-        (puppet, session)
+        Puppet::opened(columns, rows, url, |siv, session| open(siv, session, "hello"))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::frame::{self, Callback};
 use crate::tui::keymap::{self, Action, Place};
+use crate::tui::scroll;
 use crate::tui::text;
 use crate::tui::theme::Tone;
 use cursive::event::{Event, EventResult, Key, MouseButton, MouseEvent};
@@ -138,18 +139,8 @@ impl Sheet {
     }
 
     fn scroll(&mut self, action: Action) {
-        let page = self.height().saturating_sub(1).max(1);
         let last = self.wrapped.len().saturating_sub(self.height());
-        let next = match action {
-            Action::Up => self.first.saturating_sub(1),
-            Action::Down => self.first + 1,
-            Action::PageUp => self.first.saturating_sub(page),
-            Action::PageDown => self.first + page,
-            Action::Top => 0,
-            Action::Bottom => last,
-            _ => self.first,
-        };
-        self.first = next.min(last);
+        self.first = scroll::to(action, self.first, self.height(), last).unwrap_or(self.first);
     }
 
     fn press(&self, button: usize) -> EventResult {
@@ -255,7 +246,7 @@ impl View for Sheet {
             Event::Key(Key::Left) | Event::Shift(Key::Tab) => self.step(false),
             Event::Key(Key::Right) | Event::Key(Key::Tab) => self.step(true),
             Event::Mouse { event, position, offset } => return self.mouse(event, position.saturating_sub(offset)),
-            event => match (keymap::action(Place::Detail, &event), event) {
+            event => match (keymap::action(Place::Function, &event), event) {
                 (Some((action @ (Action::Up | Action::Down | Action::PageUp | Action::PageDown), _)), _)
                 | (Some((action @ (Action::Top | Action::Bottom), _)), _) => self.scroll(action),
                 (_, Event::Char(c)) => self.letter(c),

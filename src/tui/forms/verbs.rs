@@ -4,26 +4,27 @@
 use super::answer::{self, Call};
 use super::ask::{self, Turn};
 use super::calls;
+use super::pipelines;
+use super::rows::{functions, lines, nodes, one, tokens};
 use super::sheet::{Row, Sheet};
+use super::tasks;
 use super::viewer;
-use crate::cli::{self, CallsVerb, Cli, ClientOptions, Format, NodeVerb, TokenVerb};
+use crate::cli::{self, CallsVerb, Cli, ClientOptions, NodeVerb, TokenVerb};
 use crate::client::Orchestrator;
 use crate::errors::Error;
 use crate::settings;
 use crate::tui::session::{Model, Session};
-use crate::tui::text;
 use crate::tui::theme::Tone;
-use crate::types::{Function, Node, Token};
+use crate::types::{Function, Node};
 use crate::usage::{self, Instead};
 use argh::ArgsInfo;
 use cursive::Cursive;
 use cursive::event::Event;
-use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Verbs that start something of their own or read this machine's folders.
-const SHELL: [&str; 6] = ["up", "orchestrator", "worker", "deploy", "events", "doctor"];
-/// Those the CLI has no need of.
+/// Verbs that start something of their own, read this machine's folders, or take what is not for a screen.
+const SHELL: [&str; 8] = ["up", "orchestrator", "worker", "deploy", "build", "events", "doctor", "secret"];
+// Those the CLI has no need of.
 const OWN: [&str; 2] = ["help", "quit"];
 
 /// What was typed, understood.
@@ -113,6 +114,12 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
             Ok(scale) => changed(session, "scaled", &flags.name.clone(), move |c| c.scale(&flags.name, &scale)),
             Err(why) => return Outcome::Refused(why),
         },
+        cli::Verb::Start(cli::Start { name, .. }) => {
+            changed(session, "started", &name.clone(), move |c| c.start(&name).and_then(|f| c.function(&f.name)));
+        }
+        cli::Verb::Stop(cli::Stop { name, .. }) => {
+            changed(session, "stopped", &name.clone(), move |c| c.stop(&name).and_then(|f| c.function(&f.name)));
+        }
         cli::Verb::Redeploy(flags) => {
             changed(session, "redeployed", &flags.name.clone(), move |client| client.redeploy(&flags.name));
         }
@@ -132,6 +139,7 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
             NodeVerb::Cordon(flags) => ask::turn_node(session, &flags.node, Turn::Cordon),
             NodeVerb::Uncordon(flags) => ask::turn_node(session, &flags.node, Turn::Uncordon),
             NodeVerb::Drain(flags) => ask::turn_node(session, &flags.node, Turn::Drain),
+            NodeVerb::Revoke(_) => return shell(), // it asks, and says what else to do
             NodeVerb::Remove(flags) if flags.yes => ask::remove_node_now(siv, session, &flags.node, &flags.node),
             NodeVerb::Remove(flags) => {
                 let named = |node: &&Node| node.id == flags.node || node.name == flags.node;
@@ -143,14 +151,15 @@ fn run_cli(siv: &mut Cursive, session: &Session, verb: cli::Verb) -> Outcome {
             }
         },
         cli::Verb::Token(flags) => match flags.verb {
-            TokenVerb::List(_) => {
-                answer_to(session, "Tokens", Orchestrator::tokens, move |found| tokens(&found, format));
-            }
-            TokenVerb::Create(_) | TokenVerb::Revoke(_) | TokenVerb::Save(_) => return shell(), // a secret is not for a screen
+            TokenVerb::List(_) => answer_to(session, "Tokens", Orchestrator::tokens, move |t| tokens(&t, format)),
+            TokenVerb::Create(_) | TokenVerb::Join(_) | TokenVerb::Revoke(_) | TokenVerb::Save(_) => return shell(), // a secret is not for a screen
         },
-        cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) | cli::Verb::Deploy(_) => return shell(),
-        cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) => return shell(),
-        cli::Verb::Backup(_) | cli::Verb::Restore(_) => return shell(),
+        cli::Verb::Pipeline(flags) => return pipelines::run(siv, session, flags.verb),
+        cli::Verb::Up(_) | cli::Verb::Orchestrator(_) | cli::Verb::Worker(_) => return shell(),
+        cli::Verb::Init(_) | cli::Verb::Deploy(_) | cli::Verb::Build(_) => return shell(), // they are of folders here
+        cli::Verb::Events(_) | cli::Verb::Tui(_) | cli::Verb::Doctor(_) | cli::Verb::Completions(_) => return shell(),
+        cli::Verb::Backup(_) | cli::Verb::Restore(_) | cli::Verb::Secret(_) => return shell(),
+        cli::Verb::Task(flags) => return tasks::run(siv, session, flags.verb),
     }
     Outcome::Done
 }
@@ -165,6 +174,8 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
         cli::Verb::Register(flags) => flags.client(),
         cli::Verb::List(flags) => flags.client(),
         cli::Verb::Describe(flags) => flags.client(),
+        cli::Verb::Start(flags) => flags.client(),
+        cli::Verb::Stop(flags) => flags.client(),
         cli::Verb::Scale(flags) => flags.client(),
         cli::Verb::Redeploy(flags) => flags.client(),
         cli::Verb::Rollback(flags) => flags.client(),
@@ -178,6 +189,7 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
             CallsVerb::Result(flags) => flags.client(),
             CallsVerb::Cancel(flags) => flags.client(),
         },
+        cli::Verb::Pipeline(pipeline) => pipelines::options(&pipeline.verb),
         cli::Verb::Node(node) => match &node.verb {
             NodeVerb::List(flags) => flags.client(),
             NodeVerb::Describe(flags) => flags.client(),
@@ -185,14 +197,17 @@ fn options(verb: &cli::Verb) -> Option<ClientOptions> {
             NodeVerb::Cordon(flags) => flags.client(),
             NodeVerb::Uncordon(flags) => flags.client(),
             NodeVerb::Drain(flags) => flags.client(),
+            NodeVerb::Revoke(flags) => flags.client(),
             NodeVerb::Remove(flags) => flags.client(),
         },
         cli::Verb::Token(token) => match &token.verb {
             TokenVerb::List(flags) => flags.client(),
             TokenVerb::Create(flags) => flags.client(),
+            TokenVerb::Join(flags) => flags.client(),
             TokenVerb::Revoke(flags) => flags.client(),
             TokenVerb::Save(flags) => flags.client(),
         },
+        cli::Verb::Task(task) => tasks::options(&task.verb),
         _ => return None,
     })
 }
@@ -277,92 +292,6 @@ fn show(siv: &mut Cursive, title: &str, rows: Vec<Row>) {
     Sheet::of(title, rows).sized((20, 1), 110).button("Close", |_| {}).open(siv);
 }
 
-fn lines(text: &str) -> Vec<Row> {
-    text.lines().map(|line| (Tone::Plain, line.to_string())).collect()
-}
-
-fn functions(found: &[Function], format: Format) -> Vec<Row> {
-    let head = ["NAME", "STATUS", "INSTANCES", "CALLS", "IMAGE"];
-    let row = |f: &Function| {
-        [f.name.clone(), f.status.clone(), f.instances.len().to_string(), f.calls.to_string(), image(&f.image)]
-    };
-    list(found, format, head, row)
-}
-
-/// A digest is told apart by its first letters.
-fn image(image: &str) -> String {
-    match image.strip_prefix("bundle:") {
-        Some(digest) => format!("bundle:{}", digest.chars().take(12).collect::<String>()),
-        None => image.to_string(),
-    }
-}
-
-fn nodes(found: &[Node], format: Format) -> Vec<Row> {
-    let head = ["NAME", "STATUS", "RUNNING", "SUCCEEDED", "FAILED"];
-    let status = |n: &Node| if n.cordoned { format!("{},cordoned", n.status) } else { n.status.clone() };
-    let running = |n: &Node| format!("{}/{}", n.running, n.slots);
-    let row = |n: &Node| [n.name.clone(), status(n), running(n), n.succeeded.to_string(), n.failed.to_string()];
-    list(found, format, head, row)
-}
-
-fn tokens(found: &[Token], format: Format) -> Vec<Row> {
-    let head = ["NAME", "SCOPES", "STATUS", "EXPIRES", "CREATED"];
-    let expires = |t: &Token| t.expires_at.clone().unwrap_or_else(|| "never".into());
-    let row = |t: &Token| [t.name.clone(), t.scopes.join(","), t.status.clone(), expires(t), t.created_at.clone()];
-    list(found, format, head, row)
-}
-
-/// Rows under a head, or as the format says.
-pub fn list<T: Serialize>(found: &[T], format: Format, head: [&str; 5], row: impl Fn(&T) -> [String; 5]) -> Vec<Row> {
-    if format == Format::Json {
-        return lines(&serde_json::to_string_pretty(found).unwrap_or_default());
-    }
-    let rows: Vec<[String; 5]> = found.iter().map(row).collect();
-    if format == Format::Name {
-        return rows.into_iter().map(|[name, ..]| (Tone::Plain, name)).collect();
-    }
-    if rows.is_empty() {
-        return vec![(Tone::Dim, "None yet.".into())];
-    }
-    let wide = |at: usize| rows.iter().map(|row| text::width(&row[at])).max().unwrap_or(0).max(head[at].len());
-    let widths: Vec<usize> = (0..head.len()).map(wide).collect();
-    let line = |cells: &[String; 5]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| text::left(cell, *width));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_string()
-    };
-    let mut shown = vec![(Tone::Title, line(&head.map(str::to_string)))];
-    shown.extend(rows.iter().map(|row| (Tone::Plain, line(row))));
-    shown
-}
-
-/// All fields of one thing, so that a field that is new is shown too.
-pub fn one<T: Serialize>(found: &T, name: &str, format: Format) -> Vec<Row> {
-    let json = serde_json::to_string_pretty(found).unwrap_or_default();
-    match format {
-        Format::Json => lines(&json),
-        Format::Name => lines(name),
-        _ => json.lines().filter_map(bare).map(|line| (Tone::Plain, line)).collect(),
-    }
-}
-
-/// A line of JSON without what people need not read; `None` where nothing is left.
-fn bare(line: &str) -> Option<String> {
-    let line = line.strip_prefix("  ").unwrap_or(line).trim_end_matches(',');
-    let depth = line.len() - line.trim_start().len();
-    let (indent, token) = line.split_at(depth);
-    let shown = match token.strip_prefix('"').and_then(|token| token.split_once("\": ")) {
-        Some((key, "{" | "[")) => format!("{key}:"),
-        Some((key, value)) => format!("{key}: {}", unquoted(value)),
-        None if matches!(token, "{" | "}" | "[" | "]") => return None,
-        None => unquoted(token).to_string(),
-    };
-    Some(format!("{indent}{shown}"))
-}
-
-fn unquoted(value: &str) -> &str {
-    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
-}
-
 fn help(siv: &mut Cursive) {
     let root = Cli::get_args_info();
     let mut all: Vec<(String, String)> = Vec::new();
@@ -429,13 +358,15 @@ fn choices(before: &str, last: &str, model: &Model) -> BTreeSet<String> {
     }
     match verbs.as_slice() {
         ["delete" | "describe" | "invoke" | "logs"] => model.functions.keys().cloned().collect(),
+        ["task", "get" | "logs" | "stop" | "start" | "rm"] => model.tasks.keys().cloned().collect(),
+        ["pipeline", verb] if !matches!(*verb, "list" | "run") => model.pipelines.keys().cloned().collect(),
         ["node", verb] if *verb != "list" => model.nodes.values().map(|node| node.name.clone()).collect(),
         _ => BTreeSet::new(),
     }
 }
 
 /// The words of a line, as a shell takes them: quotes keep blanks, a backslash keeps what follows.
-fn words(line: &str) -> Result<Vec<String>, String> {
+pub fn words(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -463,6 +394,7 @@ fn words(line: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Format;
 
     #[test]
     fn words_are_a_shells() {
@@ -478,7 +410,7 @@ mod tests {
         for sub in Cli::get_args_info().commands {
             let needs: String = sub.command.positionals.iter().map(|_| " x").collect();
             let line = match sub.name {
-                "node" | "calls" | "token" => format!("{} list", sub.name),
+                "node" | "calls" | "token" | "pipeline" | "task" => format!("{} list", sub.name),
                 verb => format!("{verb}{needs}"),
             };
             assert_eq!(read(&line).is_err(), SHELL.contains(&sub.name), "{line}");

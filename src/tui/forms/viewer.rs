@@ -4,7 +4,8 @@ use super::field::Field;
 use super::frame;
 use super::help;
 use super::search::Search;
-use super::tail::Tail;
+use super::tail::{Of, Tail};
+use crate::tui::keybar;
 use crate::tui::keymap::{self, Action, Place};
 use crate::tui::log::{self, Log};
 use crate::tui::session::Session;
@@ -22,14 +23,28 @@ const SEARCH_LIMIT: usize = 200;
 
 /// What a function printed, and prints.
 pub fn open_function(siv: &mut Cursive, session: &Session, function: &str) {
-    let source = Source::Function(Tail::start(session, function));
-    open(siv, Viewer::new(format!("Log of {function}"), source));
+    open_tail(siv, session, Of::Function(function.to_string()), function);
+}
+
+/// What a task printed, and prints. `name` is what people call it.
+pub fn open_task(siv: &mut Cursive, session: &Session, id: &str, name: &str) {
+    open_tail(siv, session, Of::Task(id.to_string()), name);
+}
+
+/// What a module of a pipeline printed, and prints.
+pub fn open_module(siv: &mut Cursive, session: &Session, pipeline: &str, module: &str) {
+    open_tail(siv, session, Of::Module(pipeline.to_string(), module.to_string()), module);
+}
+
+fn open_tail(siv: &mut Cursive, session: &Session, of: Of, name: &str) {
+    let source = Source::Tail { session: Box::new(session.clone()), tail: Tail::start(session, of) };
+    open(siv, Viewer::new(format!("Log of {name}"), source));
 }
 
 /// The session's own log; only lines that hold `about`, if given (such as a node's name).
 pub fn open_log(siv: &mut Cursive, session: &Session, about: Option<&str>) {
     let title = about.map_or("Log".to_string(), |about| format!("Log about {about}"));
-    let source = Source::Session { session: session.clone(), about: about.map(str::to_string), next: 0 };
+    let source = Source::Session { session: Box::new(session.clone()), about: about.map(str::to_string), next: 0 };
     open(siv, Viewer::new(title, source));
 }
 
@@ -40,10 +55,13 @@ fn open(siv: &mut Cursive, mut viewer: Viewer) {
 }
 
 enum Source {
-    Function(Tail),
+    Tail {
+        session: Box<Session>,
+        tail: Tail,
+    },
     /// `next` is the number of the first line not taken yet.
     Session {
-        session: Session,
+        session: Box<Session>,
         about: Option<String>,
         next: u64,
     },
@@ -83,7 +101,10 @@ impl Viewer {
 
     fn take(&mut self) {
         match &mut self.source {
-            Source::Function(tail) => tail.take().into_iter().for_each(|line| self.log.push(line)),
+            Source::Tail { session, tail } => {
+                tail.notice(&session.model());
+                tail.take().into_iter().for_each(|line| self.log.push(line));
+            }
             Source::Session { session, about, next } => {
                 let model = session.model();
                 let first = model.log.dropped();
@@ -160,12 +181,13 @@ impl Viewer {
 
     /// How it stands, for the title's right end.
     fn state(&self) -> (Tone, String) {
-        let trouble = match &self.source {
-            Source::Function(tail) => tail.trouble(),
-            Source::Session { .. } => None,
+        let (trouble, over) = match &self.source {
+            Source::Tail { tail, .. } => (tail.trouble(), tail.over()),
+            Source::Session { .. } => (None, false),
         };
         match (trouble, self.log.following()) {
             (Some(why), _) => (Tone::Bad, format!("✗ {why}")),
+            (None, true) if over => (Tone::Dim, "○ ended".to_string()),
             (None, true) => (Tone::Good, "● following".to_string()),
             (None, false) => {
                 let seen = (self.log.first_shown(self.height()) + self.height()).min(self.log.lines().len());
@@ -177,9 +199,10 @@ impl Viewer {
     /// Why there is nothing to be seen; whole, as the title has room for its start only.
     fn emptiness(&self) -> (Tone, String) {
         match &self.source {
-            Source::Function(tail) => match (tail.trouble(), tail.begun()) {
+            Source::Tail { tail, .. } => match (tail.trouble(), tail.begun()) {
                 (Some(why), _) => (Tone::Bad, why),
                 (None, false) => (Tone::Dim, "Asking the nodes…".to_string()),
+                (None, true) if tail.over() => (Tone::Dim, "It has ended, and printed nothing.".to_string()),
                 (None, true) => (Tone::Dim, "It has printed nothing yet. What comes is shown here.".to_string()),
             },
             Source::Session { .. } => (Tone::Dim, "Nothing yet. What comes is shown here.".to_string()),
@@ -187,21 +210,7 @@ impl Viewer {
     }
 
     fn draw_line(&self, printer: &Printer, y: usize, number: u64, line: &log::Line) {
-        let mut x = 0;
-        if printer.size.x >= 60
-            && let Some(clock) = line.time.get(11..19)
-        {
-            printer.with_style(Tone::Dim.style(), |p| p.print((0, y), clock));
-            x = clock.len() + 1;
-        }
-        if !line.level.is_empty() {
-            let (tone, level) = match line.level.as_str() {
-                "stderr" => (Tone::Warn, "err".to_string()),
-                level => (log::tone(level), format!("[{}]", text::clean(level).to_uppercase())),
-            };
-            printer.with_style(tone.style(), |p| p.print((x, y), &level));
-            x += text::width(&level) + 1;
-        }
+        let x = log::draw_head(printer, y, line);
         let chars: Vec<char> = text::clean(&line.text).chars().collect();
         let places = self.search.places(&chars);
         let here = self.search.is_at(number);
@@ -233,16 +242,7 @@ impl Viewer {
             printer.print((0, y), "/");
             field.draw(&printer.offset((1, y)).cropped((room.saturating_sub(2), 1)), true);
         } else {
-            let mut x = 0;
-            for (key, word) in keymap::footer(Place::Log) {
-                let wide = text::width(key) + text::width(word) + 3;
-                if x + wide > room {
-                    break;
-                }
-                printer.with_style(Tone::Accent.style(), |p| p.print((x, y), key));
-                printer.with_style(Tone::Dim.style(), |p| p.print((x + text::width(key) + 1, y), word));
-                x += wide;
-            }
+            keybar::keys(printer, y, room, keymap::footer(Place::Log));
         }
         let tone = if self.search.found_nothing() { Tone::Warn } else { Tone::Plain };
         printer.with_style(tone.style(), |p| p.print((room, y), &told));
@@ -293,8 +293,8 @@ impl View for Viewer {
         }
         let height = self.height();
         match &event {
-            Event::Mouse { event: MouseEvent::WheelUp, .. } => self.log.scroll(Action::Up, height),
-            Event::Mouse { event: MouseEvent::WheelDown, .. } => self.log.scroll(Action::Down, height),
+            Event::Mouse { event: MouseEvent::WheelUp, .. } => drop(self.log.scroll(Action::Up, height)),
+            Event::Mouse { event: MouseEvent::WheelDown, .. } => drop(self.log.scroll(Action::Down, height)),
             Event::Mouse { .. } => {}
             event => {
                 if let Some((action, _)) = keymap::action(Place::Log, event) {
@@ -311,15 +311,13 @@ mod tests {
     use super::*;
     use crate::client::canned;
     use crate::tui::puppet::Puppet;
+    use crate::types::{TaskPhase, TaskSummary};
 
     fn noted(columns: usize, rows: usize, lines: &[(&str, &str)], about: Option<&str>) -> (Puppet, Session) {
-        let mut puppet = Puppet::over_a_dashboard(columns, rows);
-        let session = puppet.session("http://127.0.0.1:1");
-        for (level, line) in lines {
-            session.note(level, *line);
-        }
-        open_log(&mut puppet.runner, &session, about);
-        (puppet, session)
+        Puppet::opened(columns, rows, "http://127.0.0.1:1", |siv, session| {
+            lines.iter().for_each(|(level, line)| session.note(level, *line));
+            open_log(siv, session, about);
+        })
     }
 
     fn many(count: usize) -> Vec<(&'static str, &'static str)> {
@@ -354,6 +352,23 @@ mod tests {
         puppet.types("\x1b");
         puppet.gone("following");
         puppet.shows("dashboard");
+    }
+
+    #[test]
+    fn the_log_of_what_has_ended_says_so_and_goes_on_when_it_is_begun_again() {
+        let line =
+            r#"{"time":"2026-01-01T12:34:56.000Z","node":"n","source":"t-1","stream":"stdout","line":"hello again"}"#;
+        let answers = ["", line].map(|body| canned::with("200 OK", "", body));
+        let (url, _server) = canned::serve(answers.into());
+        let mut puppet = Puppet::over_a_dashboard(80, 24);
+        let session = puppet.session(&url);
+        let task = TaskSummary { id: "t-1".into(), state: TaskPhase::Stopped, ..TaskSummary::default() };
+        session.update(|model| drop(model.tasks.insert(task.id.clone(), task.clone())));
+        open_task(&mut puppet.runner, &session, "t-1", "cache");
+        puppet.shows("○ ended");
+        puppet.shows("It has ended, and printed nothing.");
+        session.update(|model| drop(model.tasks.insert(task.id.clone(), TaskSummary { attempt: 1, ..task })));
+        puppet.shows("hello again");
     }
 
     #[test]
@@ -407,9 +422,7 @@ mod tests {
         let second = line(2, "stdout", "third") + &line(3, "stdout", "fourth");
         let (url, server) =
             canned::serve(vec![canned::with("200 OK", "", &first), canned::with("200 OK", "", &second)]);
-        let mut puppet = Puppet::over_a_dashboard(60, 12);
-        let session = puppet.session(&url);
-        open_function(&mut puppet.runner, &session, "hello");
+        let (mut puppet, _session) = Puppet::opened(60, 12, &url, |siv, session| open_function(siv, session, "hello"));
         puppet.shows("err i-1│ an error");
         puppet.shows("hello [2J out");
         puppet.shows("fourth");
@@ -426,9 +439,7 @@ mod tests {
     fn why_there_is_no_log_is_said_whole() {
         let body = r#"{"status":404,"detail":"no function 'nope' is registered: GET /functions lists them"}"#;
         let (url, _server) = canned::serve(vec![canned::json("404 Not Found", body)]);
-        let mut puppet = Puppet::over_a_dashboard(40, 10);
-        let session = puppet.session(&url);
-        open_function(&mut puppet.runner, &session, "nope");
+        let (mut puppet, _session) = Puppet::opened(40, 10, &url, |siv, session| open_function(siv, session, "nope"));
         puppet.shows("functions lists them");
         println!("{}", puppet.text());
     }
@@ -437,9 +448,7 @@ mod tests {
     fn a_silent_orchestrator_can_be_left() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", silent.local_addr().expect("an address"));
-        let mut puppet = Puppet::over_a_dashboard(40, 10);
-        let session = puppet.session(&url);
-        open_function(&mut puppet.runner, &session, "hello");
+        let (mut puppet, _session) = Puppet::opened(40, 10, &url, |siv, session| open_function(siv, session, "hello"));
         puppet.shows("Asking the nodes…");
         println!("{}", puppet.text());
         puppet.types("jkgG/x\n\x1b\x1b");

@@ -2,15 +2,18 @@
 //!
 //! A feed ends with the next thing it hears after its `Feeds` is dropped; nobody waits for it.
 
-use super::model::{Connection, Model, Rows, Source};
+use super::model::{Connection, Model, Source};
 use crate::client::Watch;
 use crate::clock;
 use crate::errors::Error;
+use crate::lock::{self, lock};
+use crate::tui::log::Heard;
+use crate::tui::panes::rows::Rows;
 use crate::tui::session::Session;
-use crate::types::{Change, Function, LogRecord, Node};
+use crate::types::{Change, Function, Node, Pipeline, TaskSummary};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
 /// The first wait before another try, doubled up to the last.
@@ -23,7 +26,7 @@ const LOG_TAIL: u64 = 1000;
 /// What changes within this is drawn together: a burst of rows costs one frame, and there are five a second at most.
 const GATHER: Duration = Duration::from_millis(20);
 const FRAME: Duration = Duration::from_millis(180);
-/// How often a countdown moves.
+/// How often a countdown, or how long something has taken, moves.
 const COUNTDOWN: Duration = Duration::from_secs(1);
 /// How soon a sleeping feed notices that it is not needed any more.
 const NOTICE: Duration = Duration::from_millis(250);
@@ -41,13 +44,15 @@ pub fn start(session: &Session) -> Feeds {
     let alive = Arc::new(());
     let feed =
         Feed { session: session.clone(), alive: Arc::downgrade(&alive), dirty: Arc::default(), first: FIRST_WAIT };
-    let jobs: [Job; 5] = [
+    let jobs: [Job; 7] = [
         ("tui-cluster", |feed| feed.follow(Source::Cluster, |feed, live| feed.cluster(live))),
         ("tui-nodes", |feed| feed.follow(Source::Nodes, |feed, live| feed.nodes(live))),
         ("tui-functions", |feed| feed.follow(Source::Functions, |feed, live| feed.functions(live))),
+        ("tui-tasks", |feed| feed.follow(Source::Tasks, |feed, live| feed.tasks(live))),
+        ("tui-pipelines", |feed| feed.follow(Source::Pipelines, |feed, live| feed.pipelines(live))),
         ("tui-log", |feed| {
-            let mut last = None;
-            feed.follow(Source::Log, |feed, live| feed.log(&mut last, live));
+            let mut heard = Heard::default();
+            feed.follow(Source::Log, |feed, live| feed.log(&mut heard, live));
         }),
         ("tui-pulse", Feed::pulse),
     ];
@@ -77,23 +82,23 @@ impl Feed {
     fn change(&self, change: impl FnOnce(&mut Model)) {
         change(&mut self.session.model());
         let (dirty, wake) = &*self.dirty;
-        *dirty.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *lock(dirty) = true;
         wake.notify_all();
     }
 
-    /// Draws what changed, and a countdown while there is one.
+    /// Draws what changed, and time passing while it shows.
     fn pulse(self) {
         let (dirty, wake) = &*self.dirty;
         while self.alive() {
-            let held = dirty.lock().unwrap_or_else(PoisonError::into_inner);
+            let held = lock(dirty);
             let waited = wake.wait_timeout_while(held, COUNTDOWN, |dirty| !*dirty);
-            let changed = *waited.unwrap_or_else(PoisonError::into_inner).0;
+            let changed = *lock::whole(waited).0;
             if changed {
                 std::thread::sleep(GATHER);
-                *dirty.lock().unwrap_or_else(PoisonError::into_inner) = false; // before drawing: what comes now is drawn next
+                *lock(dirty) = false; // before drawing: what comes now is drawn next
                 self.session.ui.redraw();
                 std::thread::sleep(FRAME);
-            } else if self.session.model().stale() {
+            } else if self.session.model().ages() {
                 self.session.ui.redraw();
             }
         }
@@ -190,6 +195,16 @@ impl Feed {
         self.rows(Source::Functions, watch, |model| &mut model.functions, |function: &Function| &function.name, live)
     }
 
+    fn tasks(&self, live: &mut bool) -> Result<(), Error> {
+        let watch = self.session.client().watch_tasks()?;
+        self.rows(Source::Tasks, watch, |model| &mut model.tasks, |task: &TaskSummary| &task.id, live)
+    }
+
+    fn pipelines(&self, live: &mut bool) -> Result<(), Error> {
+        let watch = self.session.client().watch_pipelines()?;
+        self.rows(Source::Pipelines, watch, |model| &mut model.pipelines, |pipeline: &Pipeline| &pipeline.id, live)
+    }
+
     /// Follows a list. What is known from before stays until all of it has been heard again.
     fn rows<T: DeserializeOwned + PartialEq>(
         &self,
@@ -223,9 +238,8 @@ impl Feed {
         Ok(())
     }
 
-    /// Follows the log. Each line once: what was heard before is told by its number, and a number from the start again,
-    /// at a later time, is a new run of the program.
-    fn log(&self, last: &mut Option<(u64, String)>, live: &mut bool) -> Result<(), Error> {
+    /// Follows the log, each line once.
+    fn log(&self, heard: &mut Heard, live: &mut bool) -> Result<(), Error> {
         let records = self.session.client().own_log(LOG_TAIL, true)?;
         self.live(Source::Log, live);
         for record in records {
@@ -233,31 +247,10 @@ impl Feed {
                 break;
             }
             let record = record?;
-            if is_news(last.as_ref(), &record) {
-                *last = Some((record.id, record.time.clone()));
+            if heard.is_news(&record) {
                 self.change(|model| model.log.push(record.into()));
             }
         }
         Ok(())
-    }
-}
-
-fn is_news(last: Option<&(u64, String)>, record: &LogRecord) -> bool {
-    last.is_none_or(|(id, time)| record.id > *id || record.time > *time)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_that_starts_again_is_told_from_one_that_is_heard_again() {
-        let record = |id, time: &str| LogRecord { id, time: time.into(), level: String::new(), message: String::new() };
-        let last = (7, "2026-01-01T00:00:07.000Z".to_string());
-        assert!(is_news(None, &record(1, "")));
-        assert!(!is_news(Some(&last), &record(7, "2026-01-01T00:00:07.000Z")));
-        assert!(!is_news(Some(&last), &record(6, "2026-01-01T00:00:07.000Z")));
-        assert!(is_news(Some(&last), &record(8, "2026-01-01T00:00:07.000Z")));
-        assert!(is_news(Some(&last), &record(1, "2026-01-01T00:00:09.000Z")));
     }
 }

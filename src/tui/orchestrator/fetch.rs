@@ -1,12 +1,14 @@
-//! What is asked for while one node or function is open: its calls of late, and what a function printed. Must never ask
+//! What is asked for while one node, function or task is open: its calls of late, what a function printed, all of a task. Must never ask
 //! more than once a second.
 
+use crate::client::Orchestrator;
 use crate::errors::Error;
+use crate::lock::lock;
 use crate::tui::log::Line;
 use crate::tui::session::Session;
-use crate::types::{CallRecord, LogLine};
+use crate::types::{CallRecord, LogLine, TaskStatus};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Time between two questions.
@@ -34,6 +36,7 @@ pub struct Fetched {
     pub calls: Vec<CallRecord>,
     /// What a function printed.
     pub printed: Vec<Line>,
+    pub task: Option<TaskStatus>,
     /// Why the last answer did not come.
     pub trouble: Option<String>,
 }
@@ -45,11 +48,21 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
+    /// Of a node or function.
     pub fn new(session: &Session, subject: Subject) -> Fetcher {
+        Fetcher::start(session, move |client| fetch(client, &subject))
+    }
+
+    /// Of a task.
+    pub fn of_task(session: &Session, id: String) -> Fetcher {
+        Fetcher::start(session, move |client| Ok(Fetched { task: Some(client.task(&id)?), ..Default::default() }))
+    }
+
+    fn start(session: &Session, fetch: impl Fn(&Orchestrator) -> Result<Fetched, Error> + Send + 'static) -> Fetcher {
         let (ask, asked) = sync_channel(1);
         let fetched: Arc<Mutex<Fetched>> = Arc::default();
         let (own, to) = (session.clone(), fetched.clone());
-        let run = move || answer(&own, &subject, &asked, &to);
+        let run = move || answer(&own, &fetch, &asked, &to);
         if std::thread::Builder::new().name("tui-detail".into()).spawn(run).is_err() {
             lock(&fetched).trouble = Some("this machine can start no more threads".into());
         }
@@ -66,22 +79,20 @@ impl Fetcher {
     }
 }
 
-fn lock(fetched: &Mutex<Fetched>) -> MutexGuard<'_, Fetched> {
-    fetched.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn answer(session: &Session, subject: &Subject, asked: &Receiver<()>, to: &Mutex<Fetched>) {
+fn answer(
+    session: &Session,
+    fetch: &impl Fn(&Orchestrator) -> Result<Fetched, Error>,
+    asked: &Receiver<()>,
+    to: &Mutex<Fetched>,
+) {
+    let client = session.client().clone().timeout(PATIENCE);
     while asked.recv().is_ok() {
-        let answer = fetch(session, subject);
+        let answer = fetch(&client);
         {
             let mut held = lock(to);
             held.revision += 1;
             match answer {
-                Ok((calls, printed)) => {
-                    held.calls = calls;
-                    held.printed = printed;
-                    held.trouble = None;
-                }
+                Ok(fetched) => *held = Fetched { revision: held.revision, ..fetched },
                 Err(error) => held.trouble = Some(error.to_string()),
             }
         }
@@ -90,15 +101,14 @@ fn answer(session: &Session, subject: &Subject, asked: &Receiver<()>, to: &Mutex
     }
 }
 
-fn fetch(session: &Session, subject: &Subject) -> Result<(Vec<CallRecord>, Vec<Line>), Error> {
-    let client = session.client().clone().timeout(PATIENCE);
-    match subject {
-        Subject::Node(id) => Ok((client.calls(None, Some(id), CALLS)?, Vec::new())),
+fn fetch(client: &Orchestrator, subject: &Subject) -> Result<Fetched, Error> {
+    Ok(match subject {
+        Subject::Node(id) => Fetched { calls: client.calls(None, Some(id), CALLS)?, ..Default::default() },
         Subject::Function(name) => {
             let calls = client.calls(Some(name), None, CALLS)?;
             let printed = client.logs(name, Some(LINES), false)?.collect::<Result<Vec<LogLine>, Error>>()?;
             let line = |line: LogLine| Line { time: line.time, level: String::new(), text: line.line };
-            Ok((calls, printed.into_iter().map(line).collect()))
+            Fetched { calls, printed: printed.into_iter().map(line).collect(), ..Default::default() }
         }
-    }
+    })
 }

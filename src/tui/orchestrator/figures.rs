@@ -10,14 +10,16 @@ pub fn count(n: u64) -> String {
     }
 }
 
-/// `0.4 ms`, `12 ms`, `1.2 s`, `3 min`.
+/// `0.4 ms`, `12 ms`, `1.2 s`, `3 min`, `1.5 h`, `12 d`.
 pub fn milliseconds(ms: f64) -> String {
     match ms {
         ms if !ms.is_finite() => "N/A".into(),
         ms if ms < 9.95 => format!("{ms:.1} ms"),
         ms if ms < 999.5 => format!("{ms:.0} ms"),
         ms if ms < 99_950.0 => format!("{:.1} s", ms / 1e3),
-        ms => format!("{:.0} min", ms / 60e3),
+        ms if ms < 90.0 * 60e3 => format!("{:.0} min", ms / 60e3),
+        ms if ms < 48.0 * 3600e3 => format!("{:.1} h", ms / 3600e3),
+        ms => format!("{:.0} d", ms / 86_400e3),
     }
 }
 
@@ -41,6 +43,7 @@ mod tests {
     fn figures_are_short() {
         assert_eq!([count(9_999), count(12_345), count(4_500_000)], ["9999", "12.3k", "4.5M"]);
         assert_eq!([milliseconds(0.42), milliseconds(12.3), milliseconds(1234.0)], ["0.4 ms", "12 ms", "1.2 s"]);
+        assert_eq!([milliseconds(3e5), milliseconds(5.4e6), milliseconds(9e8)], ["5 min", "1.5 h", "10 d"]);
         assert_eq!([bytes(512 << 20), bytes(15 << 29)], ["512 MiB", "7.5 GiB"]);
         assert_eq!([clock("2026-01-02T12:34:56.789Z"), clock("soon")], ["12:34:56", "soon"]);
     }

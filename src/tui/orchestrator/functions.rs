@@ -1,11 +1,12 @@
 //! Functions as rows of a table: columns, words, glyphs. No behaviour.
 
-use super::columns::{Column, Kind, column, extra};
 use super::figures::{count, milliseconds};
-use super::order::{Sortable, Value};
-use super::table::{Cell, Row};
+use crate::output;
+use crate::tui::panes::columns::{Column, Kind, column, extra};
+use crate::tui::panes::order::{Sortable, Value};
+use crate::tui::panes::table::{Cell, Row};
 use crate::tui::theme::Tone;
-use crate::types::{Function, Mode};
+use crate::types::Function;
 
 /// Digits shown of a bundle's digest.
 const DIGEST: usize = 8;
@@ -17,25 +18,14 @@ pub fn status(function: &Function) -> (&'static str, Tone) {
         "starting" => ("◐", Tone::Warn),
         "failing" => ("✗", Tone::Bad),
         "idle" => ("○", Tone::Plain),
+        "stopped" | "no-image" => ("◌", Tone::Warn),
         _ => ("?", Tone::Warn),
     }
 }
 
-/// A mode's word.
-pub fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Auto => "auto",
-        Mode::Http => "http",
-        Mode::Job => "job",
-    }
-}
-
-/// An image as it is shown; a bundle's digest short.
+/// An image as it is shown in a table.
 pub fn image(image: &str) -> String {
-    match image.strip_prefix("bundle:") {
-        Some(digest) => format!("bundle:{}", digest.chars().take(DIGEST).collect::<String>()),
-        None => image.to_string(),
-    }
+    output::image(image, DIGEST)
 }
 
 /// The middle of its times, or `-`.
@@ -67,7 +57,7 @@ impl Row for Function {
         match column {
             0 => text(format!("{glyph} {}", self.name), if tone == Tone::Good { Tone::Plain } else { tone }),
             1 => text(image(&self.image), Tone::Plain),
-            2 => Cell::Text(mode(self.mode).into(), Tone::Plain),
+            2 => Cell::Text(self.mode.word().into(), Tone::Plain),
             3 => text(self.instances.len().to_string(), Tone::Plain),
             4 => text(count(self.calls), Tone::Plain),
             5 => text(p50(self), Tone::Plain),
@@ -83,7 +73,7 @@ impl Sortable for Function {
         match column {
             0 => Value::Text(self.name.as_str().into()),
             1 => Value::Text(self.image.as_str().into()),
-            2 => Value::Text(mode(self.mode).into()),
+            2 => Value::Text(self.mode.word().into()),
             3 => Value::Number(Some(self.instances.len() as f64)),
             4 => Value::Number(Some(self.calls as f64)),
             5 => Value::Number(self.p50_ms),
@@ -95,7 +85,7 @@ impl Sortable for Function {
 
     fn matches(&self, text: &str) -> bool {
         let labels = self.labels.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()]);
-        let words = [self.name.as_str(), &self.image, &self.status, mode(self.mode)];
+        let words = [self.name.as_str(), &self.image, &self.status, self.mode.word()];
         words.into_iter().chain(labels).any(|word| word.to_lowercase().contains(text))
     }
 }

@@ -1,9 +1,8 @@
 //! All that is known of a cluster, for the screens to draw. Pure data: must never ask for it, nor know the terminal.
 
 use crate::tui::log::Log;
-use crate::types::{Cluster, Function, Node};
-use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
+use crate::tui::panes::rows::Rows;
+use crate::types::{Cluster, Function, Node, Pipeline, TaskSummary};
 
 /// How the connection to the orchestrator stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,59 +23,41 @@ pub enum Source {
     Cluster,
     Nodes,
     Functions,
+    Tasks,
+    Pipelines,
     /// Not part of the whole's state: rows are not stale because the log is.
     Log,
 }
 
-/// Rows by id or name; whoever may change them is taken to have done so, which is what screens sort again for.
-#[derive(Debug)]
-pub struct Rows<T> {
-    rows: BTreeMap<String, T>,
-    revision: u64,
-}
-
-impl<T> Rows<T> {
-    /// Another number after each change.
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-}
-
-impl<T> Default for Rows<T> {
-    fn default() -> Self {
-        Rows { rows: BTreeMap::new(), revision: 0 }
-    }
-}
-
-impl<T> Deref for Rows<T> {
-    type Target = BTreeMap<String, T>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.rows
-    }
-}
-
-impl<T> DerefMut for Rows<T> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        self.revision += 1;
-        &mut self.rows
-    }
+/// A row that is still to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// By name.
+    Function(String),
+    /// By id.
+    Task(String),
+    /// By id.
+    Pipeline(String),
 }
 
 /// All that is known. Feeds write it, screens draw it.
 #[derive(Default)]
 pub struct Model {
     pub connection: Connection,
-    sources: [Connection; 4],
+    sources: [Connection; 6],
     pub cluster: Option<Cluster>,
     /// By id.
     pub nodes: Rows<Node>,
     /// By name.
     pub functions: Rows<Function>,
+    /// By id.
+    pub tasks: Rows<TaskSummary>,
+    /// By id; without their modules.
+    pub pipelines: Rows<Pipeline>,
     /// The orchestrator's own log, and what this screen did.
     pub log: Log,
-    /// A function that was just registered here: to be selected once its row is there.
-    pub wanted: Option<String>,
+    /// What was just made here: to be selected once its row is there.
+    pub wanted: Option<Wanted>,
     /// What is on its way, for the status line; the newest last.
     pub busy: Vec<String>,
 }
@@ -99,6 +80,11 @@ impl Model {
         self.connection = whole.cloned().unwrap_or_default();
     }
 
+    /// Whether what is shown changes as time goes by, though nothing is heard.
+    pub fn ages(&self) -> bool {
+        self.stale() || self.pipelines.values().any(|pipeline| pipeline.status == "running")
+    }
+
     /// Whether what is shown may no longer be so.
     pub fn stale(&self) -> bool {
         matches!(self.connection, Connection::Lost { .. })
@@ -116,7 +102,7 @@ mod tests {
     #[test]
     fn the_whole_is_as_good_as_its_worst_part_but_for_the_log() {
         let mut model = Model::default();
-        for source in [Source::Cluster, Source::Nodes] {
+        for source in [Source::Cluster, Source::Nodes, Source::Tasks, Source::Pipelines] {
             model.set_source(source, Connection::Live);
         }
         assert_eq!(model.connection, Connection::Connecting);
@@ -127,14 +113,5 @@ mod tests {
         model.set_source(Source::Nodes, lost(500));
         model.set_source(Source::Functions, lost(400));
         assert_eq!(model.connection, lost(400), "the one that is tried first");
-    }
-
-    #[test]
-    fn looking_changes_no_revision_and_changing_does() {
-        let mut rows: Rows<u8> = Rows::default();
-        assert!(rows.get("a").is_none());
-        assert_eq!(rows.revision(), 0);
-        rows.insert("a".into(), 1);
-        assert_eq!((rows.revision(), rows.len()), (1, 1));
     }
 }

@@ -1,9 +1,9 @@
 //! Nodes as rows of a table: columns, words, glyphs. No behaviour.
 
-use super::columns::{Column, Kind, column, extra};
 use super::figures::count;
-use super::order::{Sortable, Value};
-use super::table::{Cell, Row};
+use crate::tui::panes::columns::{Column, Kind, column, extra};
+use crate::tui::panes::order::{Sortable, Value};
+use crate::tui::panes::table::{Cell, Row};
 use crate::tui::theme::Tone;
 use crate::types::Node;
 
@@ -19,6 +19,7 @@ pub fn status(node: &Node) -> (String, Tone) {
         "cordoned" => ("◍", Tone::Warn),
         "draining" => ("◐", Tone::Warn),
         "disconnected" => ("○", Tone::Bad),
+        "revoked" => ("✗", Tone::Bad),
         _ => ("?", Tone::Warn),
     };
     (format!("{glyph} {}", word(node)), tone)

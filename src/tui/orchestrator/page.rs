@@ -1,206 +1,313 @@
-//! What is said of one node or function, line by line. No behaviour.
+//! A screen made of panes: where they are, which has the focus, what the mouse does, and the keys that mean the same on all
+//! of them. What stands in the panes, and what other keys do, is the business of its `Contents`.
 
-use super::figures::{bytes, clock, count, milliseconds};
-use super::functions;
-use super::lines::{Spans, columns};
+use super::feed::Feeds;
 use super::model::Model;
-use super::nodes;
+use super::{hints, title};
+use crate::tui::forms::{ask, command_line, help};
+use crate::tui::keybar;
+use crate::tui::keymap::{self, Action, Place};
+use crate::tui::log::Log;
+use crate::tui::panes::border::{Frame, inside};
+use crate::tui::panes::layout::{self, Area};
+use crate::tui::panes::lines::Lines;
+use crate::tui::panes::pane::Pane;
+use crate::tui::panes::rows::Rows;
+use crate::tui::panes::table::{Row, Table};
+use crate::tui::session::Session;
 use crate::tui::theme::Tone;
-use crate::types::{CallRecord, Function, Instance, Node};
-use std::collections::BTreeMap;
+use cursive::direction::Direction;
+use cursive::event::{Event, EventResult, MouseButton, MouseEvent};
+use cursive::view::CannotFocus;
+use cursive::{Cursive, Printer, Vec2, View};
 
-/// Cells of a label.
-const LABEL: usize = 13;
+/// Rows of the title where there is room.
+const TITLE_ROWS: usize = 2;
+const HEADING: &str = "CARES orchestrator";
 
-fn field(lines: &mut Vec<Spans>, label: &str, value: impl Into<String>) {
-    toned(lines, label, value, Tone::Plain);
+/// What leads on.
+pub type Next = Box<dyn FnOnce(&mut Cursive) + Send + Sync>;
+
+/// What a key did.
+pub enum Did {
+    /// Nothing; and why, where there is something to say.
+    Nothing(Option<&'static str>),
+    Leads(Next),
+    /// It gives the focus to a pane.
+    Focus(usize),
 }
 
-fn toned(lines: &mut Vec<Spans>, label: &str, value: impl Into<String>, tone: Tone) {
-    let value = value.into();
-    let value = if value.is_empty() { ("none".to_string(), Tone::Dim) } else { (value, tone) };
-    lines.push(vec![(format!("{label:LABEL$} "), Tone::Dim), value]);
-}
-
-fn percent(percent: Option<f64>) -> String {
-    percent.map_or("N/A".into(), |percent| format!("{percent:.0} %"))
-}
-
-fn pairs(pairs: &BTreeMap<String, String>) -> String {
-    pairs.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
-}
-
-/// All of a node.
-pub fn node(node: &Node) -> Vec<Spans> {
-    let mut lines = Vec::new();
-    let (word, tone) = nodes::status(node);
-    field(&mut lines, "name", &node.name);
-    field(&mut lines, "id", &node.id);
-    toned(&mut lines, "status", word, tone);
-    field(&mut lines, "cordoned", if node.cordoned { "yes: it gets nothing new" } else { "no" });
-    field(&mut lines, "last seen", &node.last_seen);
-    field(&mut lines, "reach", &node.reach);
-    field(&mut lines, "address", &node.address);
-    field(&mut lines, "hostname", &node.hostname);
-    field(&mut lines, "os, arch", format!("{}, {}", node.os, node.arch));
-    field(&mut lines, "cpus", format!("{}, {} used", node.cpus, percent(node.cpu_percent)));
-    field(&mut lines, "memory", format!("{}, {} used", bytes(node.memory_bytes), percent(node.memory_percent)));
-    field(&mut lines, "slots", format!("{} of {} in use, {} for jobs", node.running, node.slots, node.job_slots));
-    field(&mut lines, "succeeded", node.succeeded.to_string());
-    toned(&mut lines, "failed", node.failed.to_string(), if node.failed == 0 { Tone::Plain } else { Tone::Bad });
-    field(&mut lines, "engines", node.engines.join(" "));
-    if !node.engine_trouble.is_empty() {
-        toned(&mut lines, "trouble", &node.engine_trouble, Tone::Warn);
+impl Did {
+    /// Goes on with this.
+    pub fn leads(next: impl FnOnce(&mut Cursive) + Send + Sync + 'static) -> Did {
+        Did::Leads(Box::new(next))
     }
-    field(&mut lines, "tags", pairs(&node.tags));
-    field(&mut lines, "tools", node.tools.join(" "));
-    field(&mut lines, "version", &node.version);
-    lines
 }
 
-/// All of a function but its instances.
-pub fn function(function: &Function) -> Vec<Spans> {
-    let mut lines = Vec::new();
-    let (glyph, tone) = functions::status(function);
-    let limit = |limit: Option<String>| limit.unwrap_or("no limit of its own".into());
-    field(&mut lines, "name", &function.name);
-    toned(&mut lines, "status", format!("{glyph} {}", function.status), tone);
-    if let Some(error) = &function.last_error {
-        toned(&mut lines, "last error", error, Tone::Bad);
+/// Where the panes may stand.
+#[derive(Clone, Copy)]
+pub struct Room {
+    /// Of the whole screen.
+    pub size: Vec2,
+    /// Between title and footer.
+    pub body: Area,
+    /// Whether they stand side by side, in boxes.
+    pub boxed: bool,
+}
+
+/// What a page shows, pane by pane. Panes are numbered in the order of `tab`.
+pub trait Contents: Send + Sync + 'static {
+    const PANES: usize;
+
+    /// Which keys there are while this pane has the focus.
+    fn keys(&self, focus: usize) -> Place;
+    /// Takes over what is known, and says where each pane is: nowhere, if it has no size. May move the focus.
+    fn layout(&mut self, model: &mut Model, room: Room, focus: &mut usize) -> Vec<Area>;
+    fn pane(&mut self, pane: usize) -> &mut dyn Pane;
+    /// What a key does that neither moves nor is the same everywhere.
+    fn act(&mut self, focus: usize, action: Action, number: usize) -> Did;
+    fn draw(&self, page: &Drawn);
+
+    /// Takes over what is known before a key acts on it: several may come between two frames.
+    fn catch_up(&mut self, _model: &mut Model) {}
+
+    /// The pane that is not seen and whose name stands here.
+    fn tab_at(&self, _at: Vec2) -> Option<usize> {
+        None
     }
-    field(&mut lines, "image", &function.image);
-    field(&mut lines, "mode", functions::mode(function.mode));
-    field(&mut lines, "path", &function.invoke_path);
-    field(&mut lines, "calls", format!("{}, {} failed", count(function.calls), count(function.failures)));
-    field(&mut lines, "in flight", function.in_flight.to_string());
-    field(&mut lines, "p50", functions::p50(function));
-    if !function.description.is_empty() {
-        field(&mut lines, "description", &function.description);
+}
+
+/// The page.
+pub struct Page<C> {
+    session: Session,
+    /// What ends with the program, as in `orchestrator::open`.
+    role: Option<&'static str>,
+    contents: C,
+    focus: usize,
+    panes: Vec<Area>,
+    boxed: bool,
+    /// Why a key did nothing, until the next one.
+    hint: Option<&'static str>,
+    /// Followed as long as the screen is there.
+    _feeds: Option<Feeds>,
+}
+
+impl<C: Contents> Page<C> {
+    pub fn new(session: &Session, role: Option<&'static str>, contents: C) -> Self {
+        let session = session.clone();
+        Page { session, role, contents, focus: 0, panes: Vec::new(), boxed: false, hint: None, _feeds: None }
     }
-    field(
-        &mut lines,
-        "command",
-        if function.command.is_empty() { "the image's".into() } else { function.command.join(" ") },
-    );
-    field(&mut lines, "env", pairs(&function.env));
-    field(&mut lines, "timeout", format!("{} s", function.timeout_s));
-    field(&mut lines, "memory", limit(function.memory_mb.map(|mb| format!("{mb} MiB"))));
-    field(&mut lines, "cpu", limit(function.cpu.map(|cpu| format!("{cpu} cores"))));
-    field(&mut lines, "concurrency", function.concurrency.to_string());
-    field(
-        &mut lines,
-        "instances",
-        format!("{} to {}, {} kept ready", function.min, function.max, function.ready.max(function.min)),
-    );
-    let (freeze_s, idle_s) = (function.freeze_s, function.idle_s);
-    field(&mut lines, "idle", format!("frozen after {freeze_s} s, stopped after {idle_s} s"));
-    let wanted = &function.constraints;
-    let wants = [
-        wanted.os.clone().map(|os| format!("os={os}")),
-        wanted.arch.clone().map(|arch| format!("arch={arch}")),
-        (!wanted.tools.is_empty()).then(|| format!("tools={}", wanted.tools.join(","))),
-        (!wanted.tags.is_empty()).then(|| pairs(&wanted.tags)),
-    ];
-    field(&mut lines, "constraints", wants.into_iter().flatten().collect::<Vec<_>>().join(" "));
-    field(&mut lines, "labels", pairs(&function.labels));
-    field(&mut lines, "created", &function.created_at);
-    field(&mut lines, "updated", &function.updated_at);
-    field(&mut lines, "attempts", format!("at most {} of an asynchronous call", function.attempts));
-    if let Some(schedule) = &function.schedule {
-        let or = |time: &Option<String>| time.clone().unwrap_or("none".into());
-        field(&mut lines, "schedule", format!("{} {}", schedule.expression, schedule.zone));
-        field(&mut lines, "last run", or(&schedule.last_run_at));
-        field(&mut lines, "next run", or(&schedule.next_run_at));
-        if let Some(why) = &schedule.last_skipped {
-            toned(&mut lines, "skipped", why, Tone::Warn);
+
+    /// With another pane than the first having the focus at first.
+    pub fn focused(self, focus: usize) -> Self {
+        Page { focus, ..self }
+    }
+
+    /// Keeping these as long as it is there.
+    pub fn feeding(self, feeds: Feeds) -> Self {
+        Page { _feeds: Some(feeds), ..self }
+    }
+
+    fn inside(&self, pane: usize) -> Area {
+        inside(self.panes.get(pane).copied().unwrap_or_default(), self.boxed)
+    }
+
+    fn key(&mut self, event: &Event) -> EventResult {
+        let place = self.contents.keys(self.focus);
+        let Some((action, number)) = keymap::action(place, event) else { return EventResult::Ignored };
+        self.hint = None;
+        match action {
+            Action::Mouse => return EventResult::Ignored, // the same everywhere: see `opened`
+            Action::NextPane => self.focus = (self.focus + 1) % C::PANES,
+            Action::PreviousPane => self.focus = (self.focus + C::PANES - 1) % C::PANES,
+            _ => {
+                let height = self.inside(self.focus).size.y;
+                if !self.contents.pane(self.focus).act(action, number, height) {
+                    return self.act(action, number);
+                }
+            }
+        }
+        EventResult::consumed()
+    }
+
+    fn act(&mut self, action: Action, number: usize) -> EventResult {
+        let (session, role, place) = (self.session.clone(), self.role, self.contents.keys(self.focus));
+        let did = match action {
+            Action::Command => Did::leads(move |siv| command_line::open(siv, &session)),
+            Action::Help => Did::leads(move |siv| help::open(siv, place)),
+            Action::Quit => Did::leads(move |siv| ask::quit(siv, role)),
+            Action::Back if place.opened() => Did::leads(|siv| drop(siv.pop_layer())),
+            _ => self.contents.act(self.focus, action, number),
+        };
+        match did {
+            Did::Nothing(why) => self.hint = why,
+            Did::Focus(pane) => self.focus = pane,
+            Did::Leads(next) => return EventResult::with_cb_once(next),
+        }
+        EventResult::consumed()
+    }
+
+    fn mouse(&mut self, at: Vec2, event: MouseEvent) -> EventResult {
+        let Some(pane) = self.panes.iter().position(|area| area.contains(at)) else { return EventResult::Ignored };
+        let inner = self.inside(pane);
+        match event {
+            MouseEvent::WheelUp | MouseEvent::WheelDown => {
+                self.contents.pane(pane).wheel(event == MouseEvent::WheelDown, inner.size.y);
+            }
+            MouseEvent::Press(MouseButton::Left) => {
+                self.hint = None;
+                if let Some(tab) = self.contents.tab_at(at) {
+                    self.focus = tab;
+                    return EventResult::consumed();
+                }
+                let had_focus = std::mem::replace(&mut self.focus, pane) == pane;
+                let again = inner.contains(at) && self.contents.pane(pane).click(at - inner.at, inner.size.x);
+                if again && had_focus {
+                    return self.act(Action::Open, 0);
+                }
+            }
+            _ => return EventResult::Ignored,
+        }
+        EventResult::consumed()
+    }
+}
+
+impl<C: Contents> View for Page<C> {
+    fn layout(&mut self, size: Vec2) {
+        let session = self.session.clone();
+        self.boxed = layout::wide(size);
+        let room = Room { size, body: layout::screen(size, TITLE_ROWS).body, boxed: self.boxed };
+        self.panes = self.contents.layout(&mut session.model(), room, &mut self.focus);
+    }
+
+    fn required_size(&mut self, constraint: Vec2) -> Vec2 {
+        constraint
+    }
+
+    fn take_focus(&mut self, _: Direction) -> Result<EventResult, CannotFocus> {
+        Ok(EventResult::consumed())
+    }
+
+    fn draw(&self, printer: &Printer) {
+        let model = self.session.model();
+        let screen = layout::screen(printer.size, TITLE_ROWS);
+        title::draw(printer, screen.title, &model, self.session.client().url(), HEADING);
+        let url = self.session.client().url();
+        let (focus, boxed) = (self.focus, self.boxed);
+        self.contents.draw(&Drawn { printer, model: &model, url, panes: &self.panes, focus, boxed });
+        if let Some(y) = screen.footer {
+            keybar::draw(printer, y, self.contents.keys(self.focus), self.hint, &model.busy);
         }
     }
-    for (at, revision) in function.revisions.iter().enumerate() {
-        let label = if at == 0 { "revisions" } else { "" };
-        let image = functions::image(&revision.image);
-        let tone = match revision.status.as_str() {
-            "starting" => Tone::Warn,
-            "failed" => Tone::Bad,
-            _ => Tone::Plain,
+
+    fn on_event(&mut self, event: Event) -> EventResult {
+        let session = self.session.clone();
+        self.contents.catch_up(&mut session.model());
+        if let Event::Mouse { offset, position, event } = event {
+            return position.checked_sub(offset).map_or(EventResult::Ignored, |at| self.mouse(at, event));
+        }
+        let of_the_screen = matches!(event, Event::WindowResize | Event::Refresh | Event::FocusLost | Event::Exit);
+        let pane = self.contents.pane(self.focus);
+        if pane.typing() && !of_the_screen {
+            pane.type_key(&event);
+            return EventResult::consumed();
+        }
+        self.key(&event)
+    }
+}
+
+/// A page while it is drawn.
+pub struct Drawn<'a, 'p, 'b> {
+    pub printer: &'a Printer<'p, 'b>,
+    pub model: &'a Model,
+    /// Where the cluster is asked.
+    pub url: &'a str,
+    pub panes: &'a [Area],
+    focus: usize,
+    boxed: bool,
+}
+
+/// What stands in a pane's frame.
+pub struct Heading<'a> {
+    pub title: &'a str,
+    /// Behind it, with its tone.
+    pub note: &'a str,
+    pub tone: Tone,
+    /// Cells at its right end that are left alone.
+    pub keep: usize,
+}
+
+impl<'a> Heading<'a> {
+    pub fn new(title: &'a str) -> Self {
+        Heading { title, note: "", tone: Tone::Dim, keep: 0 }
+    }
+
+    pub fn note(self, note: &'a str, tone: Tone) -> Self {
+        Heading { note, tone, ..self }
+    }
+}
+
+impl<'p, 'b> Drawn<'_, 'p, 'b> {
+    /// Draws a pane's frame, and gives the printer of its inside.
+    pub fn pane(&self, pane: usize, heading: &Heading) -> Printer<'p, 'b> {
+        let Heading { title, note, tone, keep } = *heading;
+        let frame = Frame { title, note, tone, focused: self.focus == pane, boxed: self.boxed, keep };
+        frame.draw(self.printer, self.panes[pane])
+    }
+
+    /// The heading of what a page is about: says that it is gone, that what is known is old, or what went wrong.
+    pub fn standing<'h>(&self, title: &'h str, gone: bool, trouble: Option<&'h str>) -> Heading<'h> {
+        let (note, tone) = match trouble {
+            _ if gone => ("gone: this is how it last was", Tone::Warn),
+            _ if self.model.stale() => ("old", Tone::Warn),
+            trouble => (trouble.unwrap_or_default(), Tone::Bad),
         };
-        let shown = format!("{}  {:8}  {image}  {}", revision.revision, revision.status, revision.created_at);
-        toned(&mut lines, label, shown, tone);
+        Heading::new(title).note(note, tone)
     }
-    lines
-}
 
-/// The instances on a node, by function.
-pub fn instances_on(model: &Model, node: &str) -> Vec<Spans> {
-    let all = model.functions.values().flat_map(|f| f.instances.iter().map(move |i| (f.name.clone(), i)));
-    instances("FUNCTION", all.filter(|(_, instance)| instance.node == node))
-}
-
-/// A function's instances, by node.
-pub fn instances_of(model: &Model, function: &Function) -> Vec<Spans> {
-    instances("NODE", function.instances.iter().map(|instance| (node_name(model, &instance.node), instance)))
-}
-
-fn instances<'a>(head: &str, found: impl Iterator<Item = (String, &'a Instance)>) -> Vec<Spans> {
-    let row = |(name, instance): (String, &Instance)| {
-        let (glyph, tone) = match instance.status.as_str() {
-            "warm" => ("●", Tone::Good),
-            "frozen" => ("◌", Tone::Plain),
-            "starting" => ("◐", Tone::Warn),
-            "draining" => ("◑", Tone::Warn),
-            _ => ("○", Tone::Plain),
-        };
-        vec![
-            (name, Tone::Plain),
-            (format!("{glyph} {}", instance.status), tone),
-            (instance.in_flight.to_string(), Tone::Plain),
-            (instance.revision.to_string(), Tone::Plain),
-            (instance.id.clone(), Tone::Dim),
-        ]
-    };
-    let rows: Vec<Spans> = found.map(row).collect();
-    match rows.is_empty() {
-        true => vec![vec![("No instances now.".into(), Tone::Dim)]],
-        false => columns(&[head, "STATUS", "CALLS", "REV", "ID"], &rows),
+    /// Whether there is anything of a pane to be seen.
+    pub fn sees(&self, pane: usize) -> bool {
+        self.panes[pane].size.y > 0
     }
-}
 
-/// Calls of late; `of_node`: those of one node, which names the functions.
-pub fn calls(model: &Model, calls: &[CallRecord], of_node: bool) -> Vec<Spans> {
-    let row = |call: &CallRecord| {
-        let (glyph, tone) = call_status(&call.status);
-        let tries = if call.attempts > 1 { format!(" x{}", call.attempts) } else { String::new() };
-        let other = match (&call.node, of_node) {
-            (_, true) => call.function.clone(),
-            (Some(node), false) => node_name(model, node),
-            (None, false) if call.asynchronous => "(async)".into(),
-            (None, false) => "no node".into(),
-        };
-        vec![
-            (clock(&call.started_at).to_string(), Tone::Dim),
-            (format!("{glyph} {}{tries}", call.status), tone),
-            (milliseconds(call.duration_ms), Tone::Plain),
-            (other, Tone::Plain),
-            (call.id.clone(), Tone::Dim),
-        ]
-    };
-    let rows: Vec<Spans> = calls.iter().map(row).collect();
-    match rows.is_empty() {
-        true => vec![vec![("No invocations of late.".into(), Tone::Dim)]],
-        false => columns(&["STARTED", "STATUS", "TOOK", if of_node { "FUNCTION" } else { "NODE" }, "ID"], &rows),
+    /// Draws lines; without a note, how far one is in them.
+    pub fn lines(&self, pane: usize, heading: Heading, lines: &Lines) {
+        let range = lines.range(inside(self.panes[pane], self.boxed).size.y);
+        let heading = if heading.note.is_empty() { heading.note(&range, Tone::Dim) } else { heading };
+        lines.draw(&self.pane(pane, &heading));
     }
-}
 
-/// Also of calls that wait, run, or were cancelled.
-fn call_status(status: &str) -> (&'static str, Tone) {
-    match status {
-        "succeeded" => ("✓", Tone::Good),
-        "queued" => ("○", Tone::Plain),
-        "running" => ("◐", Tone::Warn),
-        "cancelled" => ("–", Tone::Dim),
-        _ => ("✗", Tone::Bad),
+    /// Draws a log; without a note, whether it follows.
+    pub fn log(&self, pane: usize, heading: Heading, log: &Log) {
+        let paused = if log.following() { "" } else { "paused, G follows" };
+        let heading = if heading.note.is_empty() { heading.note(paused, Tone::Warn) } else { heading };
+        log.draw(&self.pane(pane, &heading));
     }
-}
 
-fn node_name(model: &Model, id: &str) -> String {
-    model.nodes.get(id).map_or(id, |node| &node.name).to_string()
+    /// Draws a table, or `hint` while it has no rows. Its heading says what is filtered and what is seen; `keep` as in
+    /// `Heading`.
+    pub fn table<T: Row>(
+        &self,
+        pane: usize,
+        name: &str,
+        keep: usize,
+        table: &Table<T>,
+        rows: &Rows<T>,
+        hint: &[String],
+    ) {
+        if !self.sees(pane) {
+            return;
+        }
+        let title = table.title(name, rows);
+        let note = table.note(self.model.stale() && !rows.is_empty());
+        let tone = if table.filter().is_empty() && !table.editing() { Tone::Dim } else { Tone::Accent };
+        let inner = self.pane(pane, &Heading { keep, ..Heading::new(&title).note(&note, tone) });
+        if rows.is_empty() {
+            hints::say(&inner, hint);
+        } else if table.shown() == 0 {
+            hints::say(&inner, &[format!("Nothing matches '{}'.", table.filter()), "esc clears the filter.".into()]);
+        } else {
+            table.draw(&inner, rows, self.focus == pane, self.model.stale());
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub fn draw(printer: &Printer, rows: usize, model: &Model, url: &str, heading: &
             // What people copy stands first: it is cut last.
             Some(cluster) => vec![
                 (format!("join: {}", cluster.join_command), Tone::Accent),
-                (format!("http {}", cluster.http_addr), Tone::Plain),
+                (format!("{} {}", if cluster.https { "https" } else { "http" }, cluster.http_addr), Tone::Plain),
                 (format!("grpc {}", cluster.grpc_addr), Tone::Plain),
             ],
             None => vec![(url.to_string(), Tone::Plain)],
@@ -76,7 +76,7 @@ fn counts(model: &Model) -> String {
     if of("active") == total {
         return said;
     }
-    let parts = ["active", "cordoned", "draining", "disconnected"].map(|word| (of(word), word));
+    let parts = ["active", "cordoned", "draining", "disconnected", "revoked"].map(|word| (of(word), word));
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     format!("{said}: {}", parts.join(", "))
 }

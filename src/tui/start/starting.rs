@@ -2,11 +2,12 @@
 
 use crate::client::Orchestrator;
 use crate::clock;
+use crate::lock::{self, lock};
 use crate::rt::{self, Receiver, Sender};
 use crate::tui::opened::{self, Program};
 use crate::tui::session::Ui;
 use cursive::Cursive;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How long the end of the program waits for a role that is being given up.
@@ -86,7 +87,7 @@ impl Starting {
             if left.is_zero() {
                 break;
             }
-            inner = self.shared.1.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+            inner = lock::whole(self.shared.1.wait_timeout(inner, left)).0;
         }
         inner.started.take()
     }
@@ -143,6 +144,6 @@ impl Starting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
-        self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.0)
     }
 }

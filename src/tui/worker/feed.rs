@@ -4,10 +4,11 @@
 use super::model::WorkerModel;
 use crate::clock;
 use crate::errors::Error;
-use crate::tui::log::Line;
+use crate::lock::lock;
+use crate::tui::log::Heard;
 use crate::tui::session::Session;
 use crate::types::Change;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub struct Shared(Arc<Mutex<WorkerModel>>);
 impl Shared {
     /// Hold it briefly: the screen waits for it.
     pub fn lock(&self) -> MutexGuard<'_, WorkerModel> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -67,8 +68,7 @@ fn status(session: Session, model: Shared) {
 }
 
 fn log(session: Session, _: Shared) {
-    // The last line that was taken: a new connection gives the past again, and another program starts at 1.
-    let mut last = (0, String::new());
+    let mut heard = Heard::default();
     loop {
         let lines = session.client().own_log(TAIL, true);
         if let Err(Error::Api(problem)) = &lines
@@ -77,11 +77,9 @@ fn log(session: Session, _: Shared) {
             return session.note("warn", "this worker is of an older version and does not show its log");
         }
         for record in lines.into_iter().flatten().map_while(Result::ok) {
-            if record.id <= last.0 && record.time <= last.1 {
-                continue;
+            if heard.is_news(&record) {
+                session.update(|model| model.log.push(record.into()));
             }
-            last = (record.id, record.time.clone());
-            session.update(|model| model.log.push(Line::from(record)));
         }
         thread::sleep(AGAIN);
     }

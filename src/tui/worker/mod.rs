@@ -10,10 +10,14 @@ use crate::tui::forms::help;
 use crate::tui::forms::viewer;
 use crate::tui::keybar;
 use crate::tui::keymap::{self, Action, Place};
+use crate::tui::panes::border::Frame;
+use crate::tui::panes::layout::{Area, area};
+use crate::tui::panes::lines::{Lines, Spans};
+use crate::tui::panes::pane::{Pane, SessionLog};
 use crate::tui::session::Session;
 use crate::tui::text;
 use crate::tui::theme::Tone;
-use crate::types::Member;
+use crate::types::{Member, Work};
 use cursive::event::{Event, EventResult, MouseEvent};
 use cursive::{Cursive, Printer, Vec2, View};
 use feed::Shared;
@@ -21,6 +25,8 @@ use model::WorkerModel;
 
 /// From this width on, what runs stands beside the vitals.
 const WIDE: usize = 80;
+/// Rows of the title.
+const TITLE: usize = 2;
 /// Rows of the vitals: CPU, memory, slots; and the engines from this height on.
 const VITALS: usize = 3;
 const TALL: usize = 14;
@@ -36,8 +42,10 @@ pub fn open(siv: &mut Cursive, session: &Session, role: Option<&'static str>) {
     siv.add_fullscreen_layer(Screen::new(session, model, role));
 }
 
+/// Which pane has the focus, or is meant.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Pane {
+enum Part {
+    Vitals,
     Work,
     Log,
 }
@@ -46,69 +54,72 @@ struct Screen {
     session: Session,
     model: Shared,
     role: Option<&'static str>,
-    focus: Pane,
-    /// The first row of work shown.
-    work_top: usize,
+    focus: Part,
+    /// What runs here.
+    work: Lines,
+    log: SessionLog,
     panes: Panes,
 }
 
-/// Where the panes are: first row, height; without their headings.
+/// Where the panes are, with their headings.
 #[derive(Clone, Copy, Default)]
 struct Panes {
-    /// Rows of the vitals.
-    vitals: usize,
-    /// Its first column too.
-    work: (usize, usize, usize),
-    log: (usize, usize),
+    vitals: Area,
+    work: Area,
+    log: Area,
 }
 
 impl Panes {
     fn of(size: Vec2, work: usize) -> Panes {
-        let vitals = VITALS + usize::from(size.y >= TALL);
-        let vitals_end = 3 + vitals;
+        let vitals = 1 + VITALS + usize::from(size.y >= TALL);
         let end = size.y.saturating_sub(1);
+        let below = |y: usize| area(0, y, size.x, end.saturating_sub(y));
         if size.x >= WIDE {
-            let log = vitals_end + 1;
-            return Panes { vitals, work: (size.x / 2 + 1, 3, vitals), log: (log, end.saturating_sub(log)) };
+            // Beside the vitals; what has more rows than these takes some of the log's.
+            let rows = (1 + work).min(end.saturating_sub(TITLE) / 3).max(vitals);
+            let left = size.x / 2;
+            return Panes {
+                vitals: area(0, TITLE, left, vitals),
+                work: area(left + 1, TITLE, size.x - left - 1, rows),
+                log: below(TITLE + rows),
+            };
         }
         // Stacked: as many rows as there is work, but the log keeps half of what is left.
-        let left = end.saturating_sub(vitals_end + 2);
-        let rows = if left < 4 { 0 } else { work.clamp(1, left / 2) };
-        let log = if rows == 0 { vitals_end + 1 } else { vitals_end + 1 + rows + 1 };
-        Panes { vitals, work: (0, vitals_end + 1, rows), log: (log, end.saturating_sub(log)) }
+        let y = TITLE + vitals;
+        let left = end.saturating_sub(y + 2);
+        let rows = if left < 4 { 0 } else { 1 + work.clamp(1, left / 2) };
+        Panes { vitals: area(0, TITLE, size.x, vitals), work: area(0, y, size.x, rows), log: below(y + rows) }
+    }
+
+    fn of_part(&self, part: Part) -> Area {
+        match part {
+            Part::Vitals => self.vitals,
+            Part::Work => self.work,
+            Part::Log => self.log,
+        }
     }
 }
 
 impl Screen {
     fn new(session: &Session, model: Shared, role: Option<&'static str>) -> Screen {
+        let log = SessionLog(session.clone());
         let session = session.clone();
-        Screen { session, model, role, focus: Pane::Log, work_top: 0, panes: Panes::default() }
+        Screen { session, model, role, focus: Part::Log, work: Lines::default(), log, panes: Panes::default() }
     }
 
-    fn scroll(&mut self, pane: Pane, action: Action) {
-        if pane == Pane::Log {
-            return self.session.model().log.scroll(action, self.panes.log.1);
+    /// What is scrolled there, and in how many rows.
+    fn pane(&mut self, part: Part) -> (&mut dyn Pane, usize) {
+        let height = self.panes.of_part(part).size.y.saturating_sub(1);
+        match part {
+            Part::Work => (&mut self.work, height),
+            Part::Vitals | Part::Log => (&mut self.log, height),
         }
-        let rows = self.panes.work.2.max(1);
-        let last = self.model.lock().last().map_or(0, |member| member.work.len()).saturating_sub(rows);
-        let top = match action {
-            Action::Up => self.work_top.saturating_sub(1),
-            Action::Down => self.work_top + 1,
-            Action::PageUp => self.work_top.saturating_sub(rows),
-            Action::PageDown => self.work_top + rows,
-            Action::Top => 0,
-            _ => last,
-        };
-        self.work_top = top.min(last);
     }
 
-    /// The pane at a place of the screen.
-    fn pane_at(&self, at: Vec2) -> Option<Pane> {
-        let (column, row, rows) = self.panes.work;
-        if at.x >= column && (row..row + rows).contains(&at.y) {
-            return Some(Pane::Work);
-        }
-        (at.y >= self.panes.log.0).then_some(Pane::Log)
+    /// Draws a heading, and gives the printer of what is below it.
+    fn frame<'p, 'b>(&self, printer: &Printer<'p, 'b>, part: Part, title: &str, note: &str) -> Printer<'p, 'b> {
+        let focused = self.focus == part;
+        Frame { title, note, tone: Tone::Dim, focused, boxed: false, keep: 0 }.draw(printer, self.panes.of_part(part))
     }
 
     fn draw_title(&self, printer: &Printer, model: &WorkerModel) {
@@ -147,36 +158,41 @@ impl Screen {
             printer.with_style(tone.style(), |p| p.print((1 + LABEL, y), &text::cut(&words, room)));
         }
     }
+}
 
-    fn draw_work(&self, printer: &Printer, model: &WorkerModel) {
-        let (width, rows) = (printer.size.x, printer.size.y);
-        let Some(member) = model.fresh(clock::now_ms()) else {
-            return printer.with_style(Tone::Dim.style(), |p| p.print((1, 0), "N/A"));
-        };
-        if member.work.is_empty() {
-            return printer.with_style(Tone::Dim.style(), |p| p.print((1, 0), "nothing runs here now"));
-        }
-        for (y, work) in member.work.iter().skip(self.work_top).take(rows).enumerate() {
-            let (glyph, tone) = match work.status.as_str() {
-                "warm" | "running" => ("●", Tone::Good),
-                "frozen" => ("◌", Tone::Plain),
-                _ => ("◐", Tone::Warn),
-            };
-            let calls = match (work.kind.as_str(), work.in_flight) {
-                ("job", _) => "job".into(),
-                (_, 1) => "1 call".into(),
-                (_, calls) => format!("{calls} calls"),
-            };
-            printer.with_style(tone.style(), |p| p.print((1, y), glyph));
-            let status = text::left(&format!("{} {}", work.status, calls), 18);
-            printer.print((3, y), &text::cut(&status, width.saturating_sub(3)));
-            printer.print((22, y), &text::cut(&work.function, width.saturating_sub(22)));
-            let used = 22 + text::width(&work.function) + 1;
-            printer.with_style(Tone::Dim.style(), |p| {
-                p.print((used, y), &text::cut(&work.id, width.saturating_sub(used)))
-            });
-        }
+/// What runs here, line by line; `None` when that is not known.
+fn work(member: Option<&Member>) -> Vec<Spans> {
+    let said = |text: &str| vec![vec![(text.to_string(), Tone::Dim)]];
+    match member {
+        None => said("N/A"),
+        Some(member) if member.work.is_empty() => said("nothing runs here now"),
+        Some(member) => member.work.iter().map(work_line).collect(),
     }
+}
+
+fn work_line(work: &Work) -> Spans {
+    let (glyph, tone) = match work.status.as_str() {
+        "warm" | "running" => ("●", Tone::Good),
+        "frozen" => ("◌", Tone::Plain),
+        _ => ("◐", Tone::Warn),
+    };
+    let what = match (work.kind.as_str(), &work.module, work.in_flight) {
+        ("task", ..) => "task".into(),
+        ("job", Some(_), _) => "module".into(),
+        ("job", None, _) => "job".into(),
+        (_, _, 1) => "1 call".into(),
+        (_, _, calls) => format!("{calls} calls"),
+    };
+    let name = match &work.module {
+        Some(module) if *module != work.function => format!("{module} ({})", work.function),
+        _ => work.function.clone(),
+    };
+    vec![
+        (format!("{glyph} "), tone),
+        (text::left(&format!("{} {what}", work.status), 18), Tone::Plain),
+        (format!(" {name} "), Tone::Plain),
+        (work.id.clone(), Tone::Dim),
+    ]
 }
 
 fn slots(member: &Member) -> String {
@@ -191,13 +207,6 @@ fn engines(member: &Member) -> String {
     }
 }
 
-/// `── Log ─────`; the pane with the focus has a strong heading.
-fn heading(printer: &Printer, at: (usize, usize), width: usize, title: &str, focused: bool) {
-    printer.with_style(Tone::Dim.style(), |p| p.print_hline(at, width, "─"));
-    let tone = if focused { Tone::Title } else { Tone::Dim };
-    printer.with_style(tone.style(), |p| p.print((at.0 + 2, at.1), &text::cut(&format!(" {title} "), width - 2)));
-}
-
 impl View for Screen {
     fn draw(&self, printer: &Printer) {
         let size = printer.size;
@@ -206,29 +215,24 @@ impl View for Screen {
         }
         let model = self.model.lock();
         self.draw_title(printer, &model);
-        let (column, row, rows) = self.panes.work;
-        let vitals = if size.x >= WIDE { column - 1 } else { size.x };
-        heading(printer, (0, 2), vitals, "Vitals", false);
-        self.draw_vitals(&printer.offset((0, 3)).cropped((vitals, self.panes.vitals)), &model);
+        self.draw_vitals(&self.frame(printer, Part::Vitals, "Vitals", ""), &model);
+        let rows = self.panes.work.size.y;
         if rows > 0 {
-            let width = size.x - column;
-            heading(printer, (column, row - 1), width, "Runs now", self.focus == Pane::Work);
-            self.draw_work(&printer.offset((column, row)).cropped((width, rows)), &model);
+            let range = self.work.range(rows - 1);
+            let inner = self.frame(printer, Part::Work, "Runs now", &range);
+            self.work.draw(&inner.offset((1, 0)));
         }
         drop(model); // release first: the feeds take the two the other way round
-        let (row, rows) = self.panes.log;
         let session = self.session.model();
-        let title = if session.log.following() { "Log" } else { "Log (scrolled; G follows)" };
-        heading(printer, (0, row - 1), size.x, title, self.focus == Pane::Log);
-        session.log.draw(&printer.offset((0, row)).cropped((size.x, rows)));
+        let note = if session.log.following() { "" } else { "paused, G follows" };
+        session.log.draw(&self.frame(printer, Part::Log, "Log", note));
         drop(session);
         keybar::draw(printer, size.y.saturating_sub(1), Place::Worker, None, &[]);
     }
 
     fn layout(&mut self, size: Vec2) {
-        let work = self.model.lock().last().map_or(0, |member| member.work.len());
-        self.panes = Panes::of(size, work);
-        self.work_top = self.work_top.min(work.saturating_sub(self.panes.work.2.max(1)));
+        self.work.lines = work(self.model.lock().fresh(clock::now_ms()));
+        self.panes = Panes::of(size, self.work.lines.len());
     }
 
     fn required_size(&mut self, room: Vec2) -> Vec2 {
@@ -237,19 +241,25 @@ impl View for Screen {
 
     fn on_event(&mut self, event: Event) -> EventResult {
         if let Event::Mouse { event, position, offset } = event {
-            let Some(pane) = self.pane_at(position.saturating_sub(offset)) else { return EventResult::Ignored };
+            let at = position.saturating_sub(offset);
+            let Some(part) = [Part::Work, Part::Log].into_iter().find(|part| self.panes.of_part(*part).contains(at))
+            else {
+                return EventResult::Ignored;
+            };
             match event {
-                MouseEvent::WheelUp => self.scroll(pane, Action::Up),
-                MouseEvent::WheelDown => self.scroll(pane, Action::Down),
-                MouseEvent::Press(_) => self.focus = pane,
+                MouseEvent::WheelUp | MouseEvent::WheelDown => {
+                    let (pane, height) = self.pane(part);
+                    pane.wheel(event == MouseEvent::WheelDown, height);
+                }
+                MouseEvent::Press(_) => self.focus = part,
                 _ => return EventResult::Ignored,
             }
             return EventResult::consumed();
         }
-        let Some((action, _)) = keymap::action(Place::Worker, &event) else { return EventResult::Ignored };
+        let Some((action, number)) = keymap::action(Place::Worker, &event) else { return EventResult::Ignored };
         match action {
             Action::NextPane | Action::PreviousPane => {
-                self.focus = if self.focus == Pane::Log { Pane::Work } else { Pane::Log };
+                self.focus = if self.focus == Part::Log { Part::Work } else { Part::Log };
             }
             Action::Mouse => return EventResult::Ignored, // the same everywhere: see `opened`
             Action::Help => return EventResult::with_cb_once(|siv| help::open(siv, Place::Worker)),
@@ -261,7 +271,10 @@ impl View for Screen {
                 let session = self.session.clone();
                 return EventResult::with_cb_once(move |siv| viewer::open_log(siv, &session, None));
             }
-            action => self.scroll(self.focus, action),
+            action => {
+                let (pane, height) = self.pane(self.focus);
+                pane.act(action, number, height);
+            }
         }
         EventResult::consumed()
     }
@@ -296,7 +309,7 @@ mod tests {
         // Its keys and headings as they are, and its labels.
         puppet.is_in_the_readme(|line| match line.split_once(':') {
             Some((label, _)) if !line.contains('[') => Some(label.to_string()),
-            _ => ["── ", "q quit"].iter().any(|part| line.contains(part)).then(|| line.to_string()),
+            _ => ["── ", "━━ ", "q quit"].iter().any(|part| line.contains(part)).then(|| line.to_string()),
         });
     }
 
@@ -308,11 +321,13 @@ mod tests {
             let work = |function: &str, kind: &str| Work {
                 id: "i-1".into(),
                 function: function.into(),
+                module: None,
                 kind: kind.into(),
                 status: "running".into(),
                 in_flight: 2,
             };
-            member.work = vec![work("日本語の関数", "instance"), work("tick", "job")];
+            let module = Work { module: Some("size".into()), ..work("check", "job") };
+            member.work = vec![work("日本語の関数", "instance"), work("tick", "job"), module, work("cache", "task")];
             member.name = "ノード".into();
             model.lock().heard(member, clock::now_ms());
             say(&session, "Function 'tick': received");
@@ -321,13 +336,41 @@ mod tests {
                 vec!["CARES worker", "ノード (n-1)", "● joined", "CPU Usage:", "42%", "Memory Usage:", "N/A"];
             shown.extend(["3/256 in use", "[INFO] Function 'tick'", "q quit"]);
             if rows >= 20 {
-                shown.extend(["日本語の関数", "tick", "process"]);
+                let work =
+                    ["日本語の関数", "running job", "running module     size (check)", "running task       cache"];
+                shown.extend(work.into_iter().chain(["process"]));
             }
             for what in shown {
                 assert!(text.contains(what), "'{what}' at {columns}x{rows}:\n{text}");
             }
         }
         screen(20, 5).0.shows("needs 40x10");
+    }
+
+    #[test]
+    fn what_runs_scrolls_while_it_has_the_focus_or_the_mouse() {
+        let (mut puppet, _session, model) = screen(80, 24);
+        let mut member = member("joined");
+        member.work = (10..40)
+            .map(|n| Work {
+                id: format!("t{n}"),
+                function: format!("task-{n}"),
+                module: None,
+                kind: "task".into(),
+                status: "running".into(),
+                in_flight: 0,
+            })
+            .collect();
+        model.lock().heard(member, clock::now_ms());
+        puppet.shows("── Runs now · 1-6 of 30");
+        puppet.types("G"); // the log's
+        puppet.shows("task-10");
+        puppet.types("\tG");
+        puppet.shows("━━ Runs now · 25-30 of 30");
+        puppet.shows("task-39");
+        let event = MouseEvent::WheelUp;
+        puppet.press(Event::Mouse { offset: Vec2::zero(), position: Vec2::new(60, 5), event });
+        puppet.shows("22-27 of 30");
     }
 
     #[test]
@@ -360,7 +403,7 @@ mod tests {
         puppet.shows("line 99.");
         puppet.types("g");
         puppet.shows("line 0.");
-        puppet.shows("Log (scrolled; G follows)");
+        puppet.shows("━ Log · paused, G follows ━");
         say(&session, "line 100.");
         puppet.lacks("line 100.");
         puppet.types("G");

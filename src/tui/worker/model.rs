@@ -109,6 +109,7 @@ pub(super) mod tests {
             orchestrator: "127.0.0.1:50051".into(),
             status: status.into(),
             cluster: (status == "joined").then(|| "c-9".into()),
+            certificate_until: None,
             trouble: (status == "waiting").then(|| "cannot reach the orchestrator".into()),
             retry_in_ms: (status == "waiting").then_some(4_200),
             cpu_percent: Some(42.0),

@@ -53,7 +53,7 @@ fn bundle_of(n: u8) -> (String, Vec<u8>) {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("f"), [n; 1_000]).unwrap();
     let mut zip = Cursor::new(Vec::new());
-    bundle::pack(dir.path(), &mut zip).unwrap();
+    bundle::pack(dir.path(), &crate::ignore::Ignore::default(), &mut zip).unwrap();
     let file = dir.path().join("zip");
     fs::write(&file, zip.get_ref()).unwrap();
     (bundle::digest_of(&file).unwrap(), zip.into_inner())

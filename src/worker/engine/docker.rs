@@ -2,12 +2,20 @@
 //! this; the socket is as good as root, so nothing of a caller's reaches it unchecked.
 
 mod answers;
+mod build;
 mod container;
+mod context;
 mod frames;
 mod freeze;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod held;
 mod image;
+mod moving;
+mod named;
 mod pulled;
+mod pulling;
+mod push;
 mod reach;
 mod request;
 mod start;
@@ -15,9 +23,11 @@ mod trouble;
 mod watch;
 mod wire;
 
-use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
+use super::memory::Place;
+use super::{Adopted, Availability, Engine, EngineError, ImageBuild, ImageFacts, Launch, Pieces, Running, Supply};
 use crate::clock;
 use crate::rt::{self, Receiver, Sender};
+use crate::wire::proto::ImagePull;
 use crate::worker::logs::LogBook;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -42,6 +52,7 @@ struct Shared {
     /// Told apart by this from other workers' containers at the same engine.
     node: String,
     logs: Arc<LogBook>,
+    secrets: Place,
     shelf: Arc<held::Shelf>,
     bell: watch::Bell,
     /// Rung when a container of this node appears that nobody here is starting.
@@ -49,6 +60,8 @@ struct Shared {
     /// The engine's kind of processor, as images name it.
     arch: Mutex<String>,
     images: image::Images,
+    /// What the cluster has; none at an engine that runs by itself.
+    supply: Option<Arc<dyn Supply>>,
     reach: reach::Reach,
 }
 
@@ -62,13 +75,18 @@ impl Shared {
 impl DockerEngine {
     /// The engine that `DOCKER_HOST` names, or the usual one. `node` is the node's id, the same after a restart; two
     /// workers at one engine have different ones.
-    pub fn new(node: &str, logs: Arc<LogBook>) -> Result<DockerEngine, EngineError> {
+    pub fn new(node: &str, logs: Arc<LogBook>, supply: Arc<dyn Supply>) -> Result<DockerEngine, EngineError> {
         let socket = socket(std::env::var("DOCKER_HOST").ok().as_deref())?;
-        DockerEngine::at(&socket, node, logs)
+        DockerEngine::at(&socket, node, logs, Some(supply))
     }
 
     /// The engine at this socket.
-    pub fn at(socket: &Path, node: &str, logs: Arc<LogBook>) -> Result<DockerEngine, EngineError> {
+    pub fn at(
+        socket: &Path,
+        node: &str,
+        logs: Arc<LogBook>,
+        supply: Option<Arc<dyn Supply>>,
+    ) -> Result<DockerEngine, EngineError> {
         request::container_name(node, "x")?; // the node's id is part of every name
         let wire = wire::Wire::new(socket)
             .map_err(|error| EngineError::Resources(format!("could not start a thread for the engine: {error}")))?;
@@ -77,11 +95,13 @@ impl DockerEngine {
             socket: socket.to_owned(),
             node: node.into(),
             logs,
+            secrets: Place::new(&format!("{node}-docker")),
             shelf: Arc::default(),
             bell: watch::Bell::default(),
             strays: rt::bounded(1),
             arch: Mutex::default(),
             images: image::Images::default(),
+            supply,
             reach: reach::Reach::default(),
         });
         let watching = rt::spawn_scoped(watch::watch(shared.clone()));
@@ -122,6 +142,30 @@ impl Engine for DockerEngine {
 
     async fn refresh(&self, image: &str) -> Result<ImageFacts, EngineError> {
         image::refresh(&self.shared, &request::ImageName::parse(image)?).await
+    }
+
+    async fn holds(&self, image: &str) -> Result<bool, EngineError> {
+        moving::holds(&self.shared, &request::ImageName::parse(image)?).await
+    }
+
+    fn pulls(&self) -> Vec<ImagePull> {
+        self.shared.images.pulling.now()
+    }
+
+    async fn save(&self, image: &str, has: Vec<String>) -> Result<Pieces, EngineError> {
+        moving::save(&self.shared, &request::ImageName::parse(image)?, has).await
+    }
+
+    async fn digest(&self, image: &str) -> Result<String, EngineError> {
+        push::digest(&self.shared, &request::ImageName::parse(image)?).await
+    }
+
+    async fn push(&self, image: &str, say: &Sender<String>) -> Result<String, EngineError> {
+        push::push(&self.shared, &request::ImageName::parse(image)?, say).await
+    }
+
+    async fn build(&self, order: &ImageBuild, say: &Sender<String>) -> Result<(), EngineError> {
+        build::build(&self.shared, order, say).await
     }
 
     async fn start(&self, launch: Launch) -> Result<Running, EngineError> {

@@ -1,10 +1,14 @@
 //! Reads what a function prints, always and at once, so that it never waits for its log. Must never keep more than a
 //! line and the last words of it.
 
+use super::mask::Mask;
+use crate::lock::lock;
+use crate::wire::proto::Secrets;
 use crate::worker::logs::{LogBook, MAX_LINE_BYTES, Stream};
 use futures_lite::future::yield_now;
 use futures_lite::io::{AsyncRead, AsyncReadExt};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 8 << 10;
@@ -24,7 +28,9 @@ pub struct Output {
 pub async fn drain(mut from: Box<dyn AsyncRead + Send + Unpin>, output: Output) {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut lines = Lines::default();
-    let mut append = |text: &str| output.logs.append(&output.function, &output.source, output.stream, text);
+    let words = &output.last_words;
+    let mut append =
+        |text: &str| output.logs.append(&output.function, &output.source, output.stream, &words.mask(text));
     loop {
         match from.read(&mut chunk).await {
             Ok(n) if n > 0 => {
@@ -88,11 +94,22 @@ impl Lines {
 #[derive(Default)]
 pub struct LastWords {
     bytes: Mutex<Vec<u8>>,
+    secrets: Mask,
 }
 
 impl LastWords {
+    /// Of a launch with these secrets, which are hidden in them.
+    pub fn without(secrets: &Secrets) -> Self {
+        LastWords { bytes: Mutex::default(), secrets: Mask::new(secrets) }
+    }
+
+    /// The same for a line on its way to the log.
+    pub fn mask<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        self.secrets.over(line)
+    }
+
     pub fn add(&self, new: &[u8]) {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = lock(&self.bytes);
         bytes.extend_from_slice(new);
         // Moved only now and then.
         if bytes.len() > 2 * LAST_WORDS_BYTES {
@@ -103,19 +120,48 @@ impl LastWords {
 
     /// At most 4 KiB; from the beginning of a line where there is one.
     pub fn text(&self) -> String {
-        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = lock(&self.bytes);
         let mut last = &bytes[bytes.len().saturating_sub(LAST_WORDS_BYTES)..];
         if last.len() < bytes.len() {
             let start = last[..last.len() - 1].iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             last = &last[start..];
         }
-        let mut text = String::from_utf8_lossy(last).into_owned();
-        // What is not UTF-8 grew when it was replaced.
+        let mut text = self.mask(&String::from_utf8_lossy(last)).into_owned();
+        // What is not UTF-8 grew when it was replaced, and so may secrets have.
         while text.len() > LAST_WORDS_BYTES {
             text.remove(0);
         }
         text
     }
+}
+
+/// Lines are the same however they are cut, and none is longer than the log takes.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn fuzz(data: &[u8]) {
+    let Some((whole, chunks)) = crate::fuzz::cut(data) else { return };
+    let (words, mut apart, mut at_once) = (LastWords::default(), Vec::new(), Vec::new());
+    let mut lines = Lines::default();
+    for chunk in chunks {
+        words.add(chunk);
+        lines.add(chunk, &mut |text| apart.push(text.to_owned()));
+    }
+    lines.finish(&mut |text| apart.push(text.to_owned()));
+    let mut lines = Lines::default();
+    lines.add(whole, &mut |text| at_once.push(text.to_owned()));
+    lines.finish(&mut |text| at_once.push(text.to_owned()));
+    assert_eq!(apart, at_once);
+    assert!(apart.iter().all(|line| line.len() <= 3 * (MAX_LINE_BYTES + 1) && !line.contains('\n')));
+    let text = words.text();
+    assert!(
+        text.len() <= LAST_WORDS_BYTES
+            && (whole.len() > LAST_WORDS_BYTES
+                || text == String::from_utf8_lossy(whole)
+                || text.len() > LAST_WORDS_BYTES - 4)
+    );
+    let logs = Arc::new(LogBook::new(|| 0, &crate::limits::Limits::default()));
+    apart.iter().for_each(|line| logs.append("f", &"i".into(), Stream::Stdout, line));
+    let kept: usize = logs.follow("f", usize::MAX).0.iter().map(|line| line.text.len()).sum();
+    assert!(kept <= 256 << 10, "more than a function's log-bytes are kept");
 }
 
 #[cfg(test)]

@@ -9,8 +9,11 @@ mod host;
 mod leftovers;
 mod ports;
 mod spawner;
+mod stdio;
+mod task;
+mod vfork;
 
-use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Launch, Running};
+use super::{Adopted, Availability, Engine, EngineError, ImageFacts, Kind, Launch, Running};
 use crate::rt;
 use crate::worker::logs::LogBook;
 use spawner::Spawner;
@@ -43,11 +46,22 @@ impl Engine for ProcessEngine {
         Err(no_images(image))
     }
 
-    async fn start(&self, launch: Launch) -> Result<Running, EngineError> {
+    async fn start(&self, mut launch: Launch) -> Result<Running, EngineError> {
+        let needs = match launch.kind {
+            Kind::Task => {
+                task::prepare(&mut launch)?;
+                Some(launch.needs.clone())
+            }
+            Kind::Http | Kind::Job => None,
+        };
         let (reply, answer) = rt::bounded(1);
         self.spawner.order(launch, reply)?;
         // When this future is dropped here, the answer is dropped with it, which kills what was started.
-        answer.recv().await.unwrap_or_else(|_| Err(spawner::gone()))
+        let running = answer.recv().await.unwrap_or_else(|_| Err(spawner::gone()))?;
+        Ok(match needs {
+            Some(needs) => task::with_ports(running, needs),
+            None => running,
+        })
     }
 
     /// Processes end with their worker: what was left is ended when the engine is made.

@@ -77,6 +77,24 @@ impl ClusterService for Old {
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
         Err(Status::unimplemented(""))
     }
+
+    type FetchImageStream = Messages<proto::BundleChunk>;
+
+    async fn fetch_image(&self, _: Request<proto::ImageRequest>) -> Result<Response<Self::FetchImageStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn registry_login(&self, _: Request<proto::RegistryQuery>) -> Result<Response<proto::RegistryAuth>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn find_function(&self, _: Request<proto::FunctionQuery>) -> Result<Response<proto::Revision>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn enroll(&self, _: Request<proto::EnrollRequest>) -> Result<Response<proto::EnrollReply>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 struct Bench {
@@ -102,7 +120,14 @@ impl Bench {
                 let service = ClusterServiceServer::new(old.clone());
                 rt::spawn(async move {
                     let never = std::future::pending();
-                    let _ = rpc::serve(Socket::over(stream.into_inner().unwrap()).unwrap(), service, never).await;
+                    let _ = rpc::serve(
+                        Socket::over(stream.into_inner().unwrap()).unwrap(),
+                        service,
+                        |_| Ok(()),
+                        || true,
+                        never,
+                    )
+                    .await;
                 });
             }
         });

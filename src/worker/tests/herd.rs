@@ -5,6 +5,7 @@ use crate::auth::Gate;
 use crate::config::{Engine, Env, WorkerConfig};
 use crate::worker::identity::Identity;
 use crate::worker::membership::Membership;
+use crate::worker::passport::Passport;
 use crate::worker::pool::Pool;
 use crate::worker::{Worker, agent, vitals};
 use crate::{cli, rt};
@@ -29,18 +30,25 @@ fn join(orchestrator: &str, number: usize, dir: &Path, pool: &Arc<Pool>) -> Arc<
     let config = config(orchestrator, &format!("light-{number}"));
     std::fs::write(dir.join("node-id"), format!("light-{number}")).unwrap(); // the same after a restart of the herd
     let identity = Identity::read(dir, &config, ([127, 0, 0, 1], 1).into()).unwrap();
+    let passport = Passport::read(dir, None, false).unwrap().unwrap();
     let worker = Arc::new(Worker {
         id: identity.id.clone(),
         name: identity.name.clone(),
         orchestrator: orchestrator.into(),
         open: false,
-        gate: Gate::new(None),
-        join_token: None,
+        gate: Arc::new(Gate::new(None)),
+        limits: config.limits,
+        tally: Default::default(),
+        origins: Default::default(),
+        passport,
         legacy: false,
         identity,
         pool: pool.clone(),
         membership: Membership::default(),
+        modules: Default::default(),
+        watches: Default::default(),
         vitals: vitals::Shared::new(),
+        dir: dir.to_path_buf(),
     });
     let (hold, noticed) = rt::unbounded();
     let (leave, leaving) = rt::bounded(1);
@@ -82,7 +90,8 @@ fn herd() {
     let (orchestrator, count) = (said("CARES_HERD_AT"), said("CARES_HERD").parse::<usize>().unwrap());
     let dir = TempDir::new().unwrap();
     let (notices, _noticed) = rt::unbounded();
-    let pool = Arc::new(Pool::new(dir.path(), "light", 0, Engine::Process, notices).unwrap());
+    let config = WorkerConfig { slots: 0, engine: Engine::Process, ..config(&orchestrator, "light") };
+    let pool = Arc::new(Pool::new(dir.path(), "light", &config, [127, 0, 0, 1].into(), notices).unwrap());
     let began = Instant::now();
     let herd: Vec<Arc<Worker>> = (0..count).map(|n| join(&orchestrator, n, dir.path(), &pool)).collect();
     let mut since = began;

@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 
 /// Functions that write a line for each run: a job, and one that serves http.
 pub const WRITERS: [&str; 2] = ["job-writer", "http-writer"];
+/// The ledger's line before a role is killed.
+pub const KILL: &str = "kill";
+/// The line that says that nothing runs any more of what ran at the kills before it. A run that is written down between
+/// the two lines may be of before the kill or of after it.
+pub const SETTLED: &str = "settled";
 /// They write where the test looks.
 const OPEN: &str = r#","isolation":{"files":"open"}"#;
 /// Between two calls of a caller, so that ten minutes make fewer calls than are kept.
@@ -34,7 +39,7 @@ struct Accepted {
 
 /// The functions' own record, and the callers'.
 pub struct Ledger {
-    /// `ID ATTEMPT` for each run, `kill` for each role killed, in the order they happened.
+    /// `ID ATTEMPT` for each run, and `KILL` or `SETTLED`, in the order they happened.
     lines: PathBuf,
     accepted: Mutex<Vec<Accepted>>,
     /// Calls that were asked for without a key, and no answer came: they may be there or not.
@@ -52,9 +57,9 @@ impl Ledger {
         Ledger { lines, accepted: Mutex::default(), unknown: Mutex::default() }
     }
 
-    /// Notes that a role is being killed, or was.
-    pub fn note_kill(&self) {
-        append(&self.lines, "kill");
+    /// Notes `KILL` or `SETTLED`.
+    pub fn note(&self, what: &str) {
+        append(&self.lines, what);
     }
 
     /// Asks for calls until it is over. Every second one has a key, and is asked for until it is accepted.
@@ -138,19 +143,22 @@ impl Ledger {
     fn explain(&self, rows: &BTreeMap<String, CallRecord>) -> (usize, usize) {
         let text = std::fs::read_to_string(&self.lines).expect("the ledger");
         let mut last: BTreeMap<&str, (u32, usize)> = BTreeMap::new();
-        let (mut kills, mut runs, mut twice) = (0, 0, 0);
+        let (mut kills, mut settled, mut runs, mut twice) = (0, 0, 0, 0);
         for line in text.lines() {
             let Some((id, attempt)) = line.split_once(' ') else {
-                assert_eq!(line, "kill");
-                kills += 1;
+                match line {
+                    KILL => kills += 1,
+                    SETTLED => settled = kills,
+                    _ => panic!("in the ledger: {line:?}"),
+                }
                 continue;
             };
             let attempt: u32 = attempt.parse().expect("an attempt's number");
             let row = rows.get(id).unwrap_or_else(|| panic!("{id} ran and was never accepted"));
             assert!((1..=row.attempts).contains(&attempt), "attempt {attempt} of {row:?}");
-            if let Some((before, kills_before)) = last.insert(id, (attempt, kills)) {
+            if let Some((before, settled_before)) = last.insert(id, (attempt, settled)) {
                 assert!(attempt > before, "{id} ran as attempt {attempt} after {before}");
-                assert!(kills > kills_before, "{id} ran again as attempt {attempt}, and nobody was killed since");
+                assert!(kills > settled_before, "{id} ran again as attempt {attempt}, and nobody was killed since");
                 twice += 1;
             }
             runs += 1;

@@ -31,10 +31,7 @@ fn told_after(command: &[&str], reason: &str) {
     assert!(took < SOON, "{took:?}");
     assert!(docked.function("f").instances.is_empty());
     assert_eq!(docked.call("f", "next"), "POST / HTTP/1.1\nnext");
-    wait_for("only the new one is there", || {
-        let all = docked.containers(0);
-        all.len() == 1 && all[0] != container
-    });
+    docked.wait_replaced(0, &container);
 }
 
 #[test]
@@ -60,6 +57,20 @@ fn one_killed_by_hand_is_told_and_replaced() {
 #[test]
 fn one_restarted_by_hand_is_told_and_replaced() {
     told_after(&["restart"], "was stopped by hand on its node");
+}
+
+#[test]
+fn one_whose_health_check_fails_is_told_and_replaced() {
+    let Some(docked) = Docked::start(1) else { return };
+    let told = events(&docked);
+    docked.register("f", "checked");
+    docked.call("f", "first");
+    let container = docked.container(0);
+    assert_eq!(docked.post("f/sick", "").status, 200);
+    let of_end = |event: &Event| event.kind == "instance.ended" && event.message.contains("failed the health check");
+    wait_for("its end is told", || told.lock().unwrap().iter().any(of_end));
+    assert_eq!(docked.call("f", "next"), "POST / HTTP/1.1\nnext");
+    docked.wait_replaced(0, &container);
 }
 
 #[test]

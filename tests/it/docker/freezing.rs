@@ -61,9 +61,7 @@ fn a_frozen_container_is_taken_over_after_a_kill_of_the_worker() {
     assert_eq!(docked.call("f", "after"), "POST / HTTP/1.1\nafter");
     assert_eq!(docked.container(0), container, "the same container");
     wait_frozen(&docked, "f");
-    docked.cluster.workers[0].signal("TERM");
-    assert!(docked.cluster.workers[0].wait().success());
-    assert!(docked.containers(0).is_empty());
+    docked.leaves_none(0);
 }
 
 #[test]

@@ -32,9 +32,7 @@ fn what_is_warm_serves_on_after_a_kill_of_the_worker_and_is_not_started_twice() 
     assert_ne!(docked.container(0), container);
     docked.cluster.workers[0].kill();
     docked.start_again(0);
-    docked.cluster.workers[0].signal("TERM");
-    assert!(docked.cluster.workers[0].wait().success());
-    assert!(docked.containers(0).is_empty());
+    docked.leaves_none(0);
 }
 
 #[test]

@@ -20,12 +20,18 @@ fn history(disk: &Disk) -> Vec<(Said, usize)> {
     let flag = |id: &str, cordoned: bool| {
         (Write::Node(node(id), cordoned), format!("node {id}"), Some(vec![cordoned.to_string()]))
     };
+    let sealed = |key: &str| {
+        let texts = secrets(key).into_iter().map(|(name, secret)| format!("{name} {}", secret.sealed));
+        (Write::Secrets(secrets(key)), "secrets".to_string(), Some(texts.collect()))
+    };
     let mut steps: Vec<Vec<Step>> = vec![
+        vec![sealed("the first key")],
         vec![one("a", &["first"])],
         vec![one("a", &["first", "second"])],
         vec![flag("n1", false), one("b", &[&long]), one("c", &["c"]), gone("a")],
         vec![one("a", &["again"]), flag("n1", true)],
         vec![(Write::NodeGone("n1".into()), "node n1".into(), None)],
+        vec![sealed("the second key")],
     ];
     steps.push((0..12).map(|n| one(&format!("many-{n}"), &[&long, "short"])).collect());
     steps.push((0..12).step_by(2).map(|n| gone(&format!("many-{n}"))).collect());

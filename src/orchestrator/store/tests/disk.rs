@@ -1,6 +1,7 @@
 //! A disk in memory that remembers what it was asked, fails when told to, and can be looked at as a crash would leave it.
 
 use super::super::medium::Medium;
+use crate::dice::Dice;
 use redb::StorageBackend;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -268,16 +269,10 @@ impl Crashes {
         let Some(file) = &self.there else { return Disk::with(None) };
         let mut bytes = file.durable.clone();
         let last = file.pending.iter().rposition(|op| matches!(op, Op::Write(..)));
-        let mut state = match reached {
-            Reached::Some(seed) => seed | 1,
-            _ => 1,
-        };
-        let mut dice = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 33) as usize
-        };
+        let mut dice = Dice(match reached {
+            Reached::Some(seed) => seed,
+            _ => 0,
+        });
         for (at, op) in file.pending.iter().enumerate() {
             match reached {
                 Reached::Nothing => {}
@@ -286,10 +281,10 @@ impl Crashes {
                 Reached::Torn => apply(&mut bytes, op, usize::MAX),
                 // A file's length is of the file system, which keeps its order.
                 Reached::Some(_) if matches!(op, Op::SetLen(_)) => apply(&mut bytes, op, usize::MAX),
-                Reached::Some(_) => match dice() % 3 {
+                Reached::Some(_) => match dice.below(3) {
                     0 => {}
                     1 => apply(&mut bytes, op, usize::MAX),
-                    _ => apply(&mut bytes, op, dice() % 8 * SECTOR),
+                    _ => apply(&mut bytes, op, dice.below(8) as usize * SECTOR),
                 },
             }
         }

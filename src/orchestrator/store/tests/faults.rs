@@ -85,6 +85,7 @@ fn while_it_fails_nothing_is_taken_and_its_owner_undoes_and_says_what_to_keep() 
                 .map(|subject| match subject {
                     Subject::Function(name) => Write::Function(function(name, &["as it was"])),
                     Subject::Node(id) => Write::Node(node(id), true),
+                    Subject::Task(id) => Write::TaskGone(id.clone()),
                 })
                 .collect()
         }

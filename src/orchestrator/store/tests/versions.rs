@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use super::*;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const FUNCTIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("functions");
@@ -12,9 +12,7 @@ const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 
 /// A store as version 1 wrote it, byte for byte where it counts: these texts are frozen.
 fn version_1(path: &Path) {
-    let database = Database::create(path).expect("a file");
-    let transaction = database.begin_write().expect("a transaction");
-    {
+    changed(path, |transaction| {
         let mut meta = transaction.open_table(META).expect("a table");
         for (key, value) in [("schema", "1"), ("epoch", "7"), ("cluster_id", "c0ffee")] {
             meta.insert(key, value).expect("inserted");
@@ -29,7 +27,14 @@ fn version_1(path: &Path) {
         transaction.open_table(NODES).expect("a table").insert("n-1", &node[..]).expect("inserted");
         let bundle = br#"{"size_bytes":12,"unix_ms":1700000000000,"manifest":{"command":["./run.sh"]}}"#;
         transaction.open_table(BUNDLES).expect("a table").insert("ab", &bundle[..]).expect("inserted");
-    }
+    });
+}
+
+/// Changes a file as whoever knows nothing of our tables; makes it where there is none.
+fn changed(path: &Path, change: impl FnOnce(&WriteTransaction)) {
+    let database = Database::create(path).expect("a database");
+    let transaction = database.begin_write().expect("a transaction");
+    change(&transaction);
     transaction.commit().expect("committed");
 }
 
@@ -66,13 +71,11 @@ fn a_store_of_version_1_opens_with_all_that_is_in_it() {
 fn a_store_of_version_2_opens_with_its_events() {
     let (dir, path) = folder();
     version_1(&path);
-    let database = Database::open(&path).expect("a database");
-    let transaction = database.begin_write().expect("a transaction");
-    transaction.open_table(META).expect("a table").insert("schema", "2").expect("inserted");
-    let event = br#"{"id":5,"time":"2026-01-01T00:00:00.000Z","kind":"node.joined","level":"info","message":"m","node":"n-1","function":null}"#;
-    transaction.open_table(EVENTS).expect("a table").insert(5, &event[..]).expect("inserted");
-    transaction.commit().expect("committed");
-    drop(database);
+    changed(&path, |transaction| {
+        transaction.open_table(META).expect("a table").insert("schema", "2").expect("inserted");
+        let event = br#"{"id":5,"time":"2026-01-01T00:00:00.000Z","kind":"node.joined","level":"info","message":"m","node":"n-1","function":null}"#;
+        transaction.open_table(EVENTS).expect("a table").insert(5, &event[..]).expect("inserted");
+    });
     let (store, _, kept) = Store::open(dir.path()).expect("opened");
     store.close();
     assert_eq!(said(&kept)["hello"], ["old", "new"]);
@@ -81,15 +84,13 @@ fn a_store_of_version_2_opens_with_its_events() {
 
 /// What these added were tables, empty at first, and fields that may be missing.
 #[test]
-fn stores_of_versions_3_and_4_open_and_are_of_this_version_then() {
-    for version in ["3", "4"] {
+fn stores_of_versions_3_to_5_open_and_are_of_this_version_then() {
+    for version in ["3", "4", "5"] {
         let (dir, path) = folder();
         version_1(&path);
-        let database = Database::open(&path).expect("a database");
-        let transaction = database.begin_write().expect("a transaction");
-        transaction.open_table(META).expect("a table").insert("schema", version).expect("inserted");
-        transaction.commit().expect("committed");
-        drop(database);
+        changed(&path, |transaction| {
+            transaction.open_table(META).expect("a table").insert("schema", version).expect("inserted");
+        });
         let (store, _, kept) = Store::open(dir.path()).expect("opened");
         store.close();
         assert_eq!(said(&kept)["hello"], ["old", "new"], "{version}");
@@ -104,10 +105,22 @@ fn which_revision_serves_and_what_failed_is_kept_with_all_settings() {
     let (dir, _) = folder();
     let (store, ..) = Store::open(dir.path()).expect("opened");
     let mut f = function("f", &["serves", "failed"]);
-    let changed =
-        |r: &Arc<Revision>| Revision { min: 1, ready: 3, max: 5, freeze_ms: 1_500, fresh: true, ..(**r).clone() };
+    let changed = |r: &Arc<Revision>| Revision {
+        min: 1,
+        ready: 3,
+        max: 5,
+        freeze_ms: 1_500,
+        fresh: true,
+        born: 7,
+        ..(**r).clone()
+    };
     let revisions = f.revisions.iter().map(|r| Arc::new(changed(r)));
-    f = Lasting { revisions: revisions.collect(), serving: Some(1), failed: Some("exit code 3".into()) };
+    f = Lasting {
+        revisions: revisions.collect(),
+        serving: Some(1),
+        failed: Some("exit code 3".into()),
+        stopped: false,
+    };
     // created when its first revision was
     let created = f.revisions[0].created_unix_ms;
     assert!(f.revisions.iter().all(|r| r.created_unix_ms == created));
@@ -126,11 +139,9 @@ fn refused(dir: &Path) -> String {
 fn a_store_of_a_later_version_is_refused_and_left_alone() {
     let (dir, path) = folder();
     version_1(&path);
-    let database = Database::open(&path).expect("a database");
-    let transaction = database.begin_write().expect("a transaction");
-    transaction.open_table(META).expect("a table").insert("schema", "4711").expect("inserted");
-    transaction.commit().expect("committed");
-    drop(database);
+    changed(&path, |transaction| {
+        transaction.open_table(META).expect("a table").insert("schema", "4711").expect("inserted");
+    });
     let bytes = std::fs::read(&path).expect("the file");
     let text = refused(dir.path());
     for part in [path.to_str().expect("UTF-8"), "schema 4711", &format!("up to {VERSION}"), "newer", "--data-dir"] {
@@ -142,11 +153,9 @@ fn a_store_of_a_later_version_is_refused_and_left_alone() {
 #[test]
 fn what_is_no_store_of_ours_is_refused_and_left_alone() {
     let (dir, path) = folder();
-    let database = Database::create(&path).expect("a file");
-    let transaction = database.begin_write().expect("a transaction");
-    transaction.open_table(FUNCTIONS).expect("a table").insert("theirs", &b"x"[..]).expect("inserted");
-    transaction.commit().expect("committed");
-    drop(database);
+    changed(&path, |transaction| {
+        transaction.open_table(FUNCTIONS).expect("a table").insert("theirs", &b"x"[..]).expect("inserted");
+    });
     let bytes = std::fs::read(&path).expect("the file");
     let text = refused(dir.path());
     assert!(text.contains("not one of CARES") && text.contains("cluster.redb"), "{text}");
@@ -166,11 +175,9 @@ fn what_is_no_store_of_ours_is_refused_and_left_alone() {
 fn a_record_that_makes_no_sense_is_named() {
     let (dir, path) = folder();
     version_1(&path);
-    let database = Database::open(&path).expect("a database");
-    let transaction = database.begin_write().expect("a transaction");
-    transaction.open_table(NODES).expect("a table").insert("n-2", &b"{}"[..]).expect("inserted");
-    transaction.commit().expect("committed");
-    drop(database);
+    changed(&path, |transaction| {
+        transaction.open_table(NODES).expect("a table").insert("n-2", &b"{}"[..]).expect("inserted");
+    });
     let text = refused(dir.path());
     assert!(text.contains("'n-2' in 'nodes'") && text.contains("name"), "{text}");
 }
@@ -185,7 +192,7 @@ fn steps_are_taken_in_order_from_the_version_found_and_all_in_one_commit() {
         let table = transaction.open_table(META).expect("a table");
         table.get("steps").expect("read").map(|v| v.value().to_string())
     };
-    fn note(transaction: &redb::WriteTransaction, step: &str) -> Result<(), redb::Error> {
+    fn note(transaction: &WriteTransaction, step: &str) -> Result<(), redb::Error> {
         let mut meta = transaction.open_table(META)?;
         let so_far = meta.get("steps")?.map(|v| v.value().to_string()).unwrap_or_default();
         meta.insert("steps", &*(so_far + step))?;

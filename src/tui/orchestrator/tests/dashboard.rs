@@ -1,22 +1,19 @@
 //! Tests of the orchestrator's dashboard on the puppet screen.
 
 use super::samples::{function, live, node, put_node, small};
+use super::{NOWHERE, dashboard_of};
 use crate::clock;
 use crate::tui::log::Line;
-use crate::tui::orchestrator::Dashboard;
 use crate::tui::orchestrator::model::{Connection, Source};
 use crate::tui::puppet::Puppet;
-use crate::tui::session::Session;
+use crate::tui::session::{Session, Wanted};
 use crate::types::Node;
 use cursive::Vec2;
 use cursive::event::{Event, Key, MouseButton, MouseEvent};
 
 /// A dashboard that nothing feeds but the test.
 fn dashboard(columns: usize, rows: usize) -> (Puppet, Session) {
-    let mut puppet = Puppet::new(columns, rows);
-    let session = puppet.session("http://127.0.0.1:9");
-    puppet.runner.add_fullscreen_layer(Dashboard::new(&session, None));
-    (puppet, session)
+    dashboard_of(columns, rows, NOWHERE, |_| {})
 }
 
 fn log(session: &Session, level: &str, text: &str) {
@@ -58,7 +55,8 @@ fn an_empty_cluster_says_what_to_do() {
     puppet.shows("on this or another machine");
     puppet.lacks("listens wider");
     session.update(live);
-    puppet.shows("─ Registered Functions ─");
+    puppet.shows("┌─ Registered Functions ─");
+    puppet.shows("─ T Tasks  P Pipelines ─┐");
     puppet.shows("a registers one");
     for part in ["CARES orchestrator", "● live", "cluster c-7f3a91", "http 127.0.0.1:8080", "grpc 127.0.0.1:50051"] {
         puppet.shows(part);
@@ -194,7 +192,7 @@ fn the_log_follows_unless_scrolled_up() {
     session.update(live);
     (0..100).for_each(|n| log(&session, "info", &format!("line {n} of the log")));
     puppet.shows("12:34:56 [INFO] line 99 of the log");
-    puppet.types("\t\tk");
+    puppet.types("Lk");
     puppet.shows("Log · paused, G follows");
     log(&session, "warn", "line 100 of the log");
     puppet.lacks("line 100 of");
@@ -207,9 +205,37 @@ fn the_log_follows_unless_scrolled_up() {
     puppet.types("g");
     puppet.shows("line 0 of");
     puppet.types("i");
-    puppet.shows("tab to a node or function first");
+    puppet.shows("go to a node or function first");
     puppet.types("j");
-    puppet.lacks("tab to a node or function first");
+    puppet.lacks("go to a node or function first");
+}
+
+#[test]
+fn a_click_gives_the_focus_and_the_wheel_leaves_it() {
+    for (columns, rows) in [(80, 24), (120, 30)] {
+        let (mut puppet, session) = dashboard(columns, rows);
+        session.update(small);
+        (0..100).for_each(|n| log(&session, "info", &format!("line {n} of the log")));
+        puppet.shows("━ Nodes (4) ━");
+        let (x, y) = find(&mut puppet, "line 98 of");
+        puppet.press(mouse(x, y, MouseEvent::WheelUp));
+        puppet.shows("─ Log · paused");
+        puppet.shows("━ Nodes (4) ━");
+        puppet.press(mouse(x, y, CLICK));
+        puppet.shows("━ Log · paused");
+        puppet.types("G");
+        puppet.shows("line 99 of");
+    }
+}
+
+#[test]
+fn a_long_filter_leaves_room_for_the_names_of_what_is_not_seen() {
+    let (mut puppet, session) = dashboard(80, 24);
+    session.update(small);
+    puppet.types("F/");
+    puppet.shows("T Tasks  P Pipelines ━");
+    puppet.types(&"z".repeat(70));
+    puppet.shows("z… T  P ━");
 }
 
 #[test]
@@ -256,10 +282,12 @@ fn every_size_is_drawn_and_shows_what_matters() {
         let (mut puppet, session) = dashboard(columns, rows);
         session.update(small);
         (0..30).for_each(|n| log(&session, "info", &format!("Node 'web-{n}' has joined the cluster")));
-        for _ in 0..3 {
+        for _ in 0..5 {
             println!("{columns}x{rows}\n{}", puppet.text());
             puppet.types("\t"); // every pane, and back
         }
+        puppet.types("\t"); // what shares its place with functions goes behind them
+        puppet.press(Event::Shift(Key::Tab));
         parts.iter().for_each(|part| puppet.shows(part));
         let text = puppet.text();
         let widest = text.lines().map(crate::tui::text::width).max().unwrap_or(0);
@@ -272,17 +300,17 @@ fn a_function_just_registered_is_selected_once_its_row_is_there() {
     let (mut puppet, session) = dashboard(80, 24);
     session.update(small);
     puppet.shows("━ Nodes");
-    session.update(|model| model.wanted = Some("new".into()));
+    session.update(|model| model.wanted = Some(Wanted::Function("new".into())));
     puppet.shows("━ Nodes");
     session.update(|model| drop(model.functions.insert("new".into(), crate::tui::puppet::function("new"))));
     puppet.shows("━ Registered Functions");
     puppet.types("i");
     puppet.shows("Invoke new");
-    puppet.types("\x1b\t");
+    puppet.types("\x1b");
     session.update(|model| {
-        model.wanted = Some("late".into());
+        model.wanted = Some(Wanted::Function("late".into()));
     });
-    puppet.types("\t"); // someone has gone elsewhere
+    puppet.press(Event::Shift(Key::Tab)); // someone has gone elsewhere
     session.update(|model| drop(model.functions.insert("late".into(), crate::tui::puppet::function("late"))));
     puppet.shows("late");
     puppet.shows("━ Nodes");

@@ -5,6 +5,7 @@ use crate::client::canned;
 use crate::tui::log::Line;
 use crate::tui::orchestrator::detail::Detail;
 use crate::tui::orchestrator::fetch::Subject;
+use crate::tui::orchestrator::page::Page;
 use crate::tui::puppet::Puppet;
 use crate::tui::session::Session;
 use crate::types::Node;
@@ -21,7 +22,7 @@ fn detail(
     let session = puppet.session(&url);
     session.update(small);
     puppet.runner.add_fullscreen_layer(cursive::views::TextView::new("what was below"));
-    puppet.runner.add_fullscreen_layer(Detail::new(&session, subject));
+    puppet.runner.add_fullscreen_layer(Page::new(&session, None, Detail::new(&session, subject)));
     (puppet, session, server)
 }
 

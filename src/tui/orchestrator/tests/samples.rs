@@ -1,7 +1,10 @@
 //! Nodes, functions and clusters for the tests of screens. Must never be in the program.
 
 use crate::tui::orchestrator::model::{Connection, Model, Source};
-use crate::types::{CallRecord, Cluster, Function, Instance, Mode, Node, Revision};
+use crate::types::{
+    CallRecord, Cluster, Function, Instance, Mode, Node, Pipeline, PipelineModule, Revision, TaskPhase, TaskSummary,
+};
+use std::collections::BTreeMap;
 
 pub fn cluster() -> Cluster {
     Cluster {
@@ -11,6 +14,11 @@ pub fn cluster() -> Cluster {
         join_command: "cares worker 192.168.1.5:50051".into(),
         version: "0.1.0".into(),
         started_at: "2026-01-01T00:00:00.000Z".into(),
+        https: false,
+        https_until: None,
+        nodes_until: None,
+        registry: None,
+        registry_plain: false,
     }
 }
 
@@ -53,6 +61,7 @@ pub fn function(name: &str) -> Function {
         status: "running".into(),
         invoke_path: format!("/invoke/{name}"),
         command: Vec::new(),
+        secrets: Default::default(),
         env: Default::default(),
         timeout_s: 30.0,
         memory_mb: Some(128),
@@ -67,6 +76,8 @@ pub fn function(name: &str) -> Function {
         constraints: Default::default(),
         labels: Default::default(),
         public: false,
+        rate_per_s: None,
+        calls_at_once: None,
         description: String::new(),
         attempts: 3,
         schedule: None,
@@ -77,6 +88,7 @@ pub fn function(name: &str) -> Function {
         calls: 12_345,
         failures: 0,
         p50_ms: Some(12.3),
+        last_event: None,
         last_error: None,
         revisions: vec![revision(2, "nginx:1.27", "serving"), revision(1, "bundle:0123456789abcdef", "kept")],
     }
@@ -84,11 +96,11 @@ pub fn function(name: &str) -> Function {
 
 fn revision(revision: u64, image: &str, status: &str) -> Revision {
     let created_at = format!("2026-01-01T1{}:00:00.000Z", revision - 1);
-    Revision { revision, image: image.into(), created_at, status: status.into() }
+    Revision { revision, image: image.into(), created_at, status: status.into(), by: String::new() }
 }
 
 pub fn instance(id: &str, node: &str) -> Instance {
-    Instance { id: id.into(), node: node.into(), revision: 2, status: "warm".into(), in_flight: 1 }
+    Instance { id: id.into(), node: node.into(), revision: 2, status: "warm".into(), in_flight: 1, pull: None }
 }
 
 pub fn call(id: &str) -> CallRecord {
@@ -102,7 +114,79 @@ pub fn call(id: &str) -> CallRecord {
         asynchronous: false,
         attempts: 1,
         last_error: None,
+        module: None,
     }
+}
+
+pub fn task(name: &str, state: TaskPhase) -> TaskSummary {
+    TaskSummary {
+        id: format!("t-{name}"),
+        name: name.into(),
+        image: "redis:7".into(),
+        state,
+        node: Some("id-of-web-1".into()),
+        node_name: Some("web-1".into()),
+        attempt: 1,
+        created_at: "2026-01-01T10:00:00.000Z".into(),
+        ..TaskSummary::default()
+    }
+}
+
+/// Adds or replaces a task.
+pub fn put_task(model: &mut Model, task: TaskSummary) {
+    model.tasks.insert(task.id.clone(), task);
+}
+
+/// A pipeline of modules that are each `name state after,after`.
+pub fn pipeline(name: &str, modules: &[&str]) -> Pipeline {
+    let modules: Vec<PipelineModule> = modules.iter().map(|line| module(line)).collect();
+    let mut counts = BTreeMap::new();
+    modules.iter().for_each(|module| *counts.entry(module.state.clone()).or_default() += 1);
+    let has = |state: &str| counts.contains_key(state);
+    let status = match (has("running") || has("pending"), has("failed"), has("cancelled")) {
+        (true, ..) => "running",
+        (_, _, true) => "cancelled",
+        (_, true, _) => "failed",
+        _ => "succeeded",
+    };
+    Pipeline {
+        id: format!("p-{name}"),
+        name: Some(name.into()),
+        status: status.into(),
+        failure_policy: "stop".into(),
+        runs: 1,
+        submitted_at: "2026-01-01T10:00:00.000Z".into(),
+        ended_at: (status != "running").then(|| "2026-01-01T10:01:05.000Z".into()),
+        counts,
+        modules,
+    }
+}
+
+fn module(line: &str) -> PipelineModule {
+    let mut words = line.split(' ');
+    let (name, state) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let begun = !matches!(state, "pending" | "ready" | "skipped");
+    let ended = begun && state != "running";
+    PipelineModule {
+        name: name.into(),
+        state: state.into(),
+        depends_on: words.next().map(|after| after.split(',').map(str::to_string).collect()).unwrap_or_default(),
+        function: format!("do-{name}"),
+        attempts: if state == "failed" { 3 } else { begun.into() },
+        failures: if state == "failed" { 3 } else { 0 },
+        interruptions: 0,
+        node: begun.then(|| "id-of-web-1".into()),
+        node_name: begun.then(|| "web-1".into()),
+        started_at: begun.then(|| "2026-01-01T10:00:00.000Z".into()),
+        ended_at: ended.then(|| "2026-01-01T10:00:02.500Z".into()),
+        error: (state == "failed").then(|| "exit code 2: the spelling is wrong".into()),
+        result: (ended && state == "succeeded").then(|| format!("/api/pipelines/p/modules/{name}/result")),
+    }
+}
+
+/// Adds or replaces a pipeline, as lists have it.
+pub fn put_pipeline(model: &mut Model, pipeline: Pipeline) {
+    model.pipelines.insert(pipeline.id.clone(), Pipeline { modules: Vec::new(), ..pipeline });
 }
 
 /// Adds or replaces a node.
@@ -118,7 +202,7 @@ pub fn put_function(model: &mut Model, function: Function) {
 /// All that is followed is.
 pub fn live(model: &mut Model) {
     model.cluster = Some(cluster());
-    for source in [Source::Cluster, Source::Nodes, Source::Functions, Source::Log] {
+    for source in [Source::Cluster, Source::Nodes, Source::Functions, Source::Tasks, Source::Pipelines, Source::Log] {
         model.set_source(source, Connection::Live);
     }
 }
@@ -144,6 +228,7 @@ pub fn small(model: &mut Model) {
             failures: 7,
             calls: 40,
             p50_ms: None,
+            last_event: None,
             last_error: Some("the image has no command".into()),
             ..function("resize-images")
         },

@@ -1,6 +1,7 @@
 //! What engines from 20.10 to 29 answer, as far as we read it: every field may be missing, null or have company. Must
 //! never fail for what it does not need.
 
+use super::super::Port;
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,12 +29,41 @@ answer!(
 );
 answer!(
     /// `/images/NAME/json`
-    Image { id: String, size: u64, architecture: String, os: String, config: ImageConfig, }
+    Image {
+        id: String, size: u64, architecture: String, os: String, config: ImageConfig, #[serde(rename = "RootFS")] root_fs: Layers,
+        repo_tags: Vec<String>, repo_digests: Vec<String>,
+    }
 );
-answer!(ImageConfig { exposed_ports: BTreeMap<String, serde_json::Value>, env: Vec<String>, });
+answer!(Layers { layers: Vec<String>, });
+answer!(
+    /// One of `/images/json`
+    Listed { id: String, }
+);
+answer!(
+    /// `/distribution/NAME/json`
+    Distribution { descriptor: Descriptor, }
+);
+
+/// What a registry has by a name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Descriptor {
+    #[serde(deserialize_with = "or_default")]
+    pub digest: String,
+}
+
+answer!(
+    /// `/info`
+    Info { driver_status: Vec<Vec<String>>, }
+);
+answer!(ImageConfig { exposed_ports: BTreeMap<String, serde_json::Value>, env: Vec<String>, user: String, });
 answer!(
     /// `/containers/ID/json`
     Container { id: String, state: State, network_settings: Networking, }
+);
+answer!(
+    /// `/exec/ID/json`
+    Executed { exit_code: i64, }
 );
 answer!(State {
     status: String,
@@ -124,10 +154,36 @@ pub struct Progress {
     pub id: String,
     #[serde(deserialize_with = "or_default")]
     pub status: String,
+    /// Of a layer that is on its way.
+    #[serde(deserialize_with = "or_default")]
+    pub progress_detail: Moved,
+    /// Of a build: what it prints.
+    #[serde(deserialize_with = "or_default")]
+    pub stream: String,
     #[serde(deserialize_with = "or_default")]
     pub error: String,
     #[serde(deserialize_with = "or_default")]
     pub error_detail: ErrorDetail,
+    /// Of a push that has come to its end.
+    #[serde(deserialize_with = "or_default")]
+    pub aux: Pushed,
+}
+
+/// Bytes; less than 0 where they are not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Moved {
+    #[serde(deserialize_with = "or_default")]
+    pub current: i64,
+    #[serde(deserialize_with = "or_default")]
+    pub total: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Pushed {
+    #[serde(deserialize_with = "or_default")]
+    pub digest: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -135,6 +191,13 @@ pub struct Progress {
 pub struct ErrorDetail {
     #[serde(deserialize_with = "or_default")]
     pub message: String,
+}
+
+impl Info {
+    /// Whether images are kept by containerd, where layers are not found by what they stand on.
+    pub fn by_containerd(&self) -> bool {
+        self.driver_status.iter().flatten().any(|text| text.contains("containerd.snapshotter"))
+    }
 }
 
 impl Progress {
@@ -151,9 +214,27 @@ impl Container {
         [&self.network_settings.ip_address].into_iter().chain(networks).find_map(|ip| ip.parse().ok())
     }
 
+    /// All of its ports that this machine listens for, lowest first.
+    pub fn ports(&self) -> Vec<Port> {
+        let port = |key: &String| {
+            let (number, protocol) = key.split_once('/')?;
+            let (inside, udp) = (number.parse().ok()?, protocol == "udp");
+            Some(Port { inside, host: self.published_by(inside, udp)?, udp })
+        };
+        let mut all: Vec<Port> = self.network_settings.ports.keys().filter_map(port).collect();
+        all.sort_by_key(|port| (port.inside, port.udp));
+        all
+    }
+
     /// The port of this machine that leads to this one of its.
     pub fn published(&self, port: u16) -> Option<u16> {
-        let all = self.network_settings.ports.get(&format!("{port}/tcp"))?.as_ref()?;
+        self.published_by(port, false)
+    }
+
+    /// The same of either protocol.
+    pub fn published_by(&self, port: u16, udp: bool) -> Option<u16> {
+        let protocol = if udp { "udp" } else { "tcp" };
+        let all = self.network_settings.ports.get(&format!("{port}/{protocol}"))?.as_ref()?;
         all.iter().find_map(|one| one.host_port.parse().ok())
     }
 }
@@ -240,6 +321,9 @@ mod tests {
             assert_eq!(read::<Created>(&recorded(engine, "create-bridge")).id.len(), 64);
             let image: Image = read(&recorded(engine, "image"));
             assert_eq!((image.ports(), &*image.architecture, &*image.os), (vec![8080], "amd64", "linux"));
+            assert!(image.root_fs.layers.iter().all(|layer| layer.starts_with("sha256:")), "{image:?}");
+            assert!(!image.root_fs.layers.is_empty());
+            assert!(read::<Vec<Listed>>(&recorded(engine, "images")).iter().any(|one| one.id == image.id));
             let container: Container = read(&recorded(engine, "container-bridge"));
             assert!(
                 container.state.running && container.ip().is_some_and(|ip| ip.to_string().starts_with("172.17.0."))
@@ -269,12 +353,14 @@ mod tests {
             survives::<Version>(&recorded(engine, "version"));
             survives::<Created>(&recorded(engine, "create-bridge"));
             survives::<Image>(&recorded(engine, "image"));
+            survives::<Vec<Listed>>(&recorded(engine, "images"));
             survives::<Container>(&recorded(engine, "container-bridge"));
             survives::<Container>(&recorded(engine, "container-none"));
             survives::<Vec<Summary>>(&recorded(engine, "containers"));
         }
         survives::<Progress>(
-            &json!({"id": "x", "status": "y", "error": "z", "errorDetail": {"code": 1, "message": "z"}}),
+            &json!({"id": "x", "status": "y", "progressDetail": {"current": 1, "total": -1}, "error": "z",
+                    "errorDetail": {"code": 1, "message": "z"}}),
         );
         survives::<Container>(
             &json!({"NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "1.2.3.4", "HostPort": "5"}]}}}),

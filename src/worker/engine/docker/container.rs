@@ -1,17 +1,21 @@
 //! A started container: waits for its end, ends it, follows its log, and sees that it is removed whatever happens. Must
 //! never leave one behind as long as the engine answers within [`REMOVE_FOR`].
 
+use super::super::memory::Folder;
 use super::super::output::LastWords;
-use super::super::{Control, Exit, Usage};
+use super::super::{Control, Exit, Listening, Port, Usage, listening};
 use super::Shared;
-use super::answers::Stats;
+use super::answers::{Created, Executed, Stats};
 use super::frames::{Frames, Log};
 use super::freeze;
 use super::held::{Claim, Held};
-use super::request::container_path;
+use super::request::{container_path, encode};
+use super::trouble;
 use super::wire::{Verb, WireError};
 use crate::clock;
 use crate::rt::{self, Receiver, Sender};
+use serde_json::json;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +30,10 @@ const STOP_SLACK: Duration = Duration::from_secs(10);
 const WORD_LIMIT: Duration = Duration::from_secs(2);
 /// After the end, for the rest of its output to come.
 const DRAIN_LIMIT: Duration = Duration::from_millis(300);
+/// For answers that need no work.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
+/// The same of a task: nobody waits for its end, and its last lines are all there is to see.
+const TASK_DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// For what it uses: an engine that has no "one-shot" measures for a second.
 const USAGE_LIMIT: Duration = Duration::from_secs(5);
 /// Before its log is asked for again, should the engine have broken off.
@@ -36,11 +44,13 @@ pub struct Kept {
     shared: Arc<Shared>,
     pub held: Arc<Held>,
     claim: Option<Claim>,
+    /// Its secret files.
+    secrets: Option<Folder>,
 }
 
 impl Kept {
-    pub fn new(shared: &Arc<Shared>, container: &str, claim: Claim) -> Kept {
-        Kept { shared: shared.clone(), held: shared.shelf.hold(container), claim: Some(claim) }
+    pub fn new(shared: &Arc<Shared>, container: &str, claim: Claim, secrets: Option<Folder>) -> Kept {
+        Kept { shared: shared.clone(), held: shared.shelf.hold(container), claim: Some(claim), secrets }
     }
 
     async fn remove(&self) -> Result<(), WireError> {
@@ -52,6 +62,7 @@ impl Drop for Kept {
     fn drop(&mut self) {
         self.held.is_ours();
         let (shared, held, claim) = (self.shared.clone(), self.held.clone(), self.claim.take());
+        let secrets = self.secrets.take();
         rt::spawn(async move {
             let _ = freeze::thaw(&shared, &held).await; // what is frozen cannot end
             let until = clock::now() + REMOVE_FOR;
@@ -64,6 +75,7 @@ impl Drop for Kept {
             }
             held.settle(Exit::Removed);
             shared.shelf.let_go(&held);
+            drop(secrets);
             drop(claim); // from now on it would be a leftover
         });
     }
@@ -86,7 +98,8 @@ pub fn follow(shared: &Arc<Shared>, held: &Arc<Held>, since: Option<u64>, mut lo
     rt::spawn(async move {
         loop {
             let from = since.map(|since| format!("&since={since}")).unwrap_or_default();
-            let path = container_path(&held.container, &format!("/logs?follow=1&stdout=1&stderr=1{from}"));
+            let stamps = if log.is_stamped() { "&timestamps=1" } else { "" };
+            let path = container_path(&held.container, &format!("/logs?follow=1&stdout=1&stderr=1{from}{stamps}"));
             let (mut chunks, mut frames) = (shared.wire.stream(Verb::Get, &path, None, None), Frames::default());
             while let Some(Ok(chunk)) = chunks.next().await {
                 let mut bytes = &chunk[..];
@@ -112,6 +125,27 @@ pub struct ContainerControl {
     pub last_words: Arc<LastWords>,
     /// Closed when its log has been read to the end; `None` for a job, whose caller reads.
     pub drained: Option<Receiver<()>>,
+    pub is_task: bool,
+    /// A task's own address, where it can be reached there, and its ports.
+    pub ip: Option<IpAddr>,
+    pub ports: Vec<Port>,
+}
+
+impl ContainerControl {
+    async fn exec(&self, command: &[String]) -> Result<i64, WireError> {
+        let wire = &self.kept.shared.wire;
+        let unreadable = |e: serde_json::Error| WireError::Broken(e.to_string());
+        let path = container_path(&self.kept.held.container, "/exec");
+        let body = json!({"Cmd": command, "AttachStdout": true, "AttachStderr": true}).to_string();
+        let made = wire.call(Verb::Post, &path, Some(body), ASK_LIMIT).await?;
+        let id = serde_json::from_str::<Created>(&made).map_err(unreadable)?.id;
+        let body = json!({"Detach": false, "Tty": false}).to_string();
+        let path = format!("/exec/{}/start", encode(&id));
+        let mut output = wire.stream_with(Verb::Post, &path, None, Some(body), None);
+        while output.next().await.transpose()?.is_some() {} // it ends with the command
+        let answer = wire.call(Verb::Get, &format!("/exec/{}/json", encode(&id)), None, ASK_LIMIT).await?;
+        Ok(serde_json::from_str::<Executed>(&answer).map_err(unreadable)?.exit_code)
+    }
 }
 
 #[async_trait::async_trait]
@@ -120,7 +154,8 @@ impl Control for ContainerControl {
         let exit = self.kept.held.ended().await;
         if let Some(drained) = &self.drained {
             // Nothing is ever sent: it closes.
-            let _ = clock::timeout(DRAIN_LIMIT, drained.recv()).await;
+            let limit = if self.is_task { TASK_DRAIN_LIMIT } else { DRAIN_LIMIT };
+            let _ = clock::timeout(limit, drained.recv()).await;
         }
         exit
     }
@@ -168,6 +203,30 @@ impl Control for ContainerControl {
 
     async fn thaw(&self) -> Result<(), String> {
         freeze::thaw(&self.kept.shared, &self.kept.held).await
+    }
+
+    fn ports(&self) -> Vec<Port> {
+        self.ports.clone()
+    }
+
+    fn address(&self, inside: u16) -> Option<SocketAddr> {
+        if let Some(ip) = self.ip {
+            return Some(SocketAddr::new(ip, inside));
+        }
+        let port = self.ports.iter().find(|port| port.inside == inside && !port.udp)?;
+        Some(SocketAddr::from(([127, 0, 0, 1], port.host)))
+    }
+
+    async fn run_inside(&self, command: &[String]) -> Option<Result<i64, String>> {
+        Some(
+            self.exec(command)
+                .await
+                .map_err(|error| trouble::failed("run it", &self.kept.shared.socket, &error).to_string()),
+        )
+    }
+
+    async fn listening(&self) -> Vec<Listening> {
+        freeze::pid(&self.kept.shared, &self.kept.held).await.map_or_else(Vec::new, listening::in_network_of)
     }
 
     async fn usage(&self) -> Option<Usage> {

@@ -56,17 +56,55 @@ pub struct Log {
     pub source: Arc<str>,
     pub last_words: Arc<LastWords>,
     lines: [Lines; 2],
+    /// Each line begins with the time when it was printed, as the engine noted it.
+    stamped: bool,
 }
 
 impl Log {
     pub fn new(logs: Arc<LogBook>, function: &str, id: &str, last_words: Arc<LastWords>) -> Log {
-        Log { logs, function: function.into(), source: id.into(), last_words, lines: Default::default() }
+        Log {
+            logs,
+            function: function.into(),
+            source: id.into(),
+            last_words,
+            lines: Default::default(),
+            stamped: false,
+        }
+    }
+
+    /// Each line begins with the time when it was printed: what an earlier worker left is read from its beginning.
+    pub fn stamped(mut self) -> Log {
+        self.stamped = true;
+        self
+    }
+
+    pub fn is_stamped(&self) -> bool {
+        self.stamped
     }
 
     pub fn add(&mut self, stream: Stream, bytes: &[u8]) {
-        self.last_words.add(bytes);
         let lines = &mut self.lines[usize::from(stream == Stream::Stderr)];
-        lines.add(bytes, &mut |text| self.logs.append(&self.function, &self.source, stream, text));
+        let words = &self.last_words;
+        if self.stamped {
+            let (function, source) = (&self.function, &self.source);
+            return lines.add(bytes, &mut |text| {
+                let (at_ms, text) = stamp(text);
+                words.add(text.as_bytes());
+                words.add(b"\n");
+                self.logs.append_at(at_ms, function, source, stream, &words.mask(text));
+            });
+        }
+        words.add(bytes);
+        lines.add(bytes, &mut |text| self.logs.append(&self.function, &self.source, stream, &words.mask(text)));
+    }
+}
+
+/// When a line was printed, and the rest of it.
+fn stamp(text: &str) -> (u64, &str) {
+    let parts = text.split_once(' ').and_then(|(time, rest)| Some((time.parse::<jiff::Timestamp>().ok()?, rest)));
+    match parts {
+        Some((time, rest)) => (u64::try_from(time.as_millisecond()).unwrap_or(0), rest),
+        None => (crate::clock::unix_ms(), text),
     }
 }
 
@@ -74,7 +112,8 @@ impl Drop for Log {
     /// The last line may have no newline.
     fn drop(&mut self) {
         for (lines, stream) in self.lines.iter_mut().zip([Stream::Stdout, Stream::Stderr]) {
-            lines.finish(&mut |text| self.logs.append(&self.function, &self.source, stream, text));
+            let words = &self.last_words;
+            lines.finish(&mut |text| self.logs.append(&self.function, &self.source, stream, &words.mask(text)));
         }
     }
 }
@@ -150,33 +189,42 @@ impl Objects {
     /// All objects that are whole now. What is none, or too long, is dropped.
     pub fn add<T: DeserializeOwned>(&mut self, chunk: &[u8]) -> Vec<T> {
         self.pending.extend_from_slice(chunk);
-        let mut whole = serde_json::Deserializer::from_slice(&self.pending).into_iter::<T>();
-        let (mut found, mut used, mut broken) = (Vec::new(), 0, false);
+        let (mut found, mut used) = (Vec::new(), 0);
         loop {
-            match whole.next() {
-                Some(Ok(object)) => {
-                    found.push(object);
-                    used = whole.byte_offset();
+            let rest = &self.pending[used..];
+            let mut objects = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
+            let (mut taken, mut broken_line) = (0, None);
+            loop {
+                match objects.next() {
+                    Some(Ok(object)) => found.push(object),
+                    Some(Err(error)) => {
+                        broken_line = (!error.is_eof()).then(|| error.line());
+                        break;
+                    }
+                    None => {
+                        taken = objects.byte_offset();
+                        break;
+                    }
                 }
-                Some(Err(error)) => {
-                    broken = !error.is_eof();
+                taken = objects.byte_offset();
+            }
+            // Engines end objects with a newline: the next begins behind it, and behind what cannot be read. One that is
+            // cut off within a number cannot be read either, so what has no newline yet may still become an object.
+            let mut ends = rest.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+            let broken_until = broken_line.and_then(|line: usize| ends.nth(line.saturating_sub(1)));
+            match broken_until {
+                Some(until) => used += until,
+                None if rest.len() - taken <= MAX_OBJECT_BYTES => {
+                    used += taken;
                     break;
                 }
                 None => {
-                    used = whole.byte_offset();
+                    used += ends.find(|end| *end > taken).unwrap_or(rest.len());
                     break;
                 }
             }
         }
         self.pending.drain(..used);
-        if broken || self.pending.len() > MAX_OBJECT_BYTES {
-            // Engines end objects with a newline: the next begins behind it.
-            let next = self.pending.iter().position(|b| *b == b'\n').map_or(self.pending.len(), |at| at + 1);
-            self.pending.drain(..next);
-            if broken && !self.pending.is_empty() {
-                found.extend(self.add(&[]));
-            }
-        }
         found
     }
 }
@@ -210,10 +258,22 @@ mod tests {
     }
 
     #[test]
+    fn stamped_lines_keep_their_time() {
+        let (logs, words) = (Arc::new(LogBook::new(|| 0, &Default::default())), Arc::new(LastWords::default()));
+        let mut log = Log::new(logs.clone(), "f", "i", words.clone()).stamped();
+        log.add(Stream::Stdout, b"2026-01-31T12:00:00.500000001Z one two\n2026-01-31T12:00:01Z thr");
+        log.add(Stream::Stdout, b"ee\nno time\n");
+        let kept = logs.tail("f", 9);
+        assert_eq!((kept[0].at_ms, &*kept[0].text), (1_769_860_800_500, "one two"));
+        assert_eq!((kept[1].at_ms, &*kept[1].text), (1_769_860_801_000, "three"));
+        assert_eq!((&*kept[2].text, words.text().as_str()), ("no time", "one two\nthree\nno time\n"));
+    }
+
+    #[test]
     fn a_jobs_stdout_is_only_its_stdout() {
         let whole =
             [frame(2, "e1\ne2"), frame(1, "out"), frame(2, "!\n"), frame(1, &"x".repeat(99_999)), frame(2, "end")];
-        let logs = Arc::new(LogBook::new(|| 0));
+        let logs = Arc::new(LogBook::new(|| 0, &Default::default()));
         let words = Arc::new(LastWords::default());
         let raw: Attached = Box::pin(Both(futures_lite::io::Cursor::new(whole.concat())));
         let (from, _) = futures_lite::io::split(raw);
@@ -256,8 +316,16 @@ mod tests {
             assert_eq!((found.len(), &found[0]["a"], &found[2]["c"]), (3, &"é}{".into(), &3.into()), "{size}");
             assert!(objects.pending.is_empty());
         }
+        for cut in ["{\"a\":-", "{\"a\":1.", "{\"a\":1e"] {
+            let mut objects = Objects::default();
+            assert!(objects.add::<Value>(cut.as_bytes()).is_empty());
+            assert_eq!(objects.add::<Value>(b"1}\n").len(), 1, "{cut}");
+        }
         let mut objects = Objects::default();
         assert_eq!(objects.add::<Value>(b"{\"a\":1}\n{nonsense}\n{\"b\":2}\n").len(), 2);
+        let nonsense =
+            [b"x\n".repeat(500_000), b"{\"a\":1}\n".to_vec(), b"\n".repeat(900_000), b"x\n{}".to_vec()].concat();
+        assert_eq!(objects.add::<Value>(&nonsense).len(), 2);
         for _ in 0..100 {
             assert!(objects.add::<Value>(&[b"[".as_slice(), &[b' '; 99_999]].concat()).is_empty());
             assert!(objects.pending.len() <= MAX_OBJECT_BYTES + 100_000);

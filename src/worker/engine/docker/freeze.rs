@@ -68,6 +68,14 @@ pub async fn thaw_leftover(shared: &Shared, held: &Held, found: &Container) {
     }
 }
 
+/// Its first process as this machine numbers it; `None` where that number is another's here.
+pub async fn pid(shared: &Shared, held: &Held) -> Option<i64> {
+    let answer = shared.wire.call(Verb::Get, &container_path(&held.container, "/json"), None, LIMIT).await.ok()?;
+    let pid = serde_json::from_str::<Container>(&answer).ok()?.state.pid;
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    groups.contains(&held.container).then_some(pid)
+}
+
 async fn look(shared: &Shared, held: &Held) -> Result<Way, String> {
     let answer = shared.wire.call(Verb::Get, &container_path(&held.container, "/json"), None, LIMIT).await;
     let answer = answer.map_err(|error| format!("its engine does not say where it is: {error:?}"))?;

@@ -5,9 +5,10 @@ use super::super::Exit;
 use super::answers::Event;
 use super::freeze::Way;
 use crate::clock;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// All of them, and the launches under way.
@@ -180,6 +181,8 @@ impl Held {
             }
             "destroy" => Exit::Removed,
             "pause" if !state.ours && !by_us => Exit::Paused,
+            // What is frozen cannot be asked how it is.
+            "health_status: unhealthy" if !state.ours && !state.frozen => Exit::Unhealthy,
             _ => return Next::Nothing,
         };
         drop(state);
@@ -208,10 +211,6 @@ const PAUSE_WORD: Duration = Duration::from_secs(5);
 
 /// The code of what SIGKILL ended.
 pub const KILLED: i32 = 137;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[cfg(test)]
 mod tests {
@@ -248,6 +247,9 @@ mod tests {
         assert_eq!(told(true, false, &[("kill", ""), ("die", "143"), ("destroy", "")]), Some(Exit::Code(143)));
         assert_eq!(told(false, false, &[("kill", ""), ("start", ""), ("exec_create", "")]), None);
         assert_eq!(told(false, false, &[("destroy", "")]), Some(Exit::Removed));
+        let sick = "health_status: unhealthy";
+        assert_eq!(told(false, false, &[("health_status: healthy", ""), (sick, "")]), Some(Exit::Unhealthy));
+        assert_eq!(told(true, false, &[(sick, ""), ("die", "0")]), Some(Exit::Code(0)));
     }
 
     #[test]

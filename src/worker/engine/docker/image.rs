@@ -4,13 +4,17 @@ use super::super::{EngineError, ImageFacts};
 use super::Shared;
 use super::answers::{Image, Progress};
 use super::frames::Objects;
+use super::moving;
 use super::pulled::Pulled;
-use super::request::{self, ImageName};
-use super::trouble;
+use super::pulling::Pulling;
+use super::request::ImageName;
+use super::trouble::{self, At};
 use super::wire::{Verb, WireError};
-use crate::{clock, rt};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use crate::lock::lock;
+use crate::rt::{Receiver, Sender};
+use crate::{clock, registry_login, rt};
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// To look an image up.
@@ -29,20 +33,58 @@ const REMEMBERED: usize = 1_000;
 pub struct Images {
     facts: Mutex<HashMap<String, ImageFacts>>,
     pub pulled: Pulled,
+    pub pulling: Pulling,
+    pub from_nodes: moving::Coming,
+    coming: Coming,
+}
+
+/// The images that are being got: each once, however many ask for it. Whoever waits sees the channel close.
+#[derive(Default)]
+struct Coming(Mutex<HashMap<String, Receiver<()>>>);
+
+impl Coming {
+    /// Waits until whoever gets it now is done. `Some`: nobody is, so the caller does, until that is dropped.
+    async fn turn(&self, image: &str) -> Option<Turn<'_>> {
+        let under_way = {
+            let mut all = lock(&self.0);
+            match all.get(image) {
+                Some(under_way) => under_way.clone(),
+                None => {
+                    let (done, waiting) = rt::bounded(1);
+                    all.insert(image.into(), waiting);
+                    return Some(Turn { coming: self, image: image.into(), _done: done });
+                }
+            }
+        };
+        let _ = under_way.recv().await; // closed
+        None
+    }
+}
+
+struct Turn<'a> {
+    coming: &'a Coming,
+    image: String,
+    _done: Sender<()>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.coming.0).remove(&self.image);
+    }
 }
 
 impl Images {
     pub fn get(&self, image: &ImageName) -> Option<ImageFacts> {
         self.pulled.used(image.as_str());
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).get(image.as_str()).cloned()
+        lock(&self.facts).get(image.as_str()).cloned()
     }
 
     pub fn forget(&self, image: &ImageName) {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).remove(image.as_str());
+        lock(&self.facts).remove(image.as_str());
     }
 
     fn put(&self, image: &ImageName, facts: ImageFacts) {
-        let mut all = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.facts);
         if all.len() >= REMEMBERED {
             all.clear();
         }
@@ -55,15 +97,9 @@ pub async fn prepare(shared: &Shared, image: &ImageName) -> Result<ImageFacts, E
     shared.usable()?;
     let found = match inspect(shared, image).await? {
         Some(found) => found,
-        None => {
-            pull(shared, image).await?;
-            shared.images.pulled.came(image);
-            shared.images.pulled.save();
-            let gone = || EngineError::Image(format!("the image {} was pulled and is gone again", image.as_str()));
-            inspect(shared, image).await?.ok_or_else(gone)?
-        }
+        None => got(shared, image).await?,
     };
-    let engine_arch = shared.arch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let engine_arch = lock(&shared.arch).clone();
     if !runs_on(&found.architecture, &engine_arch) && !rt::unblock(emulates).await {
         return Err(EngineError::Image(format!(
             "the image {} was built for {} and this node is {engine_arch}; build it for this one too (docker buildx build \
@@ -78,10 +114,37 @@ pub async fn prepare(shared: &Shared, image: &ImageName) -> Result<ImageFacts, E
     Ok(facts)
 }
 
+/// Gets one that is not here.
+async fn got(shared: &Shared, image: &ImageName) -> Result<Image, EngineError> {
+    loop {
+        let turn = shared.images.coming.turn(image.as_str()).await;
+        if let Some(found) = inspect(shared, image).await? {
+            return Ok(found);
+        }
+        let Some(_turn) = turn else { continue }; // whoever got it failed, and was told why
+        if image.is_own() {
+            moving::fetch(shared, image).await?;
+        } else if let Err(error) = pull(shared, image).await {
+            // Another node may have what the cluster's own registry cannot give now.
+            let worth_it = matches!(error, EngineError::Image(_));
+            if !worth_it || moving::fetch(shared, image).await.inspect_err(|why| log::debug!("{why}")).is_err() {
+                return Err(error);
+            }
+        }
+        shared.images.pulled.came(image);
+        shared.images.pulled.save();
+        let gone = || EngineError::Image(format!("the image {} came here and is gone again", image.as_str()));
+        return inspect(shared, image).await?.ok_or_else(gone);
+    }
+}
+
 /// Asks its registry for it although it may be here: the name may mean another image by now. One that no registry has
 /// is used as it is.
 pub async fn refresh(shared: &Shared, image: &ImageName) -> Result<ImageFacts, EngineError> {
     shared.usable()?;
+    if image.is_own() {
+        return prepare(shared, image).await; // its name says what is in it
+    }
     if let Err(error) = pull(shared, image).await {
         if inspect(shared, image).await?.is_none() {
             return Err(error);
@@ -112,10 +175,11 @@ fn facts(image: &Image) -> ImageFacts {
         [one] => one,
         _ => own.unwrap_or(DEFAULT_PORT),
     };
-    ImageFacts { http: !ports.is_empty(), port }
+    let root = matches!(image.config.user.split(':').next(), None | Some("" | "0" | "root"));
+    ImageFacts { http: !ports.is_empty(), port, root }
 }
 
-async fn inspect(shared: &Shared, image: &ImageName) -> Result<Option<Image>, EngineError> {
+pub async fn inspect(shared: &Shared, image: &ImageName) -> Result<Option<Image>, EngineError> {
     match shared.wire.call(Verb::Get, &image.inspect_path(), None, INSPECT_LIMIT).await {
         Ok(answer) => serde_json::from_str(&answer).map(Some).map_err(|e| trouble::unreadable("an image", &e)),
         Err(WireError::Refused(404, _)) => Ok(None),
@@ -126,42 +190,53 @@ async fn inspect(shared: &Shared, image: &ImageName) -> Result<Option<Image>, En
 async fn pull(shared: &Shared, image: &ImageName) -> Result<(), EngineError> {
     let name = image.as_str();
     log::info!("Pulling image {name}");
-    let login = login(image.registry().to_string()).await;
+    let login = login(shared, image).await;
     let header = login.map(|login| ("X-Registry-Auth", login));
     let mut answer = shared.wire.stream(Verb::Post, &image.pull_path(), header, Some(PULL_QUIET));
-    let (mut objects, mut layers, mut done) = (Objects::default(), HashSet::new(), HashSet::new());
+    let (mut objects, mut pull) = (Objects::default(), shared.images.pulling.begin(image.said()));
     let mut next_word = clock::now() + PROGRESS_EVERY;
     while let Some(chunk) = answer.next().await {
         let chunk = chunk.map_err(|error| match error {
-            WireError::Refused(_, said) => trouble::pull_failed(name, image.registry(), &said),
-            WireError::Slow(_) => trouble::pull_failed(name, image.registry(), "nothing came any more: timeout"),
+            WireError::Refused(_, said) => trouble::registry_failed(At::Pull, name, image.registry(), &said),
+            WireError::Slow(_) => {
+                trouble::registry_failed(At::Pull, name, image.registry(), "nothing came any more: timeout")
+            }
             other => trouble::failed(&format!("pull the image {name}"), &shared.socket, &other),
         })?;
         for step in objects.add::<Progress>(&chunk) {
             if let Some(said) = step.failure() {
-                return Err(trouble::pull_failed(name, image.registry(), said));
+                return Err(trouble::registry_failed(At::Pull, name, image.registry(), said));
             }
-            match step.status.as_str() {
-                "Pulling fs layer" => drop(layers.insert(step.id)),
-                "Pull complete" | "Already exists" => drop(done.insert(step.id)),
-                _ => {}
-            }
+            pull.hear(step);
         }
+        pull.note();
         if clock::now() >= next_word {
             next_word = clock::now() + PROGRESS_EVERY;
-            log::info!("Pulling image {name}: {} of {} layers are here", done.len(), layers.union(&done).count());
+            log::info!("Pulling image {name}: {}", pull.so_far());
         }
     }
     log::info!("Pulled image {name}");
     Ok(())
 }
 
-/// What Docker's own client on this machine would log in with.
-async fn login(registry: String) -> Option<String> {
+/// For the registry of an image.
+pub async fn login(shared: &Shared, image: &ImageName) -> Option<String> {
+    login_at(shared, image.registry()).await
+}
+
+/// What Docker's own client on this machine would log in with, else what the cluster knows.
+pub async fn login_at(shared: &Shared, registry: &str) -> Option<String> {
+    if let Some(login) = own_login(registry.to_string()).await {
+        return Some(login);
+    }
+    shared.supply.as_ref()?.login(registry).await
+}
+
+async fn own_login(registry: String) -> Option<String> {
     let dir = std::env::var_os("DOCKER_CONFIG").map(Into::into);
     let dir = dir.or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".docker")))?;
     let config = rt::unblock(move || std::fs::read_to_string(dir.join("config.json"))).await.ok()?;
-    request::registry_auth(&config, &registry)
+    registry_login::login(&config, &registry)
 }
 
 #[cfg(test)]
@@ -172,11 +247,14 @@ mod tests {
     #[test]
     fn the_port_is_the_images_only_one() {
         let facts = |config| facts(&serde_json::from_value(json!({ "Config": config })).unwrap());
-        let http = |port| ImageFacts { http: true, port };
+        let http = |port| ImageFacts { http: true, port, root: true };
         assert_eq!(facts(json!({"ExposedPorts": {"3000/tcp": {}}, "Env": ["PORT=1"]})), http(3000));
         assert_eq!(facts(json!({"ExposedPorts": {"80/tcp": {}, "443/tcp": {}}})), http(8080));
         assert_eq!(facts(json!({"ExposedPorts": {"80/tcp": {}, "443/tcp": {}}, "Env": ["PORT=443"]})), http(443));
-        assert_eq!(facts(json!({})), ImageFacts { http: false, port: 8080 });
+        assert_eq!(facts(json!({})), ImageFacts { http: false, port: 8080, root: true });
+        for (user, root) in [("0:0", true), ("root", true), ("1000", false), ("app:root", false)] {
+            assert_eq!(facts(json!({ "User": user })).root, root, "{user}");
+        }
         assert!(
             runs_on("amd64", "amd64") && runs_on("", "amd64") && runs_on("arm", "arm64") && !runs_on("arm64", "amd64")
         );

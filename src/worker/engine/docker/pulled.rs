@@ -6,11 +6,12 @@ use super::answers::{Image, Summary};
 use super::request::ImageName;
 use super::wire::{Verb, WireError};
 use crate::garbage::{Rules, Unused, to_drop};
+use crate::lock::lock;
 use crate::{clock, rt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A function that is called once a week does not pull each time.
@@ -75,7 +76,7 @@ impl Pulled {
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -93,6 +94,11 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// By its id alone, as what builds leave is known.
+fn is_layer(name: &str) -> bool {
+    name.len() >= 12 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Removes what nobody needs.
 pub async fn sweep(shared: &Shared, rules: &Rules) -> Result<(), WireError> {
     let broken = |error: serde_json::Error| WireError::Broken(error.to_string());
@@ -101,7 +107,14 @@ pub async fn sweep(shared: &Shared, rules: &Rules) -> Result<(), WireError> {
     for (name, since_ms) in known {
         let Ok(image) = ImageName::parse(&name) else { continue };
         match shared.wire.call(Verb::Get, &image.inspect_path(), None, LIMIT).await {
-            Ok(answer) => unused.push((serde_json::from_str::<Image>(&answer).map_err(broken)?, name, since_ms)),
+            Ok(answer) => {
+                let found: Image = serde_json::from_str(&answer).map_err(broken)?;
+                // What a build that failed left has no name; where it has one by now, somebody wants it.
+                match is_layer(&name) && !found.repo_tags.is_empty() {
+                    true => shared.images.pulled.gone(&name),
+                    false => unused.push((found, name, since_ms)),
+                }
+            }
             Err(WireError::Refused(404, _)) => shared.images.pulled.gone(&name),
             Err(error) => return Err(error),
         }
@@ -117,7 +130,7 @@ pub async fn sweep(shared: &Shared, rules: &Rules) -> Result<(), WireError> {
         let Ok(image) = ImageName::parse(&name) else { continue };
         // Without force: the engine itself refuses what a container is made of.
         match shared.wire.call(Verb::Delete, &image.path(), None, LIMIT).await {
-            Ok(_) => log::info!("Image {name} is removed: it was pulled here and has not been used for long"),
+            Ok(_) => log::info!("Image {name} is removed: it was pulled or built here and has not been used for long"),
             Err(WireError::Refused(404, _)) => {}
             Err(WireError::Refused(409, _)) => {
                 shared.images.pulled.used(&name);

@@ -2,7 +2,7 @@
 //! worker left. Must never return with a container it does not hand over: what fails is removed.
 
 use super::super::output::LastWords;
-use super::super::{Adopted, EngineError, Exit, Kind, Launch, Program, Running, hint};
+use super::super::{Adopted, EngineError, Exit, Kind, Launch, Program, Running, Start, at_start};
 use super::Shared;
 use super::answers::{Container, Created, Summary};
 use super::container::{self, ContainerControl, Kept};
@@ -44,11 +44,19 @@ pub async fn start(shared: &Arc<Shared>, launch: &Launch, wanted: impl Fn() -> b
     let given = launch.env.iter().rev().find(|(name, _)| name == "PORT").and_then(|(_, value)| value.parse().ok());
     let port = (launch.kind == Kind::Http).then_some(given.unwrap_or(facts.port));
     let publish = port.is_some() && shared.reach.needs_publishing();
-    let body = request::create(&shared.node, launch, image.as_str(), port, publish)?;
+    let files = &launch.secrets.files;
+    let secrets = (!files.is_empty()).then(|| shared.secrets.fill(&launch.id, files, !facts.root)).transpose()?;
+    let folder = secrets.as_ref().map(|folder| folder.path());
+    let body = request::create(&shared.node, launch, image.as_str(), port, publish, folder)?;
     let container = create(shared, &container_name, &image, body).await?;
-    let kept = Kept::new(shared, &container, claim);
-    let last_words = Arc::new(LastWords::default());
+    let kept = Kept::new(shared, &container, claim, secrets);
+    let last_words = Arc::new(LastWords::without(&launch.secrets));
     let log = Log::new(shared.logs.clone(), &launch.function, &launch.id, last_words.clone());
+    if launch.kind == Kind::Task {
+        run(shared, &kept.held.container).await?;
+        let found = inspect(shared, &kept.held.container).await?;
+        return Ok(task(shared, kept, log, last_words, &found, None));
+    }
     match port {
         None => job(shared, kept, log, last_words).await,
         Some(port) => {
@@ -126,7 +134,14 @@ async fn job(shared: &Arc<Shared>, kept: Kept, log: Log, last_words: Arc<LastWor
         address: None,
         stdin: Some(Box::new(to)),
         stdout: Some(Box::new(Stdout::new(from, log))),
-        control: Box::new(ContainerControl { kept, last_words, drained: None }),
+        control: Box::new(ContainerControl {
+            kept,
+            last_words,
+            drained: None,
+            is_task: false,
+            ip: None,
+            ports: Vec::new(),
+        }),
     })
 }
 
@@ -142,7 +157,7 @@ async fn http(
 ) -> Result<Running, EngineError> {
     run(shared, &kept.held.container).await?;
     let drained = Some(container::follow(shared, &kept.held, None, log));
-    let control = Box::new(ContainerControl { kept, last_words, drained });
+    let control = Box::new(ContainerControl { kept, last_words, drained, is_task: false, ip: None, ports: Vec::new() });
     let held = control.kept.held.clone();
     let found = inspect(shared, &held.container).await?;
     let mut address = address(&found, port, published);
@@ -164,14 +179,27 @@ async fn http(
         held.settle(exit);
         let exit = super::super::Control::ended(&*control).await;
         let words = super::super::Control::last_words(&*control);
-        return Err(EngineError::Exited(match words.trim() {
-            "" => format!("it {exit} before it listened on port {port} ($PORT), and said nothing"),
-            words => {
-                format!("it {exit} before it listened on port {port} ($PORT); it last said:\n{words}{}", hint(words))
-            }
-        }));
+        return Err(EngineError::Exited(at_start(Start::Ended(exit), port, &words)));
     }
     Ok(Running { address, stdin: None, stdout: None, control })
+}
+
+/// A task that was started, which may have ended since. `since` as for `follow`.
+fn task(
+    shared: &Arc<Shared>,
+    kept: Kept,
+    log: Log,
+    last_words: Arc<LastWords>,
+    found: &Container,
+    since: Option<u64>,
+) -> Running {
+    if let Some(exit) = ended(found) {
+        kept.held.settle(exit); // heard of already, but for one that an earlier worker left
+    }
+    let drained = Some(container::follow(shared, &kept.held, since, log));
+    let ip = found.ip().filter(|_| !shared.reach.needs_publishing());
+    let control = Box::new(ContainerControl { kept, last_words, drained, is_task: true, ip, ports: found.ports() });
+    Running { address: None, stdin: None, stdout: None, control }
 }
 
 /// How it ended, if it has.
@@ -211,8 +239,17 @@ pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Adopted>, EngineError> {
         }
         let id = label(request::LABEL_ID).unwrap_or(&leftover.id);
         let Some(claim) = shared.shelf.claim(id) else { continue };
-        let kept = Kept::new(shared, &leftover.id, claim);
+        let kept = Kept::new(shared, &leftover.id, claim, shared.secrets.found(id));
         let function = label(request::LABEL_FUNCTION).unwrap_or_default();
+        if label(request::LABEL_TASK).is_some() && leftover.state != "created" {
+            let Ok(found) = inspect(shared, &leftover.id).await else { continue };
+            let last_words = Arc::new(LastWords::default());
+            let log = Log::new(shared.logs.clone(), function, id, last_words.clone()).stamped();
+            let running = task(shared, kept, log, last_words, &found, None);
+            let (id, function) = (id.into(), function.into());
+            adopted.push(Adopted { id, function, revision: 0, kind: Kind::Task, running });
+            continue;
+        }
         let number = |name: &str| label(name).and_then(|value| value.parse().ok());
         let port = number(request::LABEL_PORT).and_then(|port: u64| u16::try_from(port).ok());
         let (Some(port), Some(revision), "running" | "paused") =
@@ -233,13 +270,16 @@ pub async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Adopted>, EngineError> {
         let last_words = Arc::new(LastWords::default());
         let log = Log::new(shared.logs.clone(), function, id, last_words.clone());
         let drained = Some(container::follow(shared, &kept.held, Some(clock::unix_ms() / 1000), log));
-        let control = Box::new(ContainerControl { kept, last_words, drained });
+        let control =
+            Box::new(ContainerControl { kept, last_words, drained, is_task: false, ip: None, ports: Vec::new() });
         adopted.push(Adopted {
             id: id.into(),
             function: function.into(),
             revision,
+            kind: Kind::Http,
             running: Running { address: Some(at), stdin: None, stdout: None, control },
         });
     }
+    shared.secrets.sweep(|id| shared.shelf.is_claimed(id));
     Ok(adopted)
 }

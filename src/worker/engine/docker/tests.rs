@@ -9,12 +9,16 @@ use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+mod building;
 mod figures;
+mod images;
+mod moving;
 mod trouble;
+
+pub(crate) use images::engine_is_there;
 
 const LONG: Duration = Duration::from_secs(60);
 /// What the engine's own news may take.
@@ -25,21 +29,6 @@ struct Bench {
     logs: Arc<LogBook>,
     node: String,
     next: AtomicU32,
-}
-
-/// The test images, if there is an engine; made once.
-pub(crate) fn engine_is_there() -> bool {
-    static THERE: OnceLock<Result<(), String>> = OnceLock::new();
-    let there = THERE.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/images");
-        let made = Command::new(script).output().map_err(|error| format!("{script}: {error}"))?;
-        made.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&made.stderr).into_owned())
-    });
-    if let Err(why) = there {
-        assert!(std::env::var("CARES_REQUIRE_DOCKER").as_deref() != Ok("1"), "CARES_REQUIRE_DOCKER=1, but: {why}");
-        eprintln!("skipped, as there is no engine to test with: {why}");
-    }
-    there.is_ok()
 }
 
 fn docker(arguments: &[&str]) -> String {
@@ -55,25 +44,15 @@ impl Bench {
     }
 
     fn of(node: String) -> Bench {
-        let logs = Arc::new(LogBook::new(|| 0));
-        let engine = DockerEngine::new(&node, logs.clone()).unwrap();
+        let logs = Arc::new(LogBook::new(|| 0, &Default::default()));
+        let engine = DockerEngine::at(Path::new(DEFAULT_SOCKET), &node, logs.clone(), None).unwrap();
         assert!(matches!(block_on(engine.changed()), Availability::Up { .. }));
         Bench { engine, logs, node, next: AtomicU32::new(1) }
     }
 
     fn launch(&self, image: &str, kind: Kind) -> Launch {
-        Launch {
-            id: format!("i-{}", self.next.fetch_add(1, Ordering::Relaxed)),
-            function: "f".into(),
-            revision: 7,
-            program: Program::Image(format!("cares-test/{image}:1")),
-            command: vec![],
-            env: vec![],
-            memory_bytes: None,
-            cpu: None,
-            isolation: Default::default(),
-            kind,
-        }
+        let id = format!("i-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        Launch { revision: 7, ..Launch::plain(&id, Program::Image(format!("cares-test/{image}:1")), kind) }
     }
 
     fn start(&self, image: &str, kind: Kind) -> Running {
@@ -369,9 +348,9 @@ fn what_cannot_start_says_why() {
 fn images_tell_how_they_serve() {
     let Some(bench) = Bench::new() else { return };
     let facts = |name: &str| block_on(bench.engine.prepare(name));
-    assert_eq!(facts("cares-test/echo:1"), Ok(ImageFacts { http: true, port: 8080 }));
-    assert_eq!(facts("cares-test/other:1"), Ok(ImageFacts { http: true, port: 3000 }));
-    assert_eq!(facts("cares-test/upper:1"), Ok(ImageFacts { http: false, port: 8080 }));
+    assert_eq!(facts("cares-test/echo:1"), Ok(ImageFacts { http: true, port: 8080, root: true }));
+    assert_eq!(facts("cares-test/other:1"), Ok(ImageFacts { http: true, port: 3000, root: true }));
+    assert_eq!(facts("cares-test/upper:1"), Ok(ImageFacts { http: false, port: 8080, root: true }));
     assert!(matches!(facts("../etc"), Err(EngineError::Image(_))));
 }
 

@@ -11,10 +11,11 @@ use super::request;
 use super::trouble;
 use super::wire::{Verb, WireError};
 use crate::clock;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use futures_lite::future;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// For answers that need no work. A busy engine takes a second; one that takes longer is of no use for a cold start.
@@ -49,18 +50,18 @@ impl Default for Bell {
 
 impl Bell {
     fn tell(&self, now: Availability) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         if known.as_ref() == Some(&now) {
             return;
         }
         *known = Some(now.clone());
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *lock(&self.latest) = Some(now);
         let _ = self.ring.try_send(()); // rung already: it will look
     }
 
     pub async fn changed(&self) -> Availability {
         loop {
-            let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let latest = lock(&self.latest).take();
             if let Some(latest) = latest {
                 return latest;
             }
@@ -70,7 +71,7 @@ impl Bell {
 
     /// Why it cannot be used, if it is known that it cannot.
     pub fn trouble(&self) -> Option<String> {
-        match &*self.known.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*lock(&self.known) {
             Some(now @ Availability::Down { .. }) => Some(now.to_string()),
             _ => None,
         }
@@ -128,7 +129,7 @@ async fn greet(shared: &Shared) -> Result<String, Problem> {
     let version: Version = serde_json::from_str(&answer).map_err(|e| broken(format!("/version: {e}")))?;
     let api = choose(&version).map_err(|said| Problem { said: too_old(&shared.socket, &said), gone: false })?;
     shared.wire.speak(&api);
-    *shared.arch.lock().unwrap_or_else(PoisonError::into_inner) = version.arch;
+    *lock(&shared.arch) = version.arch;
     Ok(format!("Docker {} (API {api})", version.version))
 }
 

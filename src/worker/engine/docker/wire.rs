@@ -2,6 +2,7 @@
 //! wait without a limit, nor know what the calls mean.
 
 use crate::clock;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use futures_lite::StreamExt;
 use futures_lite::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
@@ -12,7 +13,7 @@ use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinHandle;
@@ -74,11 +75,11 @@ impl Wire {
 
     /// From now on calls are made in this version of the API, such as `1.41`.
     pub fn speak(&self, version: &str) {
-        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = format!("/v{version}");
+        *lock(&self.version) = format!("/v{version}");
     }
 
     fn endpoint(&self, path: &str) -> String {
-        format!("{}{path}", self.version.lock().unwrap_or_else(PoisonError::into_inner))
+        format!("{}{path}", lock(&self.version))
     }
 
     /// One call and its whole answer; 304, "it is so already", is success. The path must be encoded.
@@ -122,10 +123,23 @@ impl Wire {
         header: Option<(&'static str, String)>,
         quiet: Option<Duration>,
     ) -> Chunks {
+        self.stream_with(verb, path, header, None, quiet)
+    }
+
+    /// The same with a body, which is JSON.
+    pub fn stream_with(
+        &self,
+        verb: Verb,
+        path: &str,
+        header: Option<(&'static str, String)>,
+        body: Option<String>,
+        quiet: Option<Duration>,
+    ) -> Chunks {
         let (transport, endpoint) = (self.transport, self.endpoint(path));
         let (to, chunks) = rt::bounded(CHUNKS);
+        let body = body.map(|json| (Body::from(json), mime::APPLICATION_JSON));
         let work = async move {
-            let answer = transport.stream_chunks(method(verb), endpoint, NO_BODY, Some(header));
+            let answer = transport.stream_chunks(method(verb), endpoint, body, Some(header));
             let mut answer = std::pin::pin!(answer);
             while let Some(chunk) = answer.next().await {
                 if to.send(chunk.map_err(explain)).await.is_err() {
@@ -134,6 +148,45 @@ impl Wire {
             }
         };
         Chunks { chunks, quiet, _task: Task(self.runtime.spawn(work)) }
+    }
+
+    /// A call whose body is sent piece by piece as it comes, and so its answer. An empty piece is the end; when the sender is
+    /// dropped before, the engine is told that it broke off. Ends when dropped.
+    pub fn upload(
+        &self,
+        path: &str,
+        media_type: &'static str,
+        header: Option<(&'static str, String)>,
+        pieces: Receiver<Vec<u8>>,
+    ) -> Chunks {
+        let (transport, endpoint) = (self.transport, self.endpoint(path));
+        let (to, chunks) = rt::bounded(CHUNKS);
+        let (mut sender, body) = Body::channel();
+        let sending = Task(self.runtime.spawn(async move {
+            loop {
+                match pieces.recv().await {
+                    Ok(piece) if piece.is_empty() => return,
+                    Ok(piece) => {
+                        if sender.send_data(piece.into()).await.is_err() {
+                            return; // the engine takes no more, and says why
+                        }
+                    }
+                    Err(_) => return sender.abort(),
+                }
+            }
+        }));
+        let work = async move {
+            let _sending = sending;
+            let kind = media_type.parse().unwrap_or(mime::APPLICATION_OCTET_STREAM);
+            let answer = transport.stream_chunks(method(Verb::Post), endpoint, Some((body, kind)), Some(header));
+            let mut answer = std::pin::pin!(answer);
+            while let Some(chunk) = answer.next().await {
+                if to.send(chunk.map_err(explain)).await.is_err() {
+                    break;
+                }
+            }
+        };
+        Chunks { chunks, quiet: None, _task: Task(self.runtime.spawn(work)) }
     }
 
     /// Takes a connection over for a container's own streams.

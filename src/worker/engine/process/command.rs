@@ -18,6 +18,9 @@ pub fn resolve(command: &[String], bundle: &Path, path: &str, own: &Path) -> Res
     let Some(program) = command.first().filter(|program| !program.is_empty()) else {
         return refuse("the command is empty; give a program and its arguments".into());
     };
+    if command.iter().any(|word| word.contains('\0')) {
+        return refuse(format!("the command {program:?} or its arguments hold a NUL; leave it out"));
+    }
     if program == OWN {
         return Ok(own.to_owned());
     }
@@ -125,9 +128,6 @@ pub fn explain(program: &str, file: &Path, error: &io::Error) -> EngineError {
         }
         (io::ErrorKind::ArgumentListTooLong, _) => {
             format!("the command {program:?} has more arguments and environment than the system takes; pass less")
-        }
-        (io::ErrorKind::InvalidInput, _) => {
-            format!("the command {program:?} or its arguments hold a NUL; leave it out")
         }
         (_, Some(Errno::NOEXEC)) => foreign(program),
         _ => {

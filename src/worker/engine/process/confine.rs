@@ -1,4 +1,4 @@
-//! What a child does to itself between fork and exec. Must never allocate, lock or touch memory others may hold there.
+//! What a child does to itself before it executes. Must never allocate, lock or write to memory, which others share there.
 
 use crate::sandbox::landlock::Rules;
 use crate::sandbox::seccomp::Filter;
@@ -10,8 +10,6 @@ use rustix::process::{
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
 use std::ffi::CString;
 use std::fs::File;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::sync::Arc;
 
 /// Open files of a process: enough for a busy server.
@@ -48,20 +46,10 @@ impl Limits {
     }
 }
 
-/// Has the command run in a session and process group of its own, held by all this, without privileges and unable to gain
-/// any, with a strict umask, and killed when the thread that spawns it ends.
-pub fn confine(command: &mut Command, by: Confinement) {
-    let parent = rustix::process::getpid();
-    let in_child = move || Ok(by.hold(parent)?);
-    // SAFETY: between fork and exec of a program with threads only async-signal-safe calls are allowed, because
-    // another thread may have held any lock (the allocator's too) at the fork. The closure only makes system calls,
-    // through rustix or by number, which take no locks, and reads what it owns; errors are made of a number, without
-    // allocating.
-    unsafe { command.pre_exec(in_child) };
-}
-
 impl Confinement {
-    fn hold(&self, parent: rustix::process::Pid) -> rustix::io::Result<()> {
+    /// Has this child of `parent` run in a session and process group of its own, held by all this, without privileges and
+    /// unable to gain any, with a strict umask, and killed when the thread that started it ends. Only makes system calls.
+    pub fn hold(&self, parent: rustix::process::Pid) -> rustix::io::Result<()> {
         setsid()?;
         umask(Mode::from_raw_mode(0o077));
         for file in &self.cgroup {

@@ -2,15 +2,14 @@
 //! never signal a group whose number may already belong to someone else.
 
 use super::super::output::LastWords;
-use super::super::{Control, EngineError, Exit};
+use super::super::{Control, Exit, Listening, listening};
+use super::vfork::Child;
 use crate::clock;
+use crate::lock::lock;
 use crate::rt::{self, Receiver, Sender};
 use crate::sandbox::cgroup::Cgroup;
-use async_process::Child;
-use rustix::process::{Pid, Signal, kill_process_group};
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use rustix::process::{Signal, WaitStatus, kill_process_group};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// After the end, what is still in the pipes is read; who left the group and holds them open is not waited for.
@@ -20,10 +19,7 @@ const UNKNOWN: Exit = Exit::Code(-1);
 
 /// A process group, by its leader.
 pub struct Group {
-    leader: Pid,
-    /// Readable when the leader has ended, but is not yet reaped.
-    #[cfg(target_os = "linux")]
-    ended: Option<async_io::Async<std::os::fd::OwnedFd>>,
+    leader: Child,
     state: Mutex<State>,
     /// Holds also what left the group.
     cgroup: Option<Arc<Cgroup>>,
@@ -38,30 +34,19 @@ struct State {
 
 impl Group {
     /// The group of a child that has just executed, and so leads its own session.
-    pub fn new(child: &Child, cgroup: Option<Arc<Cgroup>>) -> Result<Arc<Group>, EngineError> {
-        let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let leader = leader.ok_or_else(|| EngineError::Resources("the system gave a process no number".into()))?;
-        Ok(Arc::new(Group {
-            leader,
-            // Without one (an old kernel, no files left) the wait below reaps first.
-            #[cfg(target_os = "linux")]
-            ended: rustix::process::pidfd_open(leader, rustix::process::PidfdFlags::empty())
-                .ok()
-                .and_then(|fd| async_io::Async::new(fd).ok()),
-            state: Mutex::default(),
-            cgroup,
-        }))
+    pub fn new(leader: Child, cgroup: Option<Arc<Cgroup>>) -> Arc<Group> {
+        Arc::new(Group { leader, state: Mutex::default(), cgroup })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Signals all of the group, unless it has ended.
     fn signal(&self, signal: Signal) {
         let state = self.lock();
         if !state.reaped {
-            let _ = kill_process_group(self.leader, signal);
+            let _ = kill_process_group(self.leader.pid, signal);
             drop(state);
             if signal == Signal::KILL {
                 self.kill_hidden();
@@ -77,30 +62,18 @@ impl Group {
     }
 
     /// Waits until the leader has ended and kills the rest.
-    async fn reap(&self, child: &mut Child) -> Exit {
-        #[cfg(target_os = "linux")]
-        if let Some(ended) = &self.ended
-            && ended.readable().await.is_ok()
-        {
-            let mut state = self.lock();
-            // The leader's number is still taken (it is a zombie), so the group's is.
-            let _ = kill_process_group(self.leader, Signal::KILL);
-            if let Ok(Some(status)) = child.try_status() {
-                state.reaped = true;
-                return exit(status);
-            }
-        }
-        let status = child.status().await;
+    async fn reap(&self) -> Exit {
+        self.leader.ended().await;
         let mut state = self.lock();
-        // Only just reaped; a number comes round again after thousands of others.
-        let _ = kill_process_group(self.leader, Signal::KILL);
+        // The leader's number is still taken (it is a zombie), so the group's is.
+        let _ = kill_process_group(self.leader.pid, Signal::KILL);
         state.reaped = true;
-        status.map_or(UNKNOWN, exit)
+        self.leader.reap().map_or(UNKNOWN, exit)
     }
 }
 
-fn exit(status: ExitStatus) -> Exit {
-    match (status.code(), status.signal()) {
+fn exit(status: WaitStatus) -> Exit {
+    match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Exit::Code(code),
         (None, Some(signal)) => Exit::Signal(signal),
         (None, None) => UNKNOWN,
@@ -110,7 +83,6 @@ fn exit(status: ExitStatus) -> Exit {
 /// Looks after a started process until its end; then `held` (its folder, its port, …) is let go.
 pub fn keep<H: Send + 'static>(
     group: Arc<Group>,
-    mut child: Child,
     drained: Receiver<()>,
     last_words: Arc<LastWords>,
     held: H,
@@ -118,7 +90,7 @@ pub fn keep<H: Send + 'static>(
     let (gone, ended): (Sender<()>, _) = rt::bounded(1);
     let control = ProcessControl { group: group.clone(), ended, last_words };
     rt::spawn(async move {
-        let mut exit = group.reap(&mut child).await;
+        let mut exit = group.reap().await;
         group.kill_hidden();
         if !exit.success() && group.cgroup.as_ref().is_some_and(|cgroup| cgroup.ran_out_of_memory()) {
             exit = Exit::OutOfMemory;
@@ -177,5 +149,10 @@ impl Control for ProcessControl {
 
     fn last_words(&self) -> String {
         self.last_words.text()
+    }
+
+    async fn listening(&self) -> Vec<Listening> {
+        let leader = self.group.leader.pid;
+        rt::unblock(move || listening::of_group(leader.as_raw_nonzero().get())).await
     }
 }

@@ -64,6 +64,7 @@ impl Host {
         program: &Path,
         bundle: &Path,
         home: &Path,
+        secrets: Option<&Path>,
     ) -> Result<(Confinement, Option<Cgroup>), EngineError> {
         let failed = |error: io::Error| {
             EngineError::Resources(format!("could not confine {}: {error}; see `cares doctor` on this node", launch.id))
@@ -79,8 +80,9 @@ impl Host {
         let files = self.landlock.as_ref().filter(|_| !isolation.open_files);
         // The same file under another name, which only the view has.
         let program = if view.is_some_and(|view| view.own() == program) { &self.own } else { program };
-        let files =
-            files.map(|landlock| Ok((landlock.rules(program, bundle)?, CString::new(home.as_os_str().as_bytes())?)));
+        let files = files.map(|landlock| {
+            Ok((landlock.rules(program, bundle, secrets)?, CString::new(home.as_os_str().as_bytes())?))
+        });
         let filter = self.filters[usize::from(view.is_none() && !isolation.open_files)].as_ref();
         let confinement = Confinement {
             limits: Limits::new(

@@ -2,10 +2,11 @@
 //! machine has lent, as long as that worker runs.
 
 use super::super::EngineError;
+use crate::lock::lock;
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Below what Linux hands out for outgoing connections (from 32,768), so none of these takes one away.
 const RANGE: RangeInclusive<u16> = 20_000..=32_767;
@@ -32,7 +33,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.ports.lent.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.port);
+        lock(&self.ports.lent).remove(&self.port);
     }
 }
 
@@ -41,7 +42,7 @@ impl Ports {
     pub fn lease(self: &Arc<Self>) -> Result<Lease, EngineError> {
         let count = u32::from(RANGE.end() - RANGE.start()) + 1;
         let first = getrandom::u32().unwrap_or(std::process::id()) % count;
-        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lent = lock(&self.lent);
         for n in 0..count {
             let port = RANGE.start() + ((first + n) % count) as u16;
             if lent.contains(&port) {

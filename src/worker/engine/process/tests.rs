@@ -33,7 +33,7 @@ impl Bench {
         let dir = TempDir::new().unwrap();
         fs::create_dir(dir.path().join("bundle")).unwrap();
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(mode)).unwrap();
-        let logs = Arc::new(LogBook::new(|| 0));
+        let logs = Arc::new(LogBook::new(|| 0, &Default::default()));
         let engine = ProcessEngine::new(&dir.path().join("data"), logs.clone()).unwrap();
         Bench { dir, engine, logs, next: AtomicU32::new(1) }
     }
@@ -47,18 +47,9 @@ impl Bench {
     }
 
     fn launch(&self, kind: Kind, command: &[&str]) -> Launch {
-        Launch {
-            id: format!("i-{}", self.next.fetch_add(1, Ordering::Relaxed)),
-            function: "f".into(),
-            revision: 1,
-            program: Program::Bundle(self.dir.path().join("bundle")),
-            command: command.iter().map(|word| word.to_string()).collect(),
-            env: vec![],
-            memory_bytes: None,
-            cpu: None,
-            isolation: Default::default(),
-            kind,
-        }
+        let id = format!("i-{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let command = command.iter().map(|word| word.to_string()).collect();
+        Launch { command, ..Launch::plain(&id, Program::Bundle(self.dir.path().join("bundle")), kind) }
     }
 
     fn start(&self, kind: Kind, script: &str) -> Running {
@@ -168,7 +159,7 @@ fn the_environment_is_clean() {
         format!("CARES_RUN_DIR={run}"),
         format!("HOME={run}"),
         "MINE=a=b c".into(),
-        "PATH=/usr/local/bin:/usr/bin:/bin".into(),
+        format!("PATH={}", crate::sandbox::programs::programs().path()),
         format!("PWD={bundle}"),
         format!("TMPDIR={run}"),
     ];
@@ -283,7 +274,7 @@ fn printing_without_end_or_newline_is_bounded() {
     assert!(zeros.control.last_words().len() <= 4096);
     block_on(yes.control.stop(LONG));
     let bytes: usize = bench.log().iter().map(String::len).sum();
-    assert!(bytes <= crate::worker::logs::MAX_FUNCTION_BYTES);
+    assert!(bytes <= 256 << 10);
 }
 
 #[test]
@@ -341,6 +332,29 @@ fn commands_that_cannot_run_say_why() {
 }
 
 #[test]
+fn what_a_child_does_to_itself_is_not_done_to_this_process() {
+    let bench = Bench::new();
+    let score = || fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    let before = (score(), rustix::process::dumpable_behavior().unwrap());
+    let theirs = bench.prints(bench.launch(Kind::Job, &["cat", "/proc/self/oom_score_adj"]));
+    assert_eq!((theirs.as_str(), (score(), rustix::process::dumpable_behavior().unwrap())), ("500\n", before));
+
+    let set = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    let own = || fs::read_to_string("/proc/thread-self/status").unwrap();
+    let pipe = 1 << (libc::SIGPIPE - 1);
+    let (ignored, caught) = (set(&own(), "SigIgn:"), set(&own(), "SigCgt:"));
+    assert!(ignored & pipe != 0, "Rust does");
+    assert!(caught != 0, "so does its check of stacks");
+    let theirs = bench.prints(bench.launch(Kind::Job, &["cat", "/proc/self/status"]));
+    // What whoever started this process had ignored stays so: nohup(1).
+    assert_eq!(["SigBlk:", "SigIgn:", "SigCgt:"].map(|name| set(&theirs, name)), [0, ignored & !pipe, 0]);
+    assert_eq!((set(&own(), "SigIgn:"), set(&own(), "SigCgt:")), (ignored, caught));
+}
+
+#[test]
 fn many_start_at_once_from_files_just_written() {
     let bench = Bench::new();
     let done: Vec<String> = std::thread::scope(|scope| {
@@ -385,7 +399,8 @@ fn a_worker_that_dies_takes_all_with_it() {
         .into_iter()
         .map(|marker| Command::new("sleep").arg("1000").env("CARES_RUN_DIR", marker).spawn().unwrap())
         .collect();
-    let _engine = ProcessEngine::new(&dir.path().join("data"), Arc::new(LogBook::new(|| 0))).unwrap();
+    let _engine =
+        ProcessEngine::new(&dir.path().join("data"), Arc::new(LogBook::new(|| 0, &Default::default()))).unwrap();
     until(|| state(&child).is_none());
     assert_eq!(fs::read_dir(&run).unwrap().count(), 0);
     for other in &mut others {
@@ -397,7 +412,7 @@ fn a_worker_that_dies_takes_all_with_it() {
 
 /// Starts something that has a child in another session, then dies as a worker dies by SIGKILL.
 fn crash(dir: &Path) {
-    let engine = ProcessEngine::new(&dir.join("data"), Arc::new(LogBook::new(|| 0))).unwrap();
+    let engine = ProcessEngine::new(&dir.join("data"), Arc::new(LogBook::new(|| 0, &Default::default()))).unwrap();
     let script = "echo $$; setsid sleep 1000 > /dev/null 2>&1 & echo $!; wait";
     let bench = Bench::new();
     let mut running = block_on(engine.start(bench.launch(Kind::Job, &["sh", "-c", script]))).unwrap();

@@ -7,7 +7,7 @@ fn no_engine_is_said_and_its_return_is_noticed() {
     // No real one is needed: a socket that comes and goes, behind which nobody answers, then somebody does.
     let dir = tempfile::TempDir::new().unwrap();
     let socket = dir.path().join("engine.sock");
-    let engine = DockerEngine::at(&socket, "n", Arc::new(LogBook::new(|| 0))).unwrap();
+    let engine = DockerEngine::at(&socket, "n", Arc::new(LogBook::new(|| 0, &Default::default())), None).unwrap();
     let next = || block_on(clock::timeout(LONG, engine.changed())).expect("nothing was told");
     let told = |part: &str| {
         let now = next();
@@ -17,18 +17,7 @@ fn no_engine_is_said_and_its_return_is_noticed() {
         );
     };
     told("does not exist");
-    let launch = Launch {
-        id: "i".into(),
-        function: "f".into(),
-        revision: 1,
-        program: Program::Image("x".into()),
-        command: vec![],
-        env: vec![],
-        memory_bytes: None,
-        cpu: None,
-        isolation: Default::default(),
-        kind: Kind::Job,
-    };
+    let launch = Launch::plain("i", Program::Image("x".into()), Kind::Job);
     let refused = block_on(engine.start(launch)).map(drop).unwrap_err();
     assert!(matches!(&refused, EngineError::Unavailable(text) if text.contains("does not exist")), "{refused:?}");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -57,19 +46,17 @@ fn no_engine_is_said_and_its_return_is_noticed() {
 
 /// An engine of its own, so that it can be stopped: all in one folder, and in a network namespace of its own, because
 /// an engine without a bridge deletes the `docker0` it finds.
-struct OwnEngine {
+pub struct OwnEngine {
     dir: tempfile::TempDir,
     process: std::process::Child,
 }
 
 impl OwnEngine {
     fn run(dir: &Path) -> std::process::Child {
-        let option = |name: &str, file: &str| format!("--{name}={}", dir.join(file).display());
         Command::new("unshare")
-            .args(["--net", "dockerd"])
-            .args([option("data-root", "data"), option("exec-root", "exec"), option("pidfile", "pid")])
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"])
-            .arg(format!("--host=unix://{}", dir.join("d.sock").display()))
+            .args(["--net", concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/docker-engine"), "--own"])
+            .arg(dir)
+            .arg("--bridge=none")
             .stdout(std::process::Stdio::null())
             .stderr(std::fs::File::create(dir.join("log")).unwrap())
             .spawn()
@@ -77,7 +64,7 @@ impl OwnEngine {
     }
 
     /// Only root can.
-    fn start() -> Option<OwnEngine> {
+    pub fn start() -> Option<OwnEngine> {
         let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
         if !engine_is_there() || !root || Command::new("dockerd").arg("--version").output().is_err() {
             eprintln!("skipped: to stop and start an engine takes root, and dockerd");
@@ -90,14 +77,19 @@ impl OwnEngine {
         let image = own.dir.path().join("image.tar").display().to_string();
         docker(&["save", "-o", &image, "cares-test/sleeper:1", "cares-test/upper:1"]);
         own.docker(&["load", "-i", &image]);
+        std::fs::remove_file(image).unwrap();
         Some(own)
     }
 
-    fn socket(&self) -> PathBuf {
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn socket(&self) -> PathBuf {
         self.dir.path().join("d.sock")
     }
 
-    fn docker(&self, arguments: &[&str]) -> String {
+    pub fn docker(&self, arguments: &[&str]) -> String {
         let host = format!("unix://{}", self.socket().display());
         docker(&[&["-H", &*host], arguments].concat())
     }
@@ -154,8 +146,8 @@ impl Drop for OwnEngine {
 #[test]
 fn an_engine_may_hang_stop_and_come_back() {
     let Some(mut own) = OwnEngine::start() else { return };
-    let logs = Arc::new(LogBook::new(|| 0));
-    let engine = DockerEngine::at(&own.socket(), "n", logs.clone()).unwrap();
+    let logs = Arc::new(LogBook::new(|| 0, &Default::default()));
+    let engine = DockerEngine::at(&own.socket(), "n", logs.clone(), None).unwrap();
     let bench = Bench { engine, logs, node: "own".into(), next: AtomicU32::new(1) };
     let next = || block_on(clock::timeout(LONG, bench.engine.changed())).expect("nothing was told");
     let up = |now| assert!(matches!(&now, Availability::Up { .. }), "{now:?}");
