@@ -130,7 +130,7 @@ fn an_engine_that_comes_and_goes_is_used_while_it_is_there() {
 #[test]
 fn an_app_that_only_its_container_reaches_is_told_so_before_its_callers_time_is_over() {
     let Some(site) = Docked::start(1) else { return };
-    site.register("inward", "cares-test/inward:1");
+    site.register("inward", "inward");
     let problem = site.cluster.problem("inward", "");
     for part in ["within 20 s on port 8080", "127.0.0.1", "0.0.0.0"] {
         assert!(problem.status == 502 && problem.detail.contains(part), "no {part}: {problem:?}");
