@@ -35,7 +35,7 @@ use std::time::Duration;
 /// assert_eq!((error.status(), error.code()), (Some(409), "name_taken"));
 /// println!("{error}"); // what happened, to what, and what to do
 ///
-/// for event in cares.past_events(Duration::from_secs(1))? {
+/// for event in cares.past_events()? {
 ///     println!("{}", event?.message);
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -294,9 +294,10 @@ impl Orchestrator {
         self.event_stream("/events", last_id, Limit::Steps(self.timeout))
     }
 
-    /// `GET /events?follow=false`: those the orchestrator still has, to the last; ends too when none came for `quiet`.
-    pub fn past_events(&self, quiet: Duration) -> Result<Events, Error> {
-        self.event_stream("/events?follow=false", Some(0), Limit::Quiet(quiet))
+    /// `GET /events?follow=false`: those the orchestrator still has, to the last. Silence beyond the time limit is an error,
+    /// never the end.
+    pub fn past_events(&self) -> Result<Events, Error> {
+        self.event_stream("/events?follow=false", Some(0), Limit::Alive(self.timeout))
     }
 
     /// `GET /logs/NAME`: the last `tail` lines (`None`: as many as the orchestrator gives), then new ones if `follow`.

@@ -165,7 +165,7 @@ fn watches_and_own_logs_are_iterators() {
 }
 
 #[test]
-fn the_past_ends_when_it_is_quiet() {
+fn silence_is_not_the_end_of_the_past() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -176,7 +176,11 @@ fn the_past_ends_when_it_is_quiet() {
         stream.write_all(format!("{head}{:x}\r\n{text}\r\n", text.len()).as_bytes()).unwrap();
         stream // stays open until the test has seen the end
     });
-    assert_eq!(client(&url).past_events(Duration::from_millis(100)).unwrap().filter_map(Result::ok).count(), 1);
+    let mut past = client(&url).timeout(Duration::from_millis(100)).past_events().unwrap();
+    assert_eq!(past.next().unwrap().unwrap().id, 1);
+    let error = past.next().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+    assert!(past.next().is_none());
     drop(server.join().unwrap());
 }
 

@@ -9,8 +9,6 @@ use crate::types::Event;
 use std::io;
 use std::time::Duration;
 
-/// Without `-f`: after this long without an event the past is taken to be over.
-const QUIET: Duration = Duration::from_secs(1);
 /// Between two attempts to reach an orchestrator that is gone.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -19,7 +17,7 @@ pub fn run(flags: &Events) -> Outcome {
     let client = connect(&options)?;
     let format = options.output.unwrap_or_default();
     if !flags.follow {
-        for event in client.past_events(QUIET)? {
+        for event in client.past_events()? {
             print(&event?, format)?;
         }
         return Ok(());

@@ -195,14 +195,7 @@ fn a_drain_moves_a_service_and_lets_the_rest_end() {
     assert_eq!(cluster.client.task(&ending).expect("there").state, TaskPhase::Running);
     cluster.client.stop_task(&ending).expect("stopping");
     cluster.wait_phase(&ending, TaskPhase::Stopped);
-    let drained = || {
-        cluster
-            .client
-            .past_events(Duration::from_millis(200))
-            .expect("events")
-            .flatten()
-            .any(|e| e.kind == "node.drained")
-    };
+    let drained = || cluster.client.past_events().expect("events").flatten().any(|e| e.kind == "node.drained");
     wait_for("w1 is drained", drained);
 }
 

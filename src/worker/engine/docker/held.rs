@@ -167,7 +167,10 @@ impl Held {
             }
             "oom" => {
                 state.out_of_memory = true;
-                return Next::Nothing;
+                if state.died != Some(KILLED) {
+                    return Next::Nothing;
+                }
+                Exit::OutOfMemory // told late
             }
             "die" => {
                 let code = event.actor.attributes.get("exitCode").and_then(|code| code.as_deref()?.parse().ok());
@@ -188,6 +191,12 @@ impl Held {
         drop(state);
         self.settle(exit);
         Next::Nothing
+    }
+
+    /// Whether it has been told what ended it.
+    pub fn is_explained(&self) -> bool {
+        let state = lock(&self.state);
+        state.exit.is_some() || state.out_of_memory || state.signalled
     }
 
     /// It has died, and all that is to be known about it is here. `out_of_memory` is what the engine says when asked.
@@ -250,6 +259,17 @@ mod tests {
         let sick = "health_status: unhealthy";
         assert_eq!(told(false, false, &[("health_status: healthy", ""), (sick, "")]), Some(Exit::Unhealthy));
         assert_eq!(told(true, false, &[(sick, ""), ("die", "0")]), Some(Exit::Code(0)));
+    }
+
+    #[test]
+    fn a_full_memory_told_late_is_waited_for_no_longer_than_until_then() {
+        let held = Shelf::default().hold("c");
+        assert_eq!(held.note(&event("die", "137")), Next::SettleSoon);
+        assert!(!held.is_explained());
+        held.note(&event("oom", ""));
+        assert_eq!((held.is_explained(), held.exit()), (true, Some(Exit::OutOfMemory)));
+        // Of one that ended by itself it tells nothing: it was a child of it.
+        assert_eq!(told(false, false, &[("oom", ""), ("die", "3")]), Some(Exit::Code(3)));
     }
 
     #[test]
