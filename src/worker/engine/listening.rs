@@ -22,7 +22,7 @@ const ENGINES_OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 pub fn in_network_of(pid: i64) -> Vec<Listening> {
     let network = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).ok();
     match network(&pid.to_string()) {
-        Some(its) if network("self").is_some_and(|ours| ours != its) => found(pid, |_| true),
+        Some(its) if network("self").is_some_and(|ours| ours != its) => found(pid, |_| true).unwrap_or_default(),
         _ => Vec::new(),
     }
 }
@@ -33,8 +33,8 @@ pub fn of_group(leader: i32) -> Vec<Listening> {
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i64>().ok());
     let pids: Vec<i64> = pids.filter(|pid| group(*pid) == Some(leader)).collect();
     let sockets: HashSet<u64> = pids.iter().copied().flat_map(sockets).collect();
-    // The leader itself may have ended; the network is the same for all of them.
-    pids.first().map(|pid| found(*pid, |socket| sockets.contains(&socket))).unwrap_or_default()
+    // The network is the same for all of them, and any may have ended meanwhile.
+    pids.iter().find_map(|pid| found(*pid, |socket| sockets.contains(&socket))).unwrap_or_default()
 }
 
 /// The group of a process: the third word behind its name, which may have any letters in it.
@@ -50,10 +50,12 @@ fn sockets(pid: i64) -> Vec<u64> {
     links.filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()).collect()
 }
 
-fn found(pid: i64, wanted: impl Fn(u64) -> bool) -> Vec<Listening> {
+/// `None` of a process that has ended.
+fn found(pid: i64, wanted: impl Fn(u64) -> bool) -> Option<Vec<Listening>> {
     let mut all: Vec<Listening> = Vec::new();
-    for table in ["tcp", "tcp6"] {
-        let table = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+    let table = |name: &str| fs::read_to_string(format!("/proc/{pid}/net/{name}"));
+    // A kernel without IPv6 has one only.
+    for table in [table("tcp6").unwrap_or_default(), table("tcp").ok()?] {
         for (at, port, _) in table.lines().filter_map(row).filter(|(_, _, socket)| wanted(*socket)) {
             let reached = |one: &Listening| one.port == port && !one.loopback;
             if at != ENGINES_OWN && !all.iter().any(reached) {
@@ -63,7 +65,7 @@ fn found(pid: i64, wanted: impl Fn(u64) -> bool) -> Vec<Listening> {
         }
     }
     all.sort_by_key(|one| one.port);
-    all
+    Some(all)
 }
 
 /// Address, port and number of a row's socket, if it listens.
@@ -89,7 +91,12 @@ fn row(line: &str) -> Option<(IpAddr, u16, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::until;
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
     use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
 
     #[test]
     fn what_listens_is_found_with_where() {
@@ -105,9 +112,28 @@ mod tests {
         }
         let gone = port(&here);
         drop(here);
-        assert!(!of_group(leader).iter().any(|one| one.port == gone && one.loopback));
+        // A program that another test starts has it too until it executes.
+        until(|| !of_group(leader).iter().any(|one| one.port == gone && one.loopback));
         assert_eq!(in_network_of(own.into()), [], "the network is ours");
         assert_eq!(in_network_of(-1), []);
+    }
+
+    #[test]
+    fn a_leader_that_has_ended_hides_nothing_of_its_group() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 1000 &"]).stdout(OwnedFd::from(listener.try_clone().expect("a file")));
+        let mut leader = shell.process_group(0).spawn().expect("a shell");
+        drop(shell);
+        let pid = leader.id() as i32;
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&leader)), ended).expect("its end");
+        let port = listener.local_addr().expect("its address").port();
+        drop(listener);
+        let all = of_group(pid);
+        kill_process_group(Pid::from_child(&leader), Signal::KILL).expect("killed");
+        leader.wait().expect("its end");
+        assert_eq!(all, [Listening { port, loopback: true }]);
     }
 
     #[test]

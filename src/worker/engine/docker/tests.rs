@@ -3,7 +3,7 @@
 
 use super::super::{Exit, Kind, Program};
 use super::*;
-use crate::clock;
+use crate::clock::{self, until};
 use futures_lite::future::block_on;
 use futures_lite::io::{AsyncReadExt, AsyncWriteExt};
 use std::io::{Read as _, Write as _};
@@ -82,14 +82,6 @@ impl Drop for Bench {
         for container in self.containers() {
             docker(&["rm", "-f", "-v", &container]);
         }
-    }
-}
-
-fn until(mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LONG, "waited in vain");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::{Exit, Kind, Program};
 use super::*;
+use crate::clock::until;
 use crate::sandbox::{cgroup, landlock, seccomp, view};
 use crate::worker::logs::Stream;
 use futures_lite::future::{block_on, poll_once};
@@ -11,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -82,14 +83,6 @@ impl Bench {
 
     fn run_dirs(&self) -> usize {
         fs::read_dir(self.dir.path().join("data/run")).unwrap().count()
-    }
-}
-
-fn until(mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < LONG, "waited too long");
-        std::thread::sleep(Duration::from_millis(3));
     }
 }
 
