@@ -22,19 +22,17 @@ const ENGINES_OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 pub fn in_network_of(pid: i64) -> Vec<Listening> {
     let network = |of: &str| fs::read_link(format!("/proc/{of}/ns/net")).ok();
     match network(&pid.to_string()) {
-        Some(its) if network("self").is_some_and(|ours| ours != its) => found(pid, |_| true).unwrap_or_default(),
+        Some(its) if network("self").is_some_and(|ours| ours != its) => found(&pid.to_string(), |_| true),
         _ => Vec::new(),
     }
 }
 
-/// Of the processes of this group.
+/// Of the processes of this group, in our own network: functions share it, and one that has left it is not reached there.
 pub fn of_group(leader: i32) -> Vec<Listening> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i64>().ok());
-    let pids: Vec<i64> = pids.filter(|pid| group(*pid) == Some(leader)).collect();
-    let sockets: HashSet<u64> = pids.iter().copied().flat_map(sockets).collect();
-    // The network is the same for all of them, and any may have ended meanwhile.
-    pids.iter().find_map(|pid| found(*pid, |socket| sockets.contains(&socket))).unwrap_or_default()
+    let sockets: HashSet<u64> = pids.filter(|pid| group(*pid) == Some(leader)).flat_map(sockets).collect();
+    found("self", |socket| sockets.contains(&socket))
 }
 
 /// The group of a process: the third word behind its name, which may have any letters in it.
@@ -50,12 +48,11 @@ fn sockets(pid: i64) -> Vec<u64> {
     links.filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()).collect()
 }
 
-/// `None` of a process that has ended.
-fn found(pid: i64, wanted: impl Fn(u64) -> bool) -> Option<Vec<Listening>> {
+/// In the network of this process.
+fn found(process: &str, wanted: impl Fn(u64) -> bool) -> Vec<Listening> {
     let mut all: Vec<Listening> = Vec::new();
-    let table = |name: &str| fs::read_to_string(format!("/proc/{pid}/net/{name}"));
-    // A kernel without IPv6 has one only.
-    for table in [table("tcp6").unwrap_or_default(), table("tcp").ok()?] {
+    for table in ["tcp", "tcp6"] {
+        let table = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
         for (at, port, _) in table.lines().filter_map(row).filter(|(_, _, socket)| wanted(*socket)) {
             let reached = |one: &Listening| one.port == port && !one.loopback;
             if at != ENGINES_OWN && !all.iter().any(reached) {
@@ -65,7 +62,7 @@ fn found(pid: i64, wanted: impl Fn(u64) -> bool) -> Option<Vec<Listening>> {
         }
     }
     all.sort_by_key(|one| one.port);
-    Some(all)
+    all
 }
 
 /// Address, port and number of a row's socket, if it listens.
