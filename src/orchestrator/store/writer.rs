@@ -80,29 +80,28 @@ impl Writer {
     }
 
     fn write(&mut self, group: Vec<Queued>) {
+        let Some(database) = &self.database else {
+            return self.refuse(self.shared.trouble_or_closed(), group); // queued before it was known that the disk fails
+        };
         let events = self.shared.take_events(); // told before the writes they tell of were queued
         if group.is_empty() && events.is_empty() {
             return;
         }
         let writes = group.iter().map(|queued| &queued.write);
-        let result = match &self.database {
-            Some(database) => counted(&self.shared, group.len(), || commit(database, writes, &events, false)),
-            None => Err(Unfit::Database(redb::Error::PreviousIo)), // queued before it was known
-        };
-        match result {
+        match counted(&self.shared, group.len(), || commit(database, writes, &events, false)) {
             Ok(()) => group.into_iter().for_each(|queued| queued.tell(Ok(()))),
             Err(why) => {
                 self.shared.give_events_back(events);
-                self.fail(&why, group);
+                self.database = None; // redb takes nothing more after a failure: it is opened again
+                let error = self.shared.error(&why);
+                log::error!("{error}. Changes are refused until it can be written again");
+                self.refuse(error, group);
             }
         }
     }
 
     /// From here on every write is refused, beginning with these.
-    fn fail(&mut self, why: &Unfit, group: Vec<Queued>) {
-        self.database = None; // redb takes nothing more after a failure: it is opened again
-        let error = self.shared.error(why);
-        log::error!("{error}. Changes are refused until it can be written again");
+    fn refuse(&self, error: StoreError, group: Vec<Queued>) {
         self.shared.refuse_from_now_on(error, group);
         self.shared.have_refused_undone();
     }

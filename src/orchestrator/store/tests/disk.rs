@@ -99,6 +99,12 @@ impl Disk {
         self.lock().fault = fault;
     }
 
+    /// Nothing is read or written meanwhile.
+    pub fn while_it_stands_still<T>(&self, run: impl FnOnce() -> T) -> T {
+        let _all = self.lock();
+        run()
+    }
+
     pub fn failed(&self) -> bool {
         self.lock().fault.is_none_or(|(after, _)| after == 0)
     }

@@ -119,6 +119,20 @@ fn while_it_fails_nothing_is_taken_and_its_owner_undoes_and_says_what_to_keep() 
 }
 
 #[test]
+fn all_that_was_queued_before_a_failure_was_known_is_told_the_same() {
+    let disk = Disk::default();
+    let store = on(&disk);
+    disk.fail(Some((0, Fault::Writes(StorageFull))));
+    // More than one commit takes.
+    let write = |n| store.write(Write::Node(node(&format!("n{n}")), true), Vec::new());
+    let written: Vec<Written> = disk.while_it_stands_still(|| (0..=1_000).map(write).collect());
+    let errors = written.into_iter().map(|written| wait(&store, written).expect_err("the disk is full").to_string());
+    let told: BTreeSet<String> = errors.collect();
+    assert!(told.len() == 1 && told.iter().all(|error| error.contains("no storage space")), "{told:?}");
+    store.close();
+}
+
+#[test]
 fn any_damaged_byte_is_refused_or_does_no_harm() {
     let disk = Disk::default();
     let store = on(&disk);
