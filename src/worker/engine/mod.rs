@@ -262,7 +262,7 @@ impl std::fmt::Display for Exit {
             Exit::Code(137) => f.write_str("exited with code 137 (killed; if it needs more memory, raise memory_mb)"),
             Exit::Code(code) => write!(f, "exited with code {code}"),
             Exit::Signal(signal) => write!(f, "was ended by signal {signal}"),
-            Exit::OutOfMemory => f.write_str("was killed because it used more memory than it may; raise memory_mb"),
+            Exit::OutOfMemory => f.write_str("was killed because it used more memory than it may (raise memory_mb)"),
             Exit::Stopped => f.write_str("was stopped by hand on its node"),
             Exit::Paused => f.write_str("was paused by hand on its node"),
             Exit::Unhealthy => f.write_str("failed the health check of its image"),
