@@ -193,8 +193,15 @@ impl Held {
         Next::Nothing
     }
 
-    /// Whether it has been told what ended it.
-    pub fn is_explained(&self) -> bool {
+    /// It has died: waits for `settle` until all is told, and up to `longer` should nothing yet say why.
+    pub async fn told_why(&self, settle: Duration, longer: Duration) {
+        clock::after(settle).await;
+        if !self.is_explained() {
+            clock::timeout(longer, self.ended()).await;
+        }
+    }
+
+    fn is_explained(&self) -> bool {
         let state = lock(&self.state);
         state.exit.is_some() || state.out_of_memory || state.signalled
     }
@@ -224,6 +231,7 @@ pub const KILLED: i32 = 137;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_lite::future::{block_on, zip};
     use serde_json::json;
 
     fn event(action: &str, code: &str) -> Event {
@@ -265,9 +273,16 @@ mod tests {
     fn a_full_memory_told_late_is_waited_for_no_longer_than_until_then() {
         let held = Shelf::default().hold("c");
         assert_eq!(held.note(&event("die", "137")), Next::SettleSoon);
-        assert!(!held.is_explained());
-        held.note(&event("oom", ""));
-        assert_eq!((held.is_explained(), held.exit()), (true, Some(Exit::OutOfMemory)));
+        let settled = async {
+            held.told_why(Duration::from_millis(1), Duration::from_secs(3_600)).await;
+            held.settle_death(false); // as the engine says when it is asked too early
+        };
+        let oom = async {
+            clock::after(Duration::from_millis(30)).await;
+            held.note(&event("oom", ""));
+        };
+        block_on(zip(settled, oom));
+        assert_eq!(held.exit(), Some(Exit::OutOfMemory));
         // Of one that ended by itself it tells nothing: it was a child of it.
         assert_eq!(told(false, false, &[("oom", ""), ("die", "3")]), Some(Exit::Code(3)));
     }

@@ -198,10 +198,7 @@ fn take(shared: &Arc<Shared>, event: &Event) {
     if held.note(event) == Next::SettleSoon {
         let shared = shared.clone();
         rt::spawn(async move {
-            clock::after(SETTLE).await;
-            if !held.is_explained() {
-                clock::timeout(SETTLE_UNEXPLAINED, held.ended()).await;
-            }
+            held.told_why(SETTLE, SETTLE_UNEXPLAINED).await;
             let asked = if held.exit().is_none() { inspect(&shared, &held).await } else { return };
             match asked {
                 // Its removal takes a moment: the word of it comes last.
